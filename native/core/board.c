@@ -1,0 +1,118 @@
+#include "board.h"
+
+#include <string.h>
+
+#include "lock.h"
+
+static fk_parked *entry_at(const fk_arena *a, uint32_t index)
+{
+    return (fk_parked *)(a->base + FK_BOARD_AT + (uint64_t)index * FK_PARKED_STRIDE);
+}
+
+/* This thread's entry, once it has one. A forked child's thread has another owner word. */
+static _Thread_local fk_parked *tls_entry;
+static _Thread_local fk_owner tls_entry_of;
+
+static pthread_key_t at_thread_exit;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void forget_entry(void *p)
+{
+    fk_parked *e = p;
+    if (tls_entry == e && atomic_load(&e->owner) == tls_entry_of) {
+        atomic_store(&e->op, FK_OP_NONE);
+        atomic_store(&e->owner, 0);
+    }
+}
+
+static void make_key(void) { pthread_key_create(&at_thread_exit, forget_entry); }
+
+static FK_COLD fk_parked *claim_entry(fk_arena *a)
+{
+    fk_header *h = fk_head(a);
+    for (uint32_t i = 0; i < FK_MAX_PARKED; i++) {
+        fk_parked *e = entry_at(a, i);
+        uint32_t nobody = 0;
+        if (atomic_load_explicit(&e->owner, memory_order_relaxed) == 0 &&
+            atomic_compare_exchange_strong(&e->owner, &nobody, a->me)) {
+            uint32_t high = atomic_load(&h->board_high);
+            while (high <= i && !atomic_compare_exchange_weak(&h->board_high, &high, i + 1)) {
+            }
+            atomic_store(&e->op, FK_OP_NONE);
+            atomic_store(&e->tid, fk_tid(a));
+            atomic_store(&e->waits, 0);
+            pthread_once(&once, make_key);
+            pthread_setspecific(at_thread_exit, e);
+            tls_entry = e;
+            tls_entry_of = a->me;
+            return e;
+        }
+    }
+    return NULL;
+}
+
+void fk_board_enter(fk_arena *a, uint32_t op, uint64_t object, uint64_t deadline_ns,
+                    const char *file, uint32_t line)
+{
+    fk_parked *e = tls_entry_of == a->me ? tls_entry : NULL;
+    if (!e && !(e = claim_entry(a)))
+        return;
+    uint32_t seq = atomic_load_explicit(&e->seq, memory_order_relaxed);
+    atomic_store_explicit(&e->seq, seq | 1, memory_order_relaxed);
+    atomic_thread_fence(memory_order_release); /* release: board.seq */
+    atomic_store_explicit(&e->object, object, memory_order_relaxed);
+    atomic_store_explicit(&e->since_ns, fk_now_ns(), memory_order_relaxed);
+    atomic_store_explicit(&e->deadline_ns, deadline_ns, memory_order_relaxed);
+    atomic_store_explicit(&e->line, line, memory_order_relaxed);
+    atomic_fetch_add_explicit(&e->waits, 1, memory_order_relaxed);
+    size_t n = file ? strlen(file) : 0, skip = n >= sizeof e->file ? n - sizeof e->file + 1 : 0;
+    for (size_t i = 0; i < n - skip; i++)
+        atomic_store_explicit(&e->file[i], file[skip + i], memory_order_relaxed);
+    atomic_store_explicit(&e->file[n - skip], 0, memory_order_relaxed);
+    atomic_store_explicit(&e->op, op, memory_order_relaxed);
+    atomic_store_explicit(&e->seq, (seq | 1) + 1, memory_order_release); /* release: board.seq */
+}
+
+void fk_board_leave(fk_arena *a)
+{
+    if (tls_entry_of == a->me && tls_entry)
+        atomic_store_explicit(&tls_entry->op, FK_OP_NONE, memory_order_release);
+}
+
+bool fk_board_see(const fk_arena *a, uint32_t index, fk_seen *seen)
+{
+    const fk_parked *e = entry_at(a, index);
+    for (int tries = 0; tries < 1000; tries++) {
+        uint32_t seq = atomic_load_explicit(&e->seq, memory_order_acquire); /* acquire: board.seq */
+        seen->owner = atomic_load_explicit(&e->owner, memory_order_relaxed);
+        seen->op = atomic_load_explicit(&e->op, memory_order_relaxed);
+        if (seen->owner == 0 || seen->op == FK_OP_NONE)
+            return false;
+        seen->tid = atomic_load_explicit(&e->tid, memory_order_relaxed);
+        seen->line = atomic_load_explicit(&e->line, memory_order_relaxed);
+        seen->waits = atomic_load_explicit(&e->waits, memory_order_relaxed);
+        seen->object = atomic_load_explicit(&e->object, memory_order_relaxed);
+        seen->since_ns = atomic_load_explicit(&e->since_ns, memory_order_relaxed);
+        seen->deadline_ns = atomic_load_explicit(&e->deadline_ns, memory_order_relaxed);
+        for (size_t i = 0; i < sizeof seen->file; i++)
+            seen->file[i] = atomic_load_explicit(&e->file[i], memory_order_relaxed);
+        seen->file[sizeof seen->file - 1] = 0;
+        atomic_thread_fence(memory_order_acquire);
+        if (!(seq & 1) && atomic_load_explicit(&e->seq, memory_order_relaxed) == seq)
+            return true;
+    }
+    return false; /* its writer was killed in the middle */
+}
+
+void fk_board_forget(fk_arena *a, fk_owner dead)
+{
+    uint32_t high = atomic_load(&fk_head(a)->board_high);
+    for (uint32_t i = 0; i < high; i++) {
+        fk_parked *e = entry_at(a, i);
+        if (atomic_load_explicit(&e->owner, memory_order_relaxed) == dead) {
+            atomic_store(&e->op, FK_OP_NONE);
+            atomic_store(&e->seq, 0);
+            atomic_store(&e->owner, 0);
+        }
+    }
+}

@@ -1,0 +1,68 @@
+#include "family.h"
+
+#include <string.h>
+#include <unistd.h>
+
+/* The slot that the forking thread has reserved; fork copies it into the child. */
+static _Thread_local fk_owner tls_child;
+
+fk_status fk_family_found(fk_arena *a)
+{
+    fk_spin_init();
+    fk_status st = fk_arena_create(a);
+    return st == FK_OK ? fk_slot_join(a) : st;
+}
+
+fk_status fk_family_join(fk_arena *a, int fd, fk_owner me)
+{
+    fk_spin_init();
+    fk_status st = fk_arena_map(a, fd);
+    if (st != FK_OK)
+        return st;
+    st = me ? fk_slot_adopt(a, me) : fk_slot_join(a);
+    if (st != FK_OK)
+        fk_arena_unmap(a);
+    return st;
+}
+
+void fk_family_before_fork(fk_arena *a)
+{
+    pthread_mutex_lock(&a->local); /* no other thread may be in it when the process is copied */
+    tls_child = 0;
+    fk_owner child;
+    if (fk_slot_reserve(a, &child) == FK_OK) {
+        fk_hold_copy(a, child);
+        tls_child = child;
+    }
+}
+
+fk_owner fk_family_after_fork_parent(fk_arena *a)
+{
+    pthread_mutex_unlock(&a->local);
+    return tls_child;
+}
+
+void fk_family_after_fork_child(fk_arena *a)
+{
+    pthread_mutex_init(&a->local, NULL);
+    a->me = 0; /* whoever asks meanwhile must not take this process for its parent */
+    fk_spin_init();
+    fk_status st = tls_child ? fk_slot_adopt(a, tls_child) : fk_slot_join(a);
+    if (st != FK_OK) { /* nobody could tell whether it lives: its locks would hang others */
+        static const char text[] = "forkful: this family already has 65535 processes\n";
+        (void)!write(2, text, strlen(text));
+        _exit(71);
+    }
+    tls_child = 0;
+    fk_hold_adopt(a);
+}
+
+void fk_family_abandon(fk_arena *a, fk_owner child)
+{
+    /* Without a pid and with a parent that is gone the slot is dead. */
+    fk_slot *s = fk_slot_of(a, child);
+    if (s && atomic_load(&s->state) == FK_SLOT_RESERVED && atomic_load(&s->pid) == 0) {
+        atomic_store(&s->parent, child);
+        fk_reap(a, child);
+    }
+}

@@ -1,0 +1,73 @@
+#include "futex.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <string.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+uint64_t fk_now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+fk_status fk_futex_wait(_Atomic uint32_t *word, uint32_t expected, fk_wait *w)
+{
+    uint64_t now = fk_now_ns();
+    if (now >= w->deadline_ns)
+        return FK_TIMEOUT;
+    uint64_t until = now + w->slice_ns;
+    bool last = w->deadline_ns <= until;
+    if (last)
+        until = w->deadline_ns;
+
+    /* WAIT_BITSET, unlike WAIT, takes an absolute time, by CLOCK_MONOTONIC. */
+    struct timespec t = {.tv_sec = (time_t)(until / 1000000000u),
+                         .tv_nsec = (long)(until % 1000000000u)};
+    long r = syscall(SYS_futex, word, FUTEX_WAIT_BITSET, expected, &t, NULL,
+                     FUTEX_BITSET_MATCH_ANY);
+    if (r == 0 || errno == EAGAIN)
+        return FK_OK;
+    if (errno == ETIMEDOUT) {
+        if (last)
+            return FK_TIMEOUT;
+        if (w->grows && w->slice_ns < FK_SLICE_MAX_NS)
+            w->slice_ns *= 2;
+        return FK_INTR;
+    }
+    return errno == EINTR ? FK_INTR : FK_SYS;
+}
+
+int fk_futex_wake(_Atomic uint32_t *word, int n)
+{
+    long r = syscall(SYS_futex, word, FUTEX_WAKE, n, NULL, NULL, 0);
+    return r < 0 ? 0 : (int)r;
+}
+
+int fk_spins;
+
+void fk_spin_init(void)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    /* Measured on two cores (bench/queue_small.py): shorter sleeps too often, longer steals
+     * from the process that is being waited for. */
+    fk_spins = sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 1 ? 200 : 0;
+}
+
+#ifdef FK_POINTS
+const char *fk_armed_point;
+int fk_armed_skip;
+
+void fk_point(const char *name)
+{
+    if (fk_armed_point && strcmp(fk_armed_point, name) == 0 && fk_armed_skip-- == 0)
+        kill(getpid(), SIGKILL);
+}
+#endif

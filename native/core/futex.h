@@ -1,0 +1,44 @@
+/* Sleeping on a word of shared memory. The only file that says SYS_futex. */
+#ifndef FK_FUTEX_H
+#define FK_FUTEX_H
+
+#include "base.h"
+
+/* No sleep is longer than a slice: after each, the sleeper looks whether the one it waits for
+ * lives, and whether a wake-up went to a process that was killed before it could act on it. */
+#define FK_SLICE_NS UINT64_C(50000000)
+#define FK_SLICE_MAX_NS UINT64_C(1000000000)
+
+/* How one call waits. `slice_ns` is the next slice, grown by fk_futex_wait when `grows`:
+ * for waits that do not hang on a single owner, so that ten thousand idle processes cost nothing. */
+typedef struct fk_wait {
+    uint64_t deadline_ns; /* absolute; FK_NEVER; 0: do not wait at all */
+    uint64_t slice_ns;
+    bool grows;
+} fk_wait;
+
+#define FK_WAIT_UNTIL(deadline) {.deadline_ns = (deadline), .slice_ns = FK_SLICE_NS, .grows = false}
+
+/* Sleep while *word == expected.
+ *
+ * Returns FK_OK when woken or when the word differs (look again), FK_TIMEOUT at the deadline,
+ * FK_INTR when a signal came or the slice is over. */
+fk_status fk_futex_wait(_Atomic uint32_t *word, uint32_t expected, fk_wait *w);
+
+/* Wake up to `n` sleepers; returns how many there were. */
+int fk_futex_wake(_Atomic uint32_t *word, int n);
+
+/* A short busy wait before a sleep pays off only where another CPU can act meanwhile. */
+extern int fk_spins; /* 0 on one CPU; set once by fk_spin_init() */
+void fk_spin_init(void);
+
+static inline void fk_cpu_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ __volatile__("yield");
+#endif
+}
+
+#endif

@@ -1,0 +1,133 @@
+#include "heap.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#define MIN_CLASS 7
+#define LARGE_CLASS 17 /* 128 KiB: worth a system call to give back */
+
+static uint32_t class_of(uint64_t size)
+{
+    uint64_t span = size + FK_BLOCK_HEAD;
+    uint32_t k = MIN_CLASS;
+    while (k < FK_CLASSES && (UINT64_C(1) << k) < span)
+        k++;
+    return k;
+}
+
+fk_status fk_block_new(fk_arena *a, uint64_t size, uint32_t kind, uint64_t *off)
+{
+    fk_header *h = fk_head(a);
+    uint32_t k = class_of(size);
+    if (size > a->reserve || k >= FK_CLASSES)
+        return FK_NOMEM;
+    uint64_t span = UINT64_C(1) << k;
+
+    fk_lock_force(a, &h->heap_lock); /* also after a dead owner: each change is one store */
+    uint64_t at = atomic_load(&h->heap_free[k]);
+    fk_block *b = fk_block_at(a, at);
+    if (b) {
+        fk_point("heap.pop");
+        atomic_store(&h->heap_free[k], atomic_load(&b->next));
+        if (b->kept)
+            atomic_fetch_sub(&h->heap_kept, span);
+    } else {
+        at = atomic_load(&h->heap_top);
+        /* Large blocks start on a page, so that all of their pages can be given back. */
+        if (k >= LARGE_CLASS)
+            at = (at + 4095) & ~UINT64_C(4095);
+        b = (fk_block *)fk_at(a, at, span);
+        if (b)
+            atomic_store(&h->heap_top, at + span);
+    }
+    fk_lock_release(&h->heap_lock);
+    if (!b)
+        return FK_NOMEM;
+
+    fk_point("heap.taken");
+    atomic_fetch_add(&h->heap_used, span);
+    b->klass = k;
+    b->kind = kind;
+    b->kept = 0;
+    b->size = size;
+    atomic_store(&b->queued, 0);
+    atomic_store(&b->refs, FK_REF_HOLD);
+    atomic_store(&b->tag, atomic_fetch_add(&h->next_tag, 1));
+    *off = at;
+    return FK_OK;
+}
+
+static void block_free(fk_arena *a, uint64_t off, fk_block *b)
+{
+    fk_header *h = fk_head(a);
+    uint32_t k = b->klass;
+    if (k < MIN_CLASS || k >= FK_CLASSES || !fk_at(a, off, UINT64_C(1) << k))
+        return;
+    uint64_t span = UINT64_C(1) << k;
+    if (atomic_exchange(&b->tag, 0) == 0)
+        return; /* freed before */
+    atomic_fetch_sub(&h->heap_used, span);
+    b->kept = k >= LARGE_CLASS;
+    if (b->kept && atomic_load(&h->heap_kept) + span > FK_KEEP_BYTES) {
+        /* All but the first page, which has the head. */
+        madvise(a->base + off + 4096, span - 4096, MADV_REMOVE);
+        b->kept = 0;
+    }
+    if (b->kept)
+        atomic_fetch_add(&h->heap_kept, span);
+    fk_lock_force(a, &h->heap_lock);
+    atomic_store(&b->next, atomic_load(&h->heap_free[k]));
+    fk_point("heap.push");
+    atomic_store(&h->heap_free[k], off);
+    fk_lock_release(&h->heap_lock);
+}
+
+void *fk_block_data(const fk_arena *a, uint64_t off)
+{
+    fk_block *b = fk_block_at(a, off);
+    return b ? fk_at(a, off + FK_BLOCK_HEAD, b->size) : NULL;
+}
+
+void fk_block_ref(fk_arena *a, uint64_t off, uint64_t ref)
+{
+    fk_block *b = fk_block_at(a, off);
+    if (b)
+        atomic_fetch_add(&b->refs, ref);
+}
+
+void fk_block_unref(fk_arena *a, uint64_t off, uint64_t ref)
+{
+    fk_block *b = fk_block_at(a, off);
+    if (!b || atomic_fetch_sub(&b->refs, ref) != ref)
+        return;
+    if (b->kind == FK_KIND_QUEUE)
+        fk_queue_destroy(a, off);
+    else if (b->kind == FK_KIND_COND)
+        fk_cond_destroy(a, off);
+    block_free(a, off, b);
+}
+
+fk_status fk_block_arrive(fk_arena *a, uint64_t off, uint64_t tag, uint32_t kind)
+{
+    fk_block *b = fk_block_at(a, off);
+    if (!b || (off & 63) || atomic_load(&b->tag) != tag)
+        return FK_STALE;
+    uint64_t refs = atomic_load(&b->refs), then;
+    do {
+        if (refs == 0)
+            return FK_STALE;
+        then = refs + FK_REF_HOLD - (refs >= FK_REF_TRANSIT ? FK_REF_TRANSIT : 0);
+    } while (!atomic_compare_exchange_weak(&b->refs, &refs, then));
+    /* The block may have been freed and used again in between: then this is somebody else's. */
+    if (atomic_load(&b->tag) == tag && (kind == 0 || b->kind == kind))
+        return FK_OK;
+    fk_block_unref(a, off, FK_REF_HOLD);
+    return FK_STALE;
+}
+
+void fk_block_unqueue(fk_arena *a, uint64_t off)
+{
+    fk_block *b = fk_block_at(a, off);
+    if (b && atomic_exchange(&b->queued, 0) == 1)
+        fk_block_unref(a, off, FK_REF_HOLD);
+}

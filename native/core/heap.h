@@ -1,0 +1,50 @@
+/* Blocks of the arena: allocation, who keeps a block alive, and its end.
+ *
+ * Sizes are powers of two, each with a stack of free blocks; what was never used comes from the top.
+ * Nothing is joined or split: address space is plentiful, and the pages of large free blocks are
+ * given back to the kernel (beyond FK_KEEP_BYTES). Each change commits with one store under
+ * `heap_lock`; a process killed between taking a block and recording it leaves that block unused. */
+#ifndef FK_HEAP_H
+#define FK_HEAP_H
+
+#include "lock.h"
+
+/* Free large blocks keep their pages up to this sum: giving pages back and faulting them in
+ * again costs more than copying a message into them. */
+#define FK_KEEP_BYTES (UINT64_C(64) << 20)
+
+/* A new block of `size` usable bytes with one ref, the caller's. The bytes are not cleared.
+ * *off is the block's offset. Returns FK_OK, FK_NOMEM. */
+fk_status fk_block_new(fk_arena *a, uint64_t size, uint32_t kind, uint64_t *off);
+
+static inline fk_block *fk_block_at(const fk_arena *a, uint64_t off)
+{
+    return (fk_block *)fk_at(a, off, FK_BLOCK_HEAD);
+}
+
+/* The usable bytes of the block at `off`; NULL when the block is not sound. */
+void *fk_block_data(const fk_arena *a, uint64_t off);
+
+/* fk_block.refs: a live hold, a pickled copy under way */
+#define FK_REF_HOLD UINT64_C(1)
+#define FK_REF_TRANSIT (UINT64_C(1) << 32)
+
+void fk_block_ref(fk_arena *a, uint64_t off, uint64_t ref);
+
+/* Give a ref up. The last one destroys the block: what its kind holds inside, then the block. */
+void fk_block_unref(fk_arena *a, uint64_t off, uint64_t ref);
+
+/* Turn a pickled copy under way (off, tag) into a hold ref. A copy may be loaded more than once:
+ * the later ones find no copy under way, and succeed while somebody else keeps the block alive.
+ * Returns FK_OK; FK_STALE when the block is gone or of another kind (kind 0: any). */
+fk_status fk_block_arrive(fk_arena *a, uint64_t off, uint64_t tag, uint32_t kind);
+
+/* Give up the ref that a queued message has on a large block; at most once for each time
+ * `queued` was set. */
+void fk_block_unqueue(fk_arena *a, uint64_t off);
+
+/* What a kind does when its last ref goes; set by the files of the kinds. */
+void fk_queue_destroy(fk_arena *a, uint64_t off);
+void fk_cond_destroy(fk_arena *a, uint64_t off);
+
+#endif

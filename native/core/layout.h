@@ -1,0 +1,329 @@
+/* Every struct that lives in shared memory, and nothing else.
+ *
+ * Rules: offsets, never pointers (0 is "none"); every word that two processes touch is atomic;
+ * every offset read from here goes through fk_at(), which checks its bounds; what one process
+ * writes often does not share a cache line with what another does.
+ *
+ * The arena is one memfd of FK_RESERVE bytes, sparse: memory is used where it is touched.
+ *
+ *   0            header
+ *   FK_SLOTS_AT  process slots     FK_MAX_SLOTS
+ *   FK_BOARD_AT  the wait board    FK_MAX_PARKED
+ *   FK_HEAP_AT   blocks            up to the end
+ */
+#ifndef FK_LAYOUT_H
+#define FK_LAYOUT_H
+
+#include <pthread.h>
+
+#include "base.h"
+
+#define FK_MAGIC UINT64_C(0x6c75666b726f6601)
+#define FK_VERSION 1
+
+#define FK_MAX_SLOTS 65535 /* an owner word has 16 bits for slot + 1 */
+#define FK_MAX_PARKED 131072
+#define FK_MAX_OBITUARIES 256
+#define FK_SLOTS_AT UINT64_C(0x10000)
+#define FK_BOARD_AT UINT64_C(0x1100000)
+#define FK_HEAP_AT UINT64_C(0x4000000)
+
+/* ---- locks ------------------------------------------------------------------------------
+ *
+ * fk_lock.word
+ *   0                      free
+ *   0 ggg..ggg sss..sss    held by the process in slot s - 1, generation g (15 bits)
+ *   1 ggg..ggg sss..sss    the same, and somebody sleeps on the word
+ *
+ * An owner word is the same without the top bit. It names a process for good: a slot that is
+ * used again has another generation. (After 32,768 uses of one slot the generation repeats; a
+ * lock that was orphaned that long ago would look held.)
+ * Not fair, not re-entrant. */
+typedef uint32_t fk_owner; /* 0: nobody */
+#define FK_CONTENDED UINT32_C(0x80000000)
+#define FK_OWNER_MASK UINT32_C(0x7fffffff)
+
+typedef struct fk_lock {
+    _Atomic uint32_t word;
+} fk_lock;
+
+/* An event count: sleep until somebody has changed something, without a lock.
+ *   bit 0       somebody may sleep
+ *   bits 1..31  epoch, one more at each notification that saw bit 0 */
+typedef struct fk_ec {
+    _Atomic uint32_t word;
+} fk_ec;
+
+/* ---- header ------------------------------------------------------------------------------ */
+
+#define FK_CLASSES 44 /* block sizes 2^0 .. 2^43; the smallest used is 2^7 */
+
+typedef struct fk_obituary { /* who a dead owner was, after its slot is in use again */
+    _Atomic uint32_t owner;
+    uint32_t pid;
+    char name[56];
+} fk_obituary;
+
+typedef struct fk_header {
+    uint64_t magic;
+    uint32_t version;
+    uint32_t header_size; /* sizeof(fk_header): two builds that disagree do not meet */
+    uint64_t reserve;     /* bytes of the memfd */
+    uint8_t id[16];       /* random; part of every pickled handle */
+
+    /* heap (heap.c); `heap_lock` guards what follows it */
+    fk_lock heap_lock FK_ALIGNED;
+    _Atomic uint64_t heap_top;              /* first byte never handed out */
+    _Atomic uint64_t heap_free[FK_CLASSES]; /* freed blocks by class, a stack each */
+    _Atomic uint64_t heap_kept;             /* bytes of large free blocks that keep their pages */
+    _Atomic uint64_t heap_used;             /* bytes in blocks handed out (for statistics) */
+    _Atomic uint64_t next_tag;
+
+    /* slots (slot.c) and board (board.c) */
+    _Atomic uint32_t slot_high FK_ALIGNED; /* slots at and above were never used */
+    _Atomic uint32_t slot_hint;            /* look for a free slot from here */
+    _Atomic uint32_t board_high;
+    _Atomic uint32_t obituary_next;
+    _Atomic uint64_t last_reap_ns; /* the reaper looked round last; limits how often it does */
+    _Atomic uint32_t reaped;       /* processes reaped so far */
+    fk_obituary obituaries[FK_MAX_OBITUARIES] FK_ALIGNED;
+} fk_header;
+
+_Static_assert(sizeof(fk_header) <= FK_SLOTS_AT, "the header ends before the slots");
+
+/* ---- process slots ------------------------------------------------------------------------
+ *
+ * fk_slot.state
+ *   FREE     -> RESERVED   by a parent that is about to start a child (CAS)
+ *   FREE     -> RUNNING    by a process that joins for itself
+ *   RESERVED -> RUNNING    by the child, once it holds `life`
+ *   RESERVED, RUNNING -> REAPING   by the reaper, when the process is dead (CAS)
+ *   REAPING  -> FREE       by the same reaper, generation one up; a reaper that died is replaced
+ *
+ * `life` is a robust mutex that the process locks when it enters and never unlocks: the kernel
+ * marks it when the process dies, by whatever cause, also before anybody has waited for it. */
+enum { FK_SLOT_FREE, FK_SLOT_RESERVED, FK_SLOT_RUNNING, FK_SLOT_REAPING };
+enum { FK_SLOT_NO_LIFE = 1 }; /* joined from another thread than the main one: look at the pid */
+
+typedef struct fk_slot {
+    _Atomic uint32_t state;
+    _Atomic uint32_t generation;
+    _Atomic uint32_t pid; /* 0 in a reserved slot whose child has no pid yet */
+    _Atomic uint32_t parent;
+    _Atomic uint32_t reaper;
+    _Atomic uint32_t flags;
+    _Atomic uint64_t pid_started; /* start time of `pid` in clock ticks, field 22 of its stat */
+    _Atomic uint64_t holds;       /* first chunk of the hold table */
+    _Atomic uint64_t pid_checked_ns;
+    pthread_mutex_t life FK_ALIGNED;
+    char name[64] FK_ALIGNED;
+} fk_slot;
+
+#define FK_SLOT_STRIDE 256
+_Static_assert(sizeof(fk_slot) <= FK_SLOT_STRIDE, "a slot fits its stride");
+_Static_assert(FK_SLOTS_AT + (uint64_t)FK_SLOT_STRIDE * FK_MAX_SLOTS <= FK_BOARD_AT, "slots fit");
+
+/* ---- the wait board -------------------------------------------------------------------------
+ *
+ * One entry for each thread that has ever blocked, claimed by CAS on `owner`, written by that
+ * thread only. `seq` is odd while it writes; a reader that saw it odd or changed reads again. */
+typedef struct fk_parked {
+    _Atomic uint32_t owner; /* 0: free entry */
+    _Atomic uint32_t seq;
+    _Atomic uint32_t tid;
+    _Atomic uint32_t op; /* an FK_OP_...; 0: does not wait */
+    _Atomic uint64_t object;
+    _Atomic uint64_t since_ns;
+    _Atomic uint64_t deadline_ns;
+    _Atomic uint32_t line;
+    _Atomic uint32_t waits; /* how often this thread has begun to wait */
+    _Atomic char file[80];  /* the end of the path when it is longer */
+} fk_parked;
+
+#define FK_PARKED_STRIDE 128
+_Static_assert(sizeof(fk_parked) <= FK_PARKED_STRIDE, "an entry fits its stride");
+_Static_assert(FK_BOARD_AT + (uint64_t)FK_PARKED_STRIDE * FK_MAX_PARKED <= FK_HEAP_AT,
+               "the board fits");
+
+/* ---- blocks ---------------------------------------------------------------------------------
+ *
+ * A block spans 2^klass bytes, this head included. Free blocks have tag 0.
+ *
+ * fk_block.refs   low 32 bits: live holds; high 32 bits: pickled copies under way.
+ * The block is destroyed by whoever brings the word to 0. */
+enum {
+    FK_KIND_RAW = 1, /* bytes: a large message, a chunk of a table, a segment */
+    FK_KIND_LOCK,
+    FK_KIND_RLOCK,
+    FK_KIND_SEMA,
+    FK_KIND_EVENT,
+    FK_KIND_COND,
+    FK_KIND_QUEUE,
+    FK_KIND_WORDS,
+    FK_KINDS,
+};
+
+typedef struct fk_block {
+    _Atomic uint64_t tag;
+    _Atomic uint64_t refs;
+    _Atomic uint64_t next;   /* in a free list */
+    _Atomic uint32_t queued; /* 1: a queued message owns one of the refs */
+    uint32_t klass;
+    uint32_t kind;
+    uint32_t kept; /* free and large, but still with its pages */
+    uint64_t size; /* usable bytes that were asked for */
+} fk_block;
+
+#define FK_BLOCK_HEAD 64
+_Static_assert(sizeof(fk_block) <= FK_BLOCK_HEAD, "the head fits");
+
+/* ---- hold tables ----------------------------------------------------------------------------
+ *
+ * An entry says: this process holds the block at `off`. What the process must give back if it
+ * dies stands beside it: permits of a semaphore taken by `with` (`taken`), items of a joinable
+ * queue in its hands (`taken` less `finished`).
+ *
+ * A change of `taken` belongs to a commit elsewhere. It is written as `pending` and `claim` (the
+ * number that the commit will store) first; after the commit `taken` = `pending`, `claim` = 0.
+ * The object's `txn` points at the entry meanwhile, so that whoever takes the object's lock over
+ * from a dead owner settles it: committed if the object's number has reached `claim`. */
+typedef struct fk_hold {
+    _Atomic uint64_t off; /* 0: free entry */
+    _Atomic uint64_t claim;
+    _Atomic uint32_t taken;
+    _Atomic uint32_t pending;
+    _Atomic uint32_t finished;
+    uint32_t _pad;
+} fk_hold;
+
+#define FK_HOLDS_PER_CHUNK 125
+
+typedef struct fk_hold_chunk {
+    _Atomic uint64_t next;
+    fk_hold hold[FK_HOLDS_PER_CHUNK];
+} fk_hold_chunk;
+
+_Static_assert(sizeof(fk_hold_chunk) + FK_BLOCK_HEAD <= 4096, "a chunk is a page");
+
+/* ---- nouns ------------------------------------------------------------------------------------ */
+
+typedef struct fk_user_lock {
+    fk_lock lock;
+} fk_user_lock;
+
+/* `tid` and `count` mean something only to the process that `lock` names as the owner. */
+typedef struct fk_rlock {
+    fk_lock lock;
+    _Atomic uint32_t tid;
+    _Atomic uint32_t count;
+} fk_rlock;
+
+/* fk_sema.state: low 32 bits: value; high 32 bits: ticket, one up at each change.
+ * The store of `state` commits a change; `lock` is held for it. */
+typedef struct fk_sema {
+    fk_lock lock;
+    fk_ec ec;
+    _Atomic uint64_t state;
+    _Atomic uint64_t txn; /* where the hold entry of the change under way is; 0: none */
+    uint32_t max;
+    _Atomic uint32_t returned; /* permits given back for processes that died */
+} fk_sema;
+
+/* fk_event.word
+ *   bit 0       set
+ *   bit 1       somebody may sleep
+ *   bits 2..31  epoch: how often it was set; a sleeper that was woken and finds the event
+ *               cleared again knows by it that it was set in between */
+typedef struct fk_event {
+    _Atomic uint32_t word;
+} fk_event;
+
+/* fk_node.state: FREE -> WAITING by the waiter (who holds the condition's lock);
+ * WAITING -> NOTIFIED by a notifier (who holds the lock), WAITING -> FREE by the waiter that
+ * gives up or by whoever finds it dead; NOTIFIED -> FREE by the waiter, or when it is dead.
+ * Between looking and changing it is always a CAS. */
+enum { FK_NODE_FREE, FK_NODE_WAITING, FK_NODE_NOTIFIED };
+
+typedef struct fk_node {
+    _Atomic uint32_t state;
+    _Atomic uint32_t owner;
+    _Atomic uint64_t ticket; /* order of arrival */
+} fk_node;
+
+#define FK_NODES_PER_CHUNK 60
+
+typedef struct fk_node_chunk {
+    _Atomic uint64_t next;
+    fk_node node[FK_NODES_PER_CHUNK];
+} fk_node_chunk;
+
+typedef struct fk_cond {
+    _Atomic uint64_t next_ticket;
+    _Atomic uint64_t chunks; /* further fk_node_chunk blocks */
+    fk_node node[6];
+} fk_cond;
+
+/* A queue: a chain of segments of messages, in the order put.
+ *
+ * Each end has a lock and two cursors; `version & 1` selects the valid one. A change writes the
+ * other cursor and then stores version + 1: that store is the commit. Who only looks (a consumer
+ * at the tail, a producer at the head) reads version, cursor, version again.
+ * tail.seq - head.seq is the length. */
+typedef struct fk_cursor {
+    _Atomic uint64_t seq; /* messages that have passed this end */
+    _Atomic uint64_t seg; /* segment of the next message */
+    _Atomic uint64_t pos; /* and where in it */
+} fk_cursor;
+
+typedef struct fk_end {
+    fk_lock lock FK_ALIGNED;
+    fk_ec ec; /* who waits at this end sleeps here: consumers at the head, producers at the tail */
+    /* What the change under way does beside its commit. Valid if `log_seq` is not 0: the change
+     * has committed if the cursor's seq has reached it. At the head: give up, once committed, the
+     * drained segment and the message's ref of the large block. At the tail: give up the ref of
+     * the large block unless committed. */
+    _Atomic uint64_t log_seq;
+    _Atomic uint64_t log_segment;
+    _Atomic uint64_t log_block;
+    _Atomic uint64_t version FK_ALIGNED;
+    fk_cursor cursor[2];
+} fk_end;
+
+typedef struct fk_segment {
+    _Atomic uint64_t next;
+    uint64_t size;             /* bytes of data[] */
+    _Atomic uint32_t retired;  /* 0 -> 1 by the one consumer that may give it away */
+    uint32_t _pad[11];
+    uint8_t data[];
+} fk_segment;
+
+enum { FK_MSG_INLINE = 1, FK_MSG_BLOCK, FK_MSG_JUMP };
+
+/* A message in a segment: head, then `size` bytes, padded to 16. FK_MSG_BLOCK: the bytes are an
+ * fk_msg_block. FK_MSG_JUMP: go on in the next segment. `meta` is the sender's. */
+typedef struct fk_msg {
+    uint32_t size;
+    uint32_t kind;
+    uint64_t meta;
+} fk_msg;
+
+typedef struct fk_msg_block {
+    uint64_t off;
+    uint64_t tag;
+} fk_msg_block;
+
+typedef struct fk_queue {
+    uint64_t maxsize;           /* 0: no bound */
+    _Atomic uint32_t shut;      /* 0 open, 1 no more puts, 2 no more gets either */
+    uint32_t joinable;          /* counts items in hand and unfinished ones */
+    _Atomic uint64_t spare;     /* a drained segment, kept for the next use */
+    _Atomic uint64_t txn;       /* joinable: where the hold entry of the get under way is */
+    fk_end head;                /* consumers */
+    fk_end tail;                /* producers */
+    fk_lock done_lock FK_ALIGNED; /* guards the three below */
+    fk_ec done_ec;
+    _Atomic uint64_t done;      /* items that were reported as done, lost ones included */
+    _Atomic uint64_t lost;      /* items in the hands of processes that died, not yet reported */
+} fk_queue;
+
+#endif

@@ -1,0 +1,64 @@
+/* The lock that every other structure stands on: a futex word that names its owner. */
+#ifndef FK_LOCK_H
+#define FK_LOCK_H
+
+#include "futex.h"
+#include "slot.h"
+
+/* Slow path of fk_lock_acquire. */
+fk_status fk_lock_wait(const fk_arena *a, fk_lock *l, fk_wait *w);
+
+/* One try. FK_OK: held (acquire: pairs with the release of fk_lock_release). FK_AGAIN: not free. */
+static inline fk_status fk_lock_try(const fk_arena *a, fk_lock *l)
+{
+    uint32_t free = 0; /* acquire: lock.word */
+    return atomic_compare_exchange_strong_explicit(&l->word, &free, a->me, memory_order_acquire,
+                                                   memory_order_relaxed)
+               ? FK_OK
+               : FK_AGAIN;
+}
+
+/* Wait for the lock.
+ *
+ * FK_OK: held. FK_OWNER_DIED: not held, and held by nobody who lives: fk_lock_take_over.
+ * FK_TIMEOUT, FK_INTR: not held; after FK_INTR call again. A dead owner is found before the
+ * first sleep, or within a slice. */
+static inline fk_status fk_lock_acquire(const fk_arena *a, fk_lock *l, fk_wait *w)
+{
+    if (FK_LIKELY(fk_lock_try(a, l) == FK_OK))
+        return FK_OK;
+    return fk_lock_wait(a, l, w);
+}
+
+/* Make the lock that a dead process holds the caller's. FK_OK: held, and the caller looks after
+ * what it guards. FK_AGAIN: its owner lives, or it is free. */
+fk_status fk_lock_take_over(const fk_arena *a, fk_lock *l);
+
+/* Wait for the lock, not to be interrupted: only for locks that are held for a few instructions.
+ * FK_OK, or FK_OWNER_DIED: held too, but taken over from a dead owner: recover. */
+fk_status fk_lock_force(const fk_arena *a, fk_lock *l);
+
+/* Any process may release, as with multiprocessing's Lock. False: it was free. */
+static inline bool fk_lock_release(fk_lock *l)
+{
+    uint32_t was = atomic_exchange(&l->word, 0); /* release: lock.word */
+    if (FK_UNLIKELY(was & FK_CONTENDED))
+        fk_futex_wake(&l->word, 1);
+    return was != 0;
+}
+
+static inline fk_owner fk_lock_owner(const fk_lock *l)
+{
+    return atomic_load_explicit(&l->word, memory_order_relaxed) & FK_OWNER_MASK;
+}
+
+/* Re-entrant: the owner is a thread of a process. */
+fk_status fk_rlock_acquire(const fk_arena *a, fk_rlock *l, fk_wait *w);
+fk_status fk_rlock_release(const fk_arena *a, fk_rlock *l); /* FK_OK, FK_NOT_OWNER */
+fk_status fk_rlock_take_over(const fk_arena *a, fk_rlock *l);
+bool fk_rlock_is_mine(const fk_arena *a, const fk_rlock *l);
+
+/* This thread's id, without a system call after the first time in a process. */
+uint32_t fk_tid(const fk_arena *a);
+
+#endif

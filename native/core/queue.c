@@ -1,0 +1,571 @@
+#include "queue.h"
+
+#include <limits.h>
+#include <string.h>
+
+#define FIRST_SEGMENT (4096 - FK_BLOCK_HEAD - sizeof(fk_segment))
+#define LARGEST_SEGMENT UINT64_C(1048576)
+#define MSG_HEAD ((uint64_t)sizeof(fk_msg))
+
+static uint64_t msg_span(uint64_t size) { return MSG_HEAD + ((size + 15) & ~UINT64_C(15)); }
+
+/* ---- cursors -------------------------------------------------------------------------------- */
+
+typedef struct position {
+    uint64_t seq, seg, pos;
+} position;
+
+/* Under the end's lock. */
+static position read_cursor(fk_end *e)
+{
+    fk_cursor *c = &e->cursor[atomic_load_explicit(&e->version, memory_order_relaxed) & 1];
+    return (position){atomic_load_explicit(&c->seq, memory_order_relaxed),
+                      atomic_load_explicit(&c->seg, memory_order_relaxed),
+                      atomic_load_explicit(&c->pos, memory_order_relaxed)};
+}
+
+/* Under the end's lock: the commit. */
+static void write_cursor(fk_end *e, position p)
+{
+    uint64_t v = atomic_load_explicit(&e->version, memory_order_relaxed) + 1;
+    fk_cursor *c = &e->cursor[v & 1];
+    atomic_store_explicit(&c->seq, p.seq, memory_order_relaxed);
+    atomic_store_explicit(&c->seg, p.seg, memory_order_relaxed);
+    atomic_store_explicit(&c->pos, p.pos, memory_order_relaxed);
+    fk_point("queue.cursor");
+    /* release: queue.version - and seq_cst, for the event count's sake (sema.h) */
+    atomic_store(&e->version, v);
+}
+
+/* How far an end is, from outside. */
+static uint64_t peek_seq(const fk_end *e)
+{
+    for (;;) {
+        uint64_t v = atomic_load(&e->version); /* acquire: queue.version */
+        uint64_t seq = atomic_load_explicit(&e->cursor[v & 1].seq, memory_order_acquire);
+        if (FK_LIKELY(atomic_load_explicit(&e->version, memory_order_relaxed) == v))
+            return seq;
+    }
+}
+
+uint64_t fk_queue_size(const fk_queue *q)
+{
+    uint64_t head = peek_seq(&q->head), tail = peek_seq(&q->tail);
+    return tail > head ? tail - head : 0;
+}
+
+/* ---- segments --------------------------------------------------------------------------------- */
+
+static fk_segment *segment_at(const fk_arena *a, uint64_t off)
+{
+    fk_segment *s = off ? fk_at(a, off + FK_BLOCK_HEAD, sizeof *s) : NULL;
+    return s && fk_at(a, off + FK_BLOCK_HEAD + sizeof *s, s->size) ? s : NULL;
+}
+
+static fk_status segment_new(fk_arena *a, uint64_t size, uint64_t *off)
+{
+    fk_status st = fk_block_new(a, sizeof(fk_segment) + size, FK_KIND_RAW, off);
+    if (st == FK_OK) {
+        fk_segment *s = fk_block_data(a, *off);
+        s->size = size;
+        atomic_store(&s->next, 0);
+        atomic_store(&s->retired, 0);
+    }
+    return st;
+}
+
+/* The segment after `from`, under the tail's lock. One that a producer linked before it died is
+ * there already. */
+static fk_status segment_after(fk_arena *a, fk_queue *q, fk_segment *from, uint64_t *off)
+{
+    *off = atomic_load(&from->next);
+    if (*off == 0) {
+        fk_segment *s = segment_at(a, *off = atomic_load(&q->spare));
+        if (s) {
+            atomic_store(&s->next, 0);
+            atomic_store(&s->retired, 0);
+        } else {
+            uint64_t size = 2 * (from->size + sizeof *from + FK_BLOCK_HEAD);
+            if (size > LARGEST_SEGMENT)
+                size = LARGEST_SEGMENT;
+            if (size < 2 * FK_INLINE_MAX)
+                size = 2 * FK_INLINE_MAX;
+            fk_status st = segment_new(a, size - sizeof *from - FK_BLOCK_HEAD, off);
+            if (st != FK_OK)
+                return st;
+        }
+        atomic_store(&from->next, *off);
+        fk_point("queue.linked");
+    }
+    uint64_t spare = *off; /* in use now, if it was the spare */
+    atomic_compare_exchange_strong(&q->spare, &spare, 0);
+    return FK_OK;
+}
+
+/* Give a drained segment away, once: to the producers as the spare, or back to the heap. */
+static void segment_retire(fk_arena *a, fk_queue *q, uint64_t off)
+{
+    fk_segment *s = segment_at(a, off);
+    if (!s || atomic_exchange(&s->retired, 1))
+        return;
+    uint64_t none = 0;
+    if (s->size < FK_INLINE_MAX || !atomic_compare_exchange_strong(&q->spare, &none, off))
+        fk_block_unref(a, off, FK_REF_HOLD);
+}
+
+fk_status fk_queue_init(fk_arena *a, fk_queue *q, uint64_t maxsize, bool joinable)
+{
+    memset(q, 0, sizeof *q);
+    uint64_t off;
+    fk_status st = segment_new(a, FIRST_SEGMENT, &off);
+    if (st != FK_OK)
+        return st;
+    q->maxsize = maxsize;
+    q->joinable = joinable;
+    atomic_store(&q->head.cursor[0].seg, off);
+    atomic_store(&q->tail.cursor[0].seg, off);
+    return FK_OK;
+}
+
+/* Read the message at `p` and move `p` behind it. A jump sets *drained to the segment left. */
+static fk_status message_at(fk_arena *a, position *p, fk_msg **msg, uint64_t *drained)
+{
+    fk_segment *s = segment_at(a, p->seg);
+    if (!s || p->pos > s->size || s->size - p->pos < MSG_HEAD)
+        return FK_CORRUPT;
+    fk_msg *m = (fk_msg *)(s->data + p->pos);
+    if (m->kind == FK_MSG_JUMP) {
+        *drained = p->seg;
+        p->seg = atomic_load(&s->next);
+        p->pos = 0;
+        s = segment_at(a, p->seg);
+        if (!s)
+            return FK_CORRUPT;
+        m = (fk_msg *)s->data;
+    }
+    if (m->size > FK_INLINE_MAX || msg_span(m->size) > s->size - p->pos ||
+        (m->kind != FK_MSG_INLINE && (m->kind != FK_MSG_BLOCK || m->size != sizeof(fk_msg_block))))
+        return FK_CORRUPT;
+    p->pos += msg_span(m->size);
+    p->seq++;
+    *msg = m;
+    return FK_OK;
+}
+
+/* ---- locks and what a dead owner left ------------------------------------------------------------ */
+
+static void head_settle(fk_arena *a, fk_queue *q)
+{
+    fk_end *e = &q->head;
+    uint64_t block = atomic_load(&e->log_block), segment = atomic_load(&e->log_segment);
+    if (block)
+        fk_block_unqueue(a, block);
+    if (segment)
+        segment_retire(a, q, segment);
+    atomic_store(&e->log_seq, 0);
+}
+
+static void head_recover(fk_arena *a, fk_queue *q)
+{
+    uint64_t seq = read_cursor(&q->head).seq, log_seq = atomic_load(&q->head.log_seq);
+    if (log_seq && seq >= log_seq)
+        head_settle(a, q);
+    atomic_store(&q->head.log_seq, 0);
+
+    uint64_t txn = atomic_load(&q->txn);
+    fk_hold *hold = txn ? fk_at(a, txn, sizeof *hold) : NULL;
+    if (hold) {
+        uint64_t claim = atomic_load(&hold->claim);
+        if (claim && seq >= claim)
+            atomic_store(&hold->taken, atomic_load(&hold->pending));
+        atomic_store(&hold->claim, 0);
+    }
+    atomic_store(&q->txn, 0);
+}
+
+static void tail_recover(fk_arena *a, fk_queue *q)
+{
+    fk_end *e = &q->tail;
+    uint64_t log_seq = atomic_load(&e->log_seq);
+    if (log_seq && read_cursor(e).seq < log_seq)
+        fk_block_unqueue(a, atomic_load(&e->log_block));
+    atomic_store(&e->log_seq, 0);
+}
+
+static fk_status lock_end(fk_arena *a, fk_queue *q, fk_end *e, fk_wait *w)
+{
+    fk_status st = w->deadline_ns ? fk_lock_acquire(a, &e->lock, w) : fk_lock_force(a, &e->lock);
+    if (FK_LIKELY(st == FK_OK))
+        return FK_OK;
+    if (st == FK_OWNER_DIED) {
+        if (w->deadline_ns && fk_lock_take_over(a, &e->lock) != FK_OK)
+            return FK_INTR;
+        if (e == &q->head)
+            head_recover(a, q);
+        else
+            tail_recover(a, q);
+        return FK_OK;
+    }
+    return st;
+}
+
+/* ---- put ------------------------------------------------------------------------------------------- */
+
+static bool is_full(const fk_queue *q, uint64_t tail_seq)
+{
+    return q->maxsize && tail_seq - peek_seq(&q->head) >= q->maxsize;
+}
+
+/* Until there is room. Without the lock: only a hint. */
+static fk_status wait_room(fk_queue *q, fk_wait *w)
+{
+    for (;;) {
+        if (atomic_load(&q->shut))
+            return FK_SHUTDOWN;
+        if (fk_queue_size(q) < q->maxsize)
+            return FK_OK;
+        if (w->deadline_ns == 0)
+            return FK_AGAIN;
+        uint32_t e = fk_ec_prepare(&q->tail.ec);
+        if (fk_queue_size(q) < q->maxsize || atomic_load(&q->shut))
+            continue;
+        fk_status st = fk_futex_wait(&q->tail.ec.word, e, w);
+        if (st != FK_OK)
+            return st;
+    }
+}
+
+/* Write the message behind `p`, under the tail's lock; nothing of it is visible yet. */
+static fk_status write_message(fk_arena *a, fk_queue *q, const fk_put *p, position *at)
+{
+    uint32_t size = p->block ? sizeof(fk_msg_block) : p->head_size + p->data_size;
+    fk_segment *s = segment_at(a, at->seg);
+    if (!s)
+        return FK_CORRUPT;
+    /* Every segment keeps room for the head of a jump. */
+    if (at->pos + msg_span(size) + MSG_HEAD > s->size) {
+        uint64_t next;
+        fk_status st = segment_after(a, q, s, &next);
+        if (st != FK_OK)
+            return st;
+        *(fk_msg *)(s->data + at->pos) = (fk_msg){.kind = FK_MSG_JUMP};
+        at->seg = next;
+        at->pos = 0;
+        s = segment_at(a, next);
+    }
+    fk_msg *m = (fk_msg *)(s->data + at->pos);
+    *m = (fk_msg){.size = size, .kind = p->block ? FK_MSG_BLOCK : FK_MSG_INLINE, .meta = p->meta};
+    uint8_t *to = (uint8_t *)(m + 1);
+    if (p->block) {
+        fk_block *b = fk_block_at(a, p->block);
+        *(fk_msg_block *)to = (fk_msg_block){p->block, atomic_load(&b->tag)};
+        /* The queue's own ref, which a death before the commit takes back (tail_recover). */
+        atomic_store(&q->tail.log_block, p->block);
+        atomic_store(&q->tail.log_seq, at->seq + 1);
+        atomic_fetch_add(&b->refs, FK_REF_HOLD);
+        atomic_store(&b->queued, 1);
+    } else {
+        if (p->head_size)
+            memcpy(to, p->head, p->head_size);
+        if (p->data_size)
+            memcpy(to + p->head_size, p->data, p->data_size);
+    }
+    fk_point("queue.written");
+    at->pos += msg_span(size);
+    at->seq++;
+    return FK_OK;
+}
+
+fk_status fk_queue_put(fk_arena *a, fk_queue *q, const fk_put *p, uint64_t *seq, fk_wait *w)
+{
+    if (!p->block && (uint64_t)p->head_size + p->data_size > FK_INLINE_MAX)
+        return FK_OVERFLOW;
+    for (;;) {
+        fk_status st = q->maxsize ? wait_room(q, w) : FK_OK;
+        if (st != FK_OK)
+            return st;
+        st = lock_end(a, q, &q->tail, w);
+        if (FK_UNLIKELY(st != FK_OK))
+            return st;
+        position at = read_cursor(&q->tail);
+        if (FK_UNLIKELY(atomic_load_explicit(&q->shut, memory_order_relaxed)))
+            st = FK_SHUTDOWN;
+        else if (is_full(q, at.seq))
+            st = FK_AGAIN;
+        else
+            st = write_message(a, q, p, &at);
+        if (st == FK_OK) {
+            write_cursor(&q->tail, at);
+            fk_point("queue.put");
+        }
+        if (p->block)
+            atomic_store(&q->tail.log_seq, 0);
+        fk_lock_release(&q->tail.lock);
+        if (st == FK_AGAIN && w->deadline_ns)
+            continue; /* somebody else filled it */
+        if (st == FK_OK) {
+            if (seq)
+                *seq = at.seq - 1;
+            fk_ec_notify(&q->head.ec, 1);
+        }
+        return st;
+    }
+}
+
+/* ---- take ------------------------------------------------------------------------------------------ */
+
+/* Until there is something. Without the lock: only a hint. */
+static fk_status wait_item(fk_queue *q, fk_wait *w)
+{
+    for (int spin = fk_spins;;) {
+        uint32_t shut = atomic_load_explicit(&q->shut, memory_order_relaxed);
+        if (shut == 2)
+            return FK_SHUTDOWN;
+        if (fk_queue_size(q) > 0)
+            return FK_OK;
+        if (shut)
+            return FK_SHUTDOWN;
+        if (w->deadline_ns == 0)
+            return FK_AGAIN;
+        if (spin > 0) {
+            spin--;
+            fk_cpu_relax();
+            continue;
+        }
+        uint32_t e = fk_ec_prepare(&q->head.ec);
+        if (fk_queue_size(q) > 0 || atomic_load(&q->shut))
+            continue;
+        fk_status st = fk_futex_wait(&q->head.ec.word, e, w);
+        if (st != FK_OK)
+            return st;
+    }
+}
+
+/* Copy messages from `at` on, under the head's lock, and log what else must follow the commit. */
+static fk_status read_messages(fk_arena *a, fk_queue *q, const fk_take *t, fk_taken *out,
+                               uint32_t max, uint32_t *n, position *at)
+{
+    uint64_t there = peek_seq(&q->tail) - at->seq, segment = 0, block = 0;
+    uint32_t used = 0;
+    *n = 0;
+    while (*n < max && *n < there) {
+        position next = *at;
+        uint64_t drained = 0;
+        fk_msg *m;
+        fk_status st = message_at(a, &next, &m, &drained);
+        if (st != FK_OK)
+            return st;
+        if (drained && segment)
+            break; /* the log has room for one */
+        fk_taken *o = &out[*n];
+        *o = (fk_taken){.seq = at->seq, .meta = m->meta};
+        if (m->kind == FK_MSG_BLOCK) {
+            fk_msg_block mb = *(fk_msg_block *)(m + 1);
+            fk_block *b = fk_block_at(a, mb.off);
+            if (!b || !t->block_hold || atomic_load(&b->tag) != mb.tag)
+                return FK_CORRUPT;
+            o->block = block = mb.off;
+        } else {
+            if (m->size > t->capacity - used)
+                break;
+            memcpy(t->buffer + used, m + 1, m->size);
+            o->at = used;
+            o->size = m->size;
+            used += (m->size + 15) & ~15u;
+            if (used > t->capacity)
+                used = t->capacity;
+        }
+        if (drained)
+            segment = drained;
+        *at = next;
+        ++*n;
+        if (block)
+            break;
+    }
+    if (segment || block) {
+        atomic_store(&q->head.log_segment, segment);
+        atomic_store(&q->head.log_block, block);
+        atomic_store(&q->head.log_seq, at->seq);
+        if (block) { /* ours before it is no longer the queue's */
+            fk_block_ref(a, block, FK_REF_HOLD);
+            atomic_store(&t->block_hold->off, block);
+        }
+    }
+    return FK_OK;
+}
+
+static void commit_take(fk_arena *a, fk_queue *q, const fk_take *t, position at, uint32_t n)
+{
+    if (t->claim)
+        atomic_store(t->claim, at.seq);
+    if (q->joinable && t->hold) {
+        atomic_store(&t->hold->pending, atomic_load(&t->hold->taken) + n);
+        atomic_store(&q->txn, fk_off(a, t->hold));
+        atomic_store(&t->hold->claim, at.seq);
+    }
+    fk_point("queue.claimed");
+    write_cursor(&q->head, at);
+    fk_point("queue.taken");
+    if (q->joinable && t->hold) {
+        atomic_store(&t->hold->taken, atomic_load(&t->hold->pending));
+        atomic_store(&t->hold->claim, 0);
+        atomic_store(&q->txn, 0);
+    }
+    if (FK_UNLIKELY(atomic_load_explicit(&q->head.log_seq, memory_order_relaxed)))
+        head_settle(a, q);
+}
+
+fk_status fk_queue_take(fk_arena *a, fk_queue *q, const fk_take *t, fk_taken *out, uint32_t max,
+                        uint32_t *n, fk_wait *w)
+{
+    for (;;) {
+        fk_status st = wait_item(q, w);
+        if (st != FK_OK)
+            return st;
+        st = lock_end(a, q, &q->head, w);
+        if (FK_UNLIKELY(st != FK_OK))
+            return st;
+        position at = read_cursor(&q->head);
+        st = read_messages(a, q, t, out, max, n, &at);
+        if (st == FK_OK && *n)
+            commit_take(a, q, t, at, *n);
+        fk_lock_release(&q->head.lock);
+        if (st != FK_OK)
+            return st;
+        if (*n) {
+            if (q->maxsize)
+                fk_ec_notify(&q->tail.ec, (int)*n);
+            return FK_OK;
+        }
+        if (w->deadline_ns == 0)
+            return FK_AGAIN;
+    }
+}
+
+/* ---- the end ----------------------------------------------------------------------------------------- */
+
+static void drain(fk_arena *a, fk_queue *q)
+{
+    position at = read_cursor(&q->head);
+    for (uint64_t left = peek_seq(&q->tail) - at.seq; left > 0; left--) {
+        uint64_t drained = 0;
+        fk_msg *m;
+        if (message_at(a, &at, &m, &drained) != FK_OK)
+            return;
+        uint64_t block = m->kind == FK_MSG_BLOCK ? ((fk_msg_block *)(m + 1))->off : 0;
+        atomic_store(&q->head.log_segment, drained);
+        atomic_store(&q->head.log_block, block);
+        atomic_store(&q->head.log_seq, at.seq);
+        write_cursor(&q->head, at);
+        head_settle(a, q);
+    }
+}
+
+static void lock_done(fk_arena *a, fk_queue *q) { fk_lock_force(a, &q->done_lock); }
+
+void fk_queue_shutdown(fk_arena *a, fk_queue *q, bool immediate)
+{
+    uint32_t shut = atomic_load(&q->shut), to = immediate ? 2 : 1;
+    while (shut < to && !atomic_compare_exchange_weak(&q->shut, &shut, to)) {
+    }
+    if (immediate) {
+        if (fk_lock_force(a, &q->head.lock) == FK_OWNER_DIED)
+            head_recover(a, q);
+        uint64_t dropped = read_cursor(&q->head).seq;
+        drain(a, q);
+        dropped = read_cursor(&q->head).seq - dropped;
+        fk_lock_release(&q->head.lock);
+        lock_done(a, q);
+        atomic_fetch_add(&q->done, dropped);
+        fk_lock_release(&q->done_lock);
+    }
+    fk_ec_notify(&q->head.ec, INT_MAX);
+    fk_ec_notify(&q->tail.ec, INT_MAX);
+    fk_ec_notify(&q->done_ec, INT_MAX);
+}
+
+uint64_t fk_queue_unfinished(const fk_queue *q)
+{
+    uint64_t done = atomic_load(&q->done), put = peek_seq(&q->tail);
+    return put > done ? put - done : 0;
+}
+
+fk_status fk_queue_done(fk_arena *a, fk_queue *q, fk_hold *hold)
+{
+    lock_done(a, q); /* also after a dead owner: each change is one store */
+    uint64_t unfinished = fk_queue_unfinished(q);
+    if (unfinished) {
+        atomic_fetch_add(&q->done, 1);
+        if (hold && atomic_load(&hold->finished) != atomic_load(&hold->taken))
+            atomic_fetch_add(&hold->finished, 1);
+    }
+    fk_lock_release(&q->done_lock);
+    if (unfinished == 0)
+        return FK_OVERFLOW;
+    if (unfinished == 1)
+        fk_ec_notify(&q->done_ec, INT_MAX);
+    return FK_OK;
+}
+
+fk_status fk_queue_join(fk_arena *a, fk_queue *q, uint64_t *lost, fk_wait *w)
+{
+    for (;;) {
+        *lost = 0;
+        uint32_t e = fk_ec_prepare(&q->done_ec);
+        if (fk_queue_unfinished(q) == 0 || atomic_load(&q->shut) == 2)
+            return FK_OK;
+        if (atomic_load(&q->lost)) {
+            lock_done(a, q);
+            uint64_t unfinished = fk_queue_unfinished(q), n = atomic_load(&q->lost);
+            if (unfinished && unfinished <= n) {
+                atomic_store(&q->lost, 0);
+                atomic_fetch_add(&q->done, unfinished);
+                *lost = unfinished;
+            }
+            fk_lock_release(&q->done_lock);
+            if (*lost) {
+                fk_ec_notify(&q->done_ec, INT_MAX);
+                return FK_OWNER_DIED;
+            }
+        }
+        if (w->deadline_ns == 0)
+            return FK_AGAIN;
+        fk_status st = fk_futex_wait(&q->done_ec.word, e, w);
+        if (st != FK_OK)
+            return st;
+    }
+}
+
+void fk_queue_give_back(fk_arena *a, fk_queue *q, fk_hold *hold)
+{
+    if (!q->joinable)
+        return;
+    if (fk_lock_force(a, &q->head.lock) == FK_OWNER_DIED) /* settles the entry, too */
+        head_recover(a, q);
+    fk_lock_release(&q->head.lock);
+    lock_done(a, q);
+    uint32_t in_hand = atomic_load(&hold->taken) - atomic_load(&hold->finished);
+    atomic_store(&hold->taken, 0);
+    atomic_store(&hold->finished, 0);
+    atomic_fetch_add(&q->lost, in_hand);
+    fk_lock_release(&q->done_lock);
+    if (in_hand)
+        fk_ec_notify(&q->done_ec, INT_MAX);
+}
+
+void fk_queue_destroy(fk_arena *a, uint64_t off)
+{
+    fk_queue *q = fk_block_data(a, off);
+    if (!q)
+        return;
+    drain(a, q);
+    uint64_t spare = atomic_exchange(&q->spare, 0);
+    if (spare)
+        fk_block_unref(a, spare, FK_REF_HOLD);
+    for (uint64_t at = read_cursor(&q->head).seg; at;) {
+        fk_segment *s = segment_at(a, at);
+        uint64_t next = s ? atomic_load(&s->next) : 0;
+        fk_block_unref(a, at, FK_REF_HOLD);
+        at = next;
+    }
+}

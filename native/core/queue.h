@@ -1,0 +1,75 @@
+/* The queue: bytes in, bytes out, any number of producers and consumers, whole after any death.
+ *
+ * A message of up to FK_INLINE_MAX bytes is copied into a segment; a larger one is written by
+ * the producer into a block of its own, of which the queue passes on the ownership.
+ *
+ * What dies with a process: a message that it had not committed, and one that it had taken.
+ * Nothing else, and no state in between. */
+#ifndef FK_QUEUE_H
+#define FK_QUEUE_H
+
+#include "hold.h"
+#include "sema.h"
+
+#define FK_INLINE_MAX UINT32_C(16384)
+
+/* Set up a queue in a block of kind FK_KIND_QUEUE. maxsize 0: no bound. FK_OK, FK_NOMEM. */
+fk_status fk_queue_init(fk_arena *a, fk_queue *q, uint64_t maxsize, bool joinable);
+
+typedef struct fk_put {
+    const void *head; /* two pieces, so that a caller's header needs no copy of its own */
+    uint32_t head_size;
+    const void *data;
+    uint32_t data_size;
+    uint64_t block; /* not 0: the message is this block, which the caller holds, instead of bytes */
+    uint64_t meta;  /* any number: comes out with the message, unread */
+} fk_put;
+
+/* Append a message. *seq (may be NULL) becomes its number, from 0.
+ * FK_OK; FK_AGAIN (full, deadline 0); FK_TIMEOUT; FK_INTR; FK_SHUTDOWN; FK_NOMEM. */
+fk_status fk_queue_put(fk_arena *a, fk_queue *q, const fk_put *p, uint64_t *seq, fk_wait *w);
+
+typedef struct fk_taken {
+    uint64_t seq;
+    uint64_t meta;
+    uint64_t block;  /* not 0: recorded in the caller's `slot_hold`, whose it is now */
+    uint32_t at;     /* else: where in the caller's buffer, and how many bytes */
+    uint32_t size;
+} fk_taken;
+
+/* How to take. `hold`: this process's entry of a joinable queue (counts items in hand).
+ * `claim`: a word that is set to seq + 1 before the take commits (a pool's worker tells its task).
+ * `block_hold`: an entry (fk_hold_new with off 0) that receives a large message's block. */
+typedef struct fk_take {
+    uint8_t *buffer;
+    uint32_t capacity; /* at least FK_INLINE_MAX */
+    fk_hold *hold;
+    _Atomic uint64_t *claim;
+    fk_hold *block_hold;
+} fk_take;
+
+/* Take up to `max` messages in order, at once; as many as are there, at least one. A large one
+ * only comes alone or last. *n is how many.
+ * FK_OK; FK_AGAIN (empty, deadline 0); FK_TIMEOUT; FK_INTR; FK_SHUTDOWN; FK_CORRUPT. */
+fk_status fk_queue_take(fk_arena *a, fk_queue *q, const fk_take *t, fk_taken *out, uint32_t max,
+                        uint32_t *n, fk_wait *w);
+
+uint64_t fk_queue_size(const fk_queue *q);
+
+/* No more puts; `immediate`: no more gets either, and what is inside is dropped. Wakes everybody. */
+void fk_queue_shutdown(fk_arena *a, fk_queue *q, bool immediate);
+
+/* Joinable: one item taken has been dealt with. FK_OK, FK_OVERFLOW (more than were put). */
+fk_status fk_queue_done(fk_arena *a, fk_queue *q, fk_hold *hold);
+
+/* Joinable: wait until every item put is done.
+ * FK_OK; FK_OWNER_DIED: all that is left was in the hands of processes that died: *lost items,
+ * which count as done from now on; FK_TIMEOUT, FK_INTR. */
+fk_status fk_queue_join(fk_arena *a, fk_queue *q, uint64_t *lost, fk_wait *w);
+
+uint64_t fk_queue_unfinished(const fk_queue *q);
+
+/* Count what a dead process's entry had in hand as lost; called by the reaper. */
+void fk_queue_give_back(fk_arena *a, fk_queue *q, fk_hold *hold);
+
+#endif

@@ -1,0 +1,146 @@
+#include "sema.h"
+
+#include <limits.h>
+
+static uint32_t value_of(uint64_t state) { return (uint32_t)state; }
+static uint32_t ticket_of(uint64_t state) { return (uint32_t)(state >> 32); }
+
+FK_COLD void fk_ec_wake(fk_ec *ec, int n)
+{
+    uint32_t v = atomic_load(&ec->word);
+    do {
+        if (!(v & 1))
+            return;
+    } while (!atomic_compare_exchange_weak(&ec->word, &v, (v & ~1u) + 2));
+    /* As many as asked for slept: there may be more, whose bit has just been cleared. */
+    if (fk_futex_wake(&ec->word, n) >= n)
+        atomic_fetch_or(&ec->word, 1);
+}
+
+void fk_sema_init(fk_sema *s, uint32_t value, uint32_t max)
+{
+    atomic_init(&s->lock.word, 0);
+    atomic_init(&s->ec.word, 0);
+    atomic_init(&s->state, value);
+    atomic_init(&s->txn, 0);
+    atomic_init(&s->returned, 0);
+    s->max = max;
+}
+
+uint32_t fk_sema_value(const fk_sema *s) { return value_of(atomic_load(&s->state)); }
+
+/* Settle what a dead owner of the lock left half done. */
+static void recover(const fk_arena *a, fk_sema *s)
+{
+    uint64_t txn = atomic_load(&s->txn);
+    fk_hold *hold = txn ? fk_at(a, txn, sizeof *hold) : NULL;
+    if (hold) {
+        uint64_t claim = atomic_load(&hold->claim);
+        if (claim && (uint32_t)claim == ticket_of(atomic_load(&s->state)))
+            atomic_store(&hold->taken, atomic_load(&hold->pending));
+        atomic_store(&hold->claim, 0);
+    }
+    atomic_store(&s->txn, 0);
+}
+
+static fk_status lock(fk_arena *a, fk_sema *s, fk_wait *w)
+{
+    fk_status st = fk_lock_acquire(a, &s->lock, w);
+    if (FK_UNLIKELY(st == FK_OWNER_DIED)) {
+        if (fk_lock_take_over(a, &s->lock) != FK_OK)
+            return FK_INTR; /* somebody else did: once more */
+        recover(a, s);
+        return FK_OK;
+    }
+    return st;
+}
+
+/* One change of value and of the entry's count, under the lock. */
+static void change(fk_arena *a, fk_sema *s, fk_hold *hold, uint64_t state, uint32_t value,
+                   int taken)
+{
+    uint32_t ticket = ticket_of(state) + 1;
+    if (ticket == 0)
+        ticket = 1; /* claim 0 is "none" */
+    uint64_t next = (uint64_t)ticket << 32 | value;
+    if (!hold) {
+        atomic_store_explicit(&s->state, next, memory_order_seq_cst);
+        return;
+    }
+    uint32_t n = atomic_load(&hold->taken);
+    atomic_store(&hold->pending, taken < 0 && n == 0 ? 0 : n + (uint32_t)taken);
+    atomic_store(&s->txn, fk_off(a, hold));
+    atomic_store(&hold->claim, ticket);
+    fk_point("sema.claimed");
+    atomic_store(&s->state, next); /* commit */
+    fk_point("sema.committed");
+    atomic_store(&hold->taken, atomic_load(&hold->pending));
+    atomic_store(&hold->claim, 0);
+    atomic_store(&s->txn, 0);
+}
+
+/* The lock is held for a few instructions: a try that does not want to wait waits for it. */
+static fk_status lock_now(fk_arena *a, fk_sema *s, fk_wait *w)
+{
+    if (w->deadline_ns)
+        return lock(a, s, w);
+    if (fk_lock_force(a, &s->lock) == FK_OWNER_DIED)
+        recover(a, s);
+    return FK_OK;
+}
+
+fk_status fk_sema_acquire(fk_arena *a, fk_sema *s, fk_hold *hold, fk_wait *w)
+{
+    for (;;) {
+        fk_status st = lock_now(a, s, w);
+        if (st != FK_OK)
+            return st;
+        uint64_t state = atomic_load(&s->state);
+        if (value_of(state) > 0) {
+            change(a, s, hold, state, value_of(state) - 1, 1);
+            fk_lock_release(&s->lock);
+            return FK_OK;
+        }
+        fk_lock_release(&s->lock);
+        if (w->deadline_ns == 0)
+            return FK_AGAIN;
+        uint32_t e = fk_ec_prepare(&s->ec);
+        if (fk_sema_value(s) > 0)
+            continue;
+        st = fk_futex_wait(&s->ec.word, e, w);
+        if (st != FK_OK)
+            return st;
+    }
+}
+
+fk_status fk_sema_release(fk_arena *a, fk_sema *s, fk_hold *hold)
+{
+    if (fk_lock_force(a, &s->lock) == FK_OWNER_DIED)
+        recover(a, s);
+    uint64_t state = atomic_load(&s->state);
+    bool full = value_of(state) >= s->max;
+    if (!full)
+        change(a, s, hold, state, value_of(state) + 1, -1);
+    fk_lock_release(&s->lock);
+    if (full)
+        return FK_OVERFLOW;
+    fk_ec_notify(&s->ec, 1);
+    return FK_OK;
+}
+
+void fk_sema_give_back(fk_arena *a, fk_sema *s, fk_hold *hold)
+{
+    if (fk_lock_force(a, &s->lock) == FK_OWNER_DIED)
+        recover(a, s);
+    uint64_t state = atomic_load(&s->state);
+    uint64_t n = atomic_exchange(&hold->taken, 0);
+    if (n > s->max - value_of(state))
+        n = s->max - value_of(state);
+    if (n) {
+        change(a, s, NULL, state, value_of(state) + (uint32_t)n, 0);
+        atomic_fetch_add(&s->returned, (uint32_t)n);
+    }
+    fk_lock_release(&s->lock);
+    if (n)
+        fk_ec_notify(&s->ec, n > INT_MAX ? INT_MAX : (int)n);
+}

@@ -1,0 +1,48 @@
+/* Process slots: who is in the family, and who of them lives. */
+#ifndef FK_SLOT_H
+#define FK_SLOT_H
+
+#include "arena.h"
+
+/* Take a slot for this process and mark it RUNNING. For the family's root, and for a process
+ * whose parent did not reserve one. Sets a->me. Returns FK_OK, FK_NOMEM (all slots in use). */
+fk_status fk_slot_join(fk_arena *a);
+
+/* Reserve a slot for a child that is about to be started. Returns FK_OK, FK_NOMEM. */
+fk_status fk_slot_reserve(fk_arena *a, fk_owner *child);
+
+/* In the child: take the reserved slot over. Falls back to fk_slot_join when it was given up
+ * meanwhile (the parent died before the child got here). */
+fk_status fk_slot_adopt(fk_arena *a, fk_owner me);
+
+/* Tell the pid of a child that was started into `child`: until it adopts its slot it is dead
+ * when that pid is. */
+void fk_slot_set_pid(fk_arena *a, fk_owner child, uint32_t pid);
+
+/* The slot of an owner word, or NULL if it belongs to another process by now. */
+fk_slot *fk_slot_of(const fk_arena *a, fk_owner owner);
+
+/* Whether that process lives. No system call in the common case; a zombie is dead. */
+bool fk_slot_alive(const fk_arena *a, fk_owner owner);
+
+/* Pid and name of a process, living or lately dead. False: not known any more. */
+bool fk_slot_describe(const fk_arena *a, fk_owner owner, uint32_t *pid, char name[64]);
+
+void fk_slot_set_name(fk_arena *a, const char *name);
+
+/* Start time of a process in clock ticks; 0: there is none, or it is a zombie. */
+uint64_t fk_pid_started(uint32_t pid);
+
+static inline fk_slot *fk_slot_at(const fk_arena *a, uint32_t index)
+{
+    return (fk_slot *)(a->base + FK_SLOTS_AT + (uint64_t)index * FK_SLOT_STRIDE);
+}
+
+static inline uint32_t fk_owner_index(fk_owner o) { return (o & 0xffff) - 1; }
+
+static inline fk_owner fk_owner_word(uint32_t index, uint32_t generation)
+{
+    return ((generation & 0x7fff) << 16) | (index + 1);
+}
+
+#endif

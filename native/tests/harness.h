@@ -1,0 +1,244 @@
+/* A small harness for tests in C: threads, fork(), sudden death, and no test that hangs.
+ *
+ *     #include "harness.h"
+ *
+ *     static int hold(void *lock) { ...; return 0; }         // runs in a child; its exit status
+ *
+ *     TEST(a_dead_owner_is_named)
+ *     {
+ *         pid_t child = spawn_child(hold, lock);
+ *         WAIT_UNTIL(lock_is_held(lock));                    // order by state, never by time
+ *         kill_at(child);                                    // dead now, and still a zombie
+ *         CHECK(fk_lock_acquire(...) == FK_OWNER_DIED);
+ *         CHECK(reap(child) == SIGKILL);
+ *     }
+ *
+ *     TEST_MAIN
+ *
+ * Each test runs in a process and a process group of its own, so it starts from nothing and may
+ * crash. CHECK that fails prints file, line, expression and errno, and ends the process it stands
+ * in, whichever thread asks; in a child or not, the test has failed. A test fails as well when it
+ * leaves a child behind, alive or not reaped, or takes longer than its limit (60 s, or TEST_LIMIT):
+ * then its processes are listed and killed. `./test_x word` runs the tests whose names hold the
+ * word; `HARNESS_FORK=0 ./test_x word` runs them in this process, for a debugger: no limit then.
+ * Ends with the line `N passed, N failed`, and status 1 if any failed or none was run. */
+#ifndef HARNESS_H
+#define HARNESS_H
+
+#include <dirent.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define HARNESS_LIMIT_S 60
+#define HARNESS_MAX 512
+#define HARNESS_UNUSED __attribute__((unused))
+
+typedef struct {
+    const char *name;
+    void (*run)(void);
+    int limit_s;
+} harness_test;
+
+static harness_test harness_tests[HARNESS_MAX];
+static int harness_count;
+static atomic_int *harness_failed_checks; /* shared: a child's failure is its test's */
+
+#define TEST(name) TEST_LIMIT(name, HARNESS_LIMIT_S)
+#define TEST_LIMIT(test, seconds)                                                                  \
+    static void test(void);                                                                        \
+    __attribute__((constructor)) static void register_##test(void)                                 \
+    {                                                                                              \
+        if (harness_count == HARNESS_MAX)                                                          \
+            abort();                                                                               \
+        harness_tests[harness_count++] = (harness_test){#test, test, seconds};                     \
+    }                                                                                              \
+    static void test(void)
+
+/* When false, the test has failed and this process ends. */
+#define CHECK(expr)                                                                                \
+    do {                                                                                           \
+        errno = 0;                                                                                 \
+        if (!(expr))                                                                               \
+            harness_fail(__FILE__, __LINE__, #expr);                                               \
+    } while (0)
+
+/* Two integers must be the same; says both. */
+#define CHECK_EQ(a, b)                                                                             \
+    do {                                                                                           \
+        errno = 0;                                                                                 \
+        long long harness_a = (long long)(a), harness_b = (long long)(b);                          \
+        if (harness_a != harness_b) {                                                              \
+            fprintf(stderr, "%s is %lld, %s is %lld\n", #a, harness_a, #b, harness_b);             \
+            harness_fail(__FILE__, __LINE__, #a " == " #b);                                        \
+        }                                                                                          \
+    } while (0)
+
+/* Come back when the condition holds; the test's limit is what ends it otherwise. */
+#define WAIT_UNTIL(expr)                                                                           \
+    while (!(expr))                                                                                \
+    nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL)
+
+static HARNESS_UNUSED void harness_fail(const char *file, int line, const char *what)
+{
+    int err = errno;
+    atomic_fetch_add(harness_failed_checks, 1);
+    fprintf(stderr, "%s:%d: CHECK(%s) failed in process %d", file, line, what, (int)getpid());
+    fprintf(stderr, err ? ", errno %d: %s\n" : "\n", err, strerror(err));
+    _exit(1);
+}
+
+static HARNESS_UNUSED uint64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* Zeroed memory that children share. Unmapped when the test's processes end. */
+static HARNESS_UNUSED void *shared_page(size_t size)
+{
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(p != MAP_FAILED);
+    return p;
+}
+
+/* Run fn(arg) in a forked child; what it returns is the child's exit status. */
+static HARNESS_UNUSED pid_t spawn_child(int (*fn)(void *), void *arg)
+{
+    fflush(NULL);
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        int status = fn(arg);
+        fflush(NULL);
+        _exit(status);
+    }
+    return pid;
+}
+
+/* Wait for a child and bury it: its wait status (0: returned 0; a signal's number: killed by it). */
+static HARNESS_UNUSED int reap(pid_t pid)
+{
+    int status;
+    while (waitpid(pid, &status, 0) != pid)
+        CHECK(errno == EINTR);
+    return status;
+}
+
+/* SIGKILL a child and come back when it is dead but not buried: reap it later. */
+static HARNESS_UNUSED void kill_at(pid_t pid)
+{
+    siginfo_t info;
+    CHECK(kill(pid, SIGKILL) == 0);
+    while (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT) != 0)
+        CHECK(errno == EINTR);
+}
+
+/* Run fn(arg) in n threads at once (at most 64) and come back when all have ended. */
+static HARNESS_UNUSED void run_threads(int n, void *(*fn)(void *), void *arg)
+{
+    pthread_t threads[64];
+    CHECK(n <= 64);
+    for (int i = 0; i < n; i++)
+        CHECK(pthread_create(&threads[i], NULL, fn, arg) == 0);
+    for (int i = 0; i < n; i++)
+        CHECK(pthread_join(threads[i], NULL) == 0);
+}
+
+/* ---- the runner ---------------------------------------------------------------------------------*/
+
+/* Print `pid state wchan` of each process of the group. */
+static void harness_list_group(pid_t group)
+{
+    DIR *proc = opendir("/proc");
+    struct dirent *e;
+    while (proc && (e = readdir(proc))) {
+        pid_t pid = (pid_t)atoi(e->d_name);
+        if (pid <= 0 || getpgid(pid) != group)
+            continue;
+        char command[256];
+        snprintf(command, sizeof command,
+                 "{ grep -H ^State /proc/%d/task/*/status; grep -H . /proc/%d/task/*/wchan; } >&2",
+                 (int)pid, (int)pid);
+        if (system(command) == -1)
+            perror("system");
+    }
+    if (proc)
+        closedir(proc);
+}
+
+static bool harness_run(const harness_test *test)
+{
+    fflush(NULL);
+    atomic_store(harness_failed_checks, 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        setpgid(0, 0);
+        test->run();
+        exit(0);
+    }
+    setpgid(pid, pid); /* whoever comes first */
+    struct pollfd p = {.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN};
+    bool in_time = poll(&p, 1, test->limit_s * 1000) == 1;
+    close(p.fd);
+    if (!in_time) {
+        fprintf(stderr, "%s: not done after %d s; its processes:\n", test->name, test->limit_s);
+        harness_list_group(pid);
+        kill(pid, SIGKILL);
+    }
+    int status, left = 0;
+    waitpid(pid, &status, 0);
+    kill(-pid, SIGKILL);
+    while (waitpid(-1, NULL, 0) > 0) /* orphans come to us: PR_SET_CHILD_SUBREAPER */
+        left++;
+    if (in_time && WIFSIGNALED(status))
+        fprintf(stderr, "%s: died of %s\n", test->name, strsignal(WTERMSIG(status)));
+    if (in_time && status == 0 && left)
+        fprintf(stderr, "%s: left %d child processes behind\n", test->name, left);
+    return in_time && status == 0 && left == 0 && atomic_load(harness_failed_checks) == 0;
+}
+
+static HARNESS_UNUSED int harness_main(const char *only)
+{
+    int passed = 0, failed = 0;
+    const char *fork_tests = getenv("HARNESS_FORK");
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+    harness_failed_checks = mmap(NULL, sizeof *harness_failed_checks, PROT_READ | PROT_WRITE,
+                                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    for (int i = 0; i < harness_count; i++) {
+        const harness_test *test = &harness_tests[i];
+        if (only && !strstr(test->name, only))
+            continue;
+        if (fork_tests && strcmp(fork_tests, "0") == 0) {
+            test->run();
+            passed++;
+        } else if (harness_run(test)) {
+            passed++;
+        } else {
+            fprintf(stderr, "FAILED %s\n", test->name);
+            failed++;
+        }
+    }
+    printf("%d passed, %d failed\n", passed, failed);
+    return failed || passed == 0;
+}
+
+#define TEST_MAIN                                                                                  \
+    int main(int argc, char **argv) { return harness_main(argc > 1 ? argv[1] : NULL); }
+
+#endif
