@@ -15,21 +15,18 @@
  *
  *     TEST_MAIN
  *
- * Each test runs in a process and a process group of its own, so it starts from nothing and may
- * crash. CHECK that fails prints file, line, expression and errno, and ends the process it stands
- * in, whichever thread asks; in a child or not, the test has failed. A test fails as well when it
- * leaves a child behind, alive or not reaped, or takes longer than its limit (60 s, or TEST_LIMIT):
- * then its processes are listed and killed. `./test_x word` runs the tests whose names hold the
+ * Each test runs in a process of its own, so it starts from nothing and may crash. A CHECK that fails
+ * prints file, line, expression and errno, and ends the process it stands in, whichever thread asks;
+ * in a child or not, the test has failed. A test fails as well when it leaves a descendant behind,
+ * alive or not reaped, or takes longer than its limit (60 s, or TEST_LIMIT): then its processes are
+ * listed, with what they sleep on, and killed. `./test_x word` runs the tests whose names hold the
  * word; `HARNESS_FORK=0 ./test_x word` runs them in this process, for a debugger: no limit then.
  * Ends with the line `N passed, N failed`, and status 1 if any failed or none was run. */
 #ifndef HARNESS_H
 #define HARNESS_H
 
-#include <dirent.h>
 #include <errno.h>
-#include <poll.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -38,8 +35,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -160,83 +155,7 @@ static HARNESS_UNUSED void run_threads(int n, void *(*fn)(void *), void *arg)
         CHECK(pthread_join(threads[i], NULL) == 0);
 }
 
-/* ---- the runner ---------------------------------------------------------------------------------*/
-
-/* Print `pid state wchan` of each process of the group. */
-static void harness_list_group(pid_t group)
-{
-    DIR *proc = opendir("/proc");
-    struct dirent *e;
-    while (proc && (e = readdir(proc))) {
-        pid_t pid = (pid_t)atoi(e->d_name);
-        if (pid <= 0 || getpgid(pid) != group)
-            continue;
-        char command[256];
-        snprintf(command, sizeof command,
-                 "{ grep -H ^State /proc/%d/task/*/status; grep -H . /proc/%d/task/*/wchan; } >&2",
-                 (int)pid, (int)pid);
-        if (system(command) == -1)
-            perror("system");
-    }
-    if (proc)
-        closedir(proc);
-}
-
-static bool harness_run(const harness_test *test)
-{
-    fflush(NULL);
-    atomic_store(harness_failed_checks, 0);
-    pid_t pid = fork();
-    if (pid == 0) {
-        setpgid(0, 0);
-        test->run();
-        exit(0);
-    }
-    setpgid(pid, pid); /* whoever comes first */
-    struct pollfd p = {.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN};
-    bool in_time = poll(&p, 1, test->limit_s * 1000) == 1;
-    close(p.fd);
-    if (!in_time) {
-        fprintf(stderr, "%s: not done after %d s; its processes:\n", test->name, test->limit_s);
-        harness_list_group(pid);
-        kill(pid, SIGKILL);
-    }
-    int status, left = 0;
-    waitpid(pid, &status, 0);
-    kill(-pid, SIGKILL);
-    while (waitpid(-1, NULL, 0) > 0) /* orphans come to us: PR_SET_CHILD_SUBREAPER */
-        left++;
-    if (in_time && WIFSIGNALED(status))
-        fprintf(stderr, "%s: died of %s\n", test->name, strsignal(WTERMSIG(status)));
-    if (in_time && status == 0 && left)
-        fprintf(stderr, "%s: left %d child processes behind\n", test->name, left);
-    return in_time && status == 0 && left == 0 && atomic_load(harness_failed_checks) == 0;
-}
-
-static HARNESS_UNUSED int harness_main(const char *only)
-{
-    int passed = 0, failed = 0;
-    const char *fork_tests = getenv("HARNESS_FORK");
-    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-    harness_failed_checks = mmap(NULL, sizeof *harness_failed_checks, PROT_READ | PROT_WRITE,
-                                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    for (int i = 0; i < harness_count; i++) {
-        const harness_test *test = &harness_tests[i];
-        if (only && !strstr(test->name, only))
-            continue;
-        if (fork_tests && strcmp(fork_tests, "0") == 0) {
-            test->run();
-            passed++;
-        } else if (harness_run(test)) {
-            passed++;
-        } else {
-            fprintf(stderr, "FAILED %s\n", test->name);
-            failed++;
-        }
-    }
-    printf("%d passed, %d failed\n", passed, failed);
-    return failed || passed == 0;
-}
+#include "harness_runner.h" /* runs what TEST has registered */
 
 #define TEST_MAIN                                                                                  \
     int main(int argc, char **argv) { return harness_main(argc > 1 ? argv[1] : NULL); }

@@ -1,0 +1,138 @@
+# Every verb that people and CI use. Needs python3 (3.11 or later) with its headers, gcc and make;
+# all else goes into .venv and build/.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+ARGS   ?=
+
+.DELETE_ON_ERROR:
+.PHONY: help venv install build test test-py test-c run-c-tests lint format types demo bench clean FORCE
+
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
+
+# ---- environment and build -----------------------------------------------------------------------
+
+venv: $(VENV)/.made ## Make the virtual environment; PYTHON=python3.x chooses the interpreter
+
+$(VENV)/.made:
+	@command -v '$(PYTHON)' >/dev/null || \
+	  { echo "forkful needs Python 3.11 or later, and '$(PYTHON)' is not there." >&2; exit 1; }
+	@'$(PYTHON)' -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "forkful needs Python 3.11 or later, and this is $$('$(PYTHON)' -V 2>&1): try make PYTHON=python3.12" >&2; exit 1; }
+	@'$(PYTHON)' -c 'import venv, ensurepip' 2>/dev/null || \
+	  { echo "'$(PYTHON)' makes no virtual environments: install your system's python3-venv package." >&2; exit 1; }
+	@'$(PYTHON)' -m venv '$(VENV)'
+	@$(PIP) install --upgrade pip 'setuptools>=77'
+	@touch $@
+
+NATIVE := $(sort $(wildcard native/core/*.[ch] native/bind/*.[ch]))
+
+# The package is installed in place, so Python files never ask for a build. C files do, and so do
+# other switches or a file that is gone, which build/config remembers.
+BUILD_CONFIG := $(FORKFUL_DEBUG)|$(FORKFUL_SANITIZE)|$(CC)|$(CFLAGS)|$(NATIVE)
+build/config: FORCE
+	@mkdir -p $(@D)
+	@echo '$(BUILD_CONFIG)' | cmp -s - $@ || echo '$(BUILD_CONFIG)' > $@
+
+install: $(VENV)/.installed ## Install the package in place, with what it needs to run
+$(VENV)/.installed: $(NATIVE) setup.py pyproject.toml build/config | $(VENV)/.made
+	@$(PIP) install --no-build-isolation --editable .
+	@touch $@
+
+build: $(VENV)/.with-test ## The same, with what its tests need
+$(VENV)/.with-%: pyproject.toml | $(VENV)/.installed
+	@$(PIP) install 'forkful[$*]'
+	@touch $@
+
+# ---- tests ---------------------------------------------------------------------------------------
+
+test: build test-c test-py ## Build, run the C tests, run the Python tests
+
+# An instrumented extension needs its sanitizer's runtime before all else.
+PRELOAD_address := libasan.so
+PRELOAD_thread := libtsan.so
+PRELOAD := $(PRELOAD_$(FORKFUL_SANITIZE))
+PRELOAD := $(if $(PRELOAD),LD_PRELOAD=$$($(CC) -print-file-name=$(PRELOAD)) PYTHONMALLOC=malloc)
+
+test-py: build ## Run the Python tests; ARGS="-k queue" goes to pytest
+	$(PRELOAD) $(BIN)/python -m pytest $(ARGS)
+
+test-c: ## Run each C test plain, under ThreadSanitizer, under Address- and UBSanitizer
+	@$(MAKE) --no-print-directory --output-sync=target -j$$(nproc) run-c-tests
+
+C_TESTS   := $(patsubst native/tests/%.c,%,$(sort $(wildcard native/tests/test_*.c)))
+C_CORE    := $(patsubst native/core/%.c,%,$(sort $(wildcard native/core/*.c)))
+C_HEADERS := $(wildcard native/core/*.h native/tests/*.h)
+C_BASE    := -std=c11 -D_GNU_SOURCE -g -pthread -Wall -Wextra -Werror -Inative/core -Inative/tests
+C_LIMIT   := 300 # seconds for one test program
+
+C_plain := -O2
+C_tsan  := -O1 -fsanitize=thread
+C_asan  := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+SANITIZER_OPTIONS := TSAN_OPTIONS=halt_on_error=1:die_after_fork=0 UBSAN_OPTIONS=print_stacktrace=1
+
+# .runner holds the command that a test program is run with. gcc's libtsan cannot live with much
+# address randomization, so programs run without it where the kernel lets us say so.
+define C_FLAVOUR
+build/test-c/$(1)/.runner:
+	@mkdir -p $$(@D)/core
+	@echo 'int main(void) { return 0; }' | $$(CC) -x c $$(C_$(1)) -o $$(@D)/.probe -; \
+	if setarch -R $$(@D)/.probe 2>/dev/null; then echo setarch -R; \
+	elif for i in 1 2 3 4 5 6 7 8 9 10; do $$(@D)/.probe 2>/dev/null || exit 1; done; then echo env; \
+	else echo left out; fi > $$@
+build/test-c/$(1)/core/%.o: native/core/%.c $$(C_HEADERS) build/config | build/test-c/$(1)/.runner
+	@$$(CC) $$(C_BASE) $$(C_$(1)) -c $$< -o $$@
+build/test-c/$(1)/%: native/tests/%.c $$(C_CORE:%=build/test-c/$(1)/core/%.o)
+	@$$(CC) $$(C_BASE) $$(C_$(1)) $$^ -o $$@
+run-$(1)-%: build/test-c/$(1)/% FORCE
+	@run=$$$$(cat build/test-c/$(1)/.runner); \
+	if [ "$$$$run" = "left out" ]; then \
+	  echo "LEFT OUT: $$* under $(1): programs built with '$$(C_$(1))' do not run here" >&2; exit 0; fi; \
+	echo "$$* ($(1))"; $(SANITIZER_OPTIONS) timeout --kill-after=10 $$(C_LIMIT) $$$$run $$<
+endef
+$(foreach f,plain tsan asan,$(eval $(call C_FLAVOUR,$(f))))
+.PRECIOUS: $(foreach f,plain tsan asan,build/test-c/$(f)/core/%.o build/test-c/$(f)/%)
+
+run-c-tests: $(foreach f,plain tsan asan,$(C_TESTS:%=run-$(f)-%))
+
+# ---- style ---------------------------------------------------------------------------------------
+
+C_FILES := $(wildcard native/*/*.[ch])
+
+lint: $(VENV)/.with-dev ## Check form and likely faults of Python and C
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run --Werror $(C_FILES)
+
+format: $(VENV)/.with-dev ## Bring Python and C into form
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(C_FILES)
+
+types: $(VENV)/.with-dev ## Check the types of the package (mypy, strict)
+	$(BIN)/mypy
+
+# ---- use -----------------------------------------------------------------------------------------
+
+# Python's own test data holds broken files on purpose. A map returns the number of items that
+# failed (101: more than a hundred), so up to 101 is an answer and anything above is a fault.
+DEMO := build/demo/results.jsonl
+demo: install ## Map a function over every file of the standard library, on every core
+	@mkdir -p $(dir $(DEMO)) && rm -f $(DEMO)
+	@files="$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')/**/*.py"; \
+	$(BIN)/forkful map examples/stdlib_report.py:report --files "$$files" --output $(DEMO) --progress auto; \
+	status=$$?; [ $$status -le 101 ] || { echo "demo: forkful map ended with status $$status" >&2; exit 1; }; \
+	want=$$($(BIN)/python -c 'import glob, sys; print(len(glob.glob(sys.argv[1], recursive=True)))' "$$files"); \
+	have=$$(wc -l < $(DEMO)); \
+	[ "$$have" -eq "$$want" ] || { echo "demo: $$have results for $$want files" >&2; exit 1; }; \
+	echo "demo: $$have results in $(DEMO)"
+
+bench: install $(VENV)/.with-bench ## Measure against the field's peers, side by side
+	@for file in bench/bench_*.py; do echo "== $$file"; $(BIN)/python $$file $(ARGS) || exit 1; done
+
+clean: ## Remove what was built; .venv stays
+	rm -rf build dist src/*.egg-info src/forkful/*.so
+	rm -f $(VENV)/.installed
+	find src tests examples bench -name __pycache__ -prune -exec rm -rf {} +
