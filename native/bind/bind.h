@@ -1,0 +1,92 @@
+/* The only folder that includes Python.h. No algorithm here: arguments in, core call, result out.
+ *
+ * A type of this module is a handle: a Python object for a shared object. It is made empty by
+ * __new__, then given its shared object once, by _create() or _attach(). */
+#ifndef FK_BIND_H
+#define FK_BIND_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "family.h"
+#include "cond.h"
+#include "event.h"
+
+/* The one family of this process; base is NULL before it has one. */
+extern fk_arena fk_family;
+
+/* What the Python layer hands over by configure(). All are callables or classes, never NULL after. */
+typedef struct fk_bind_hooks {
+    PyObject *dumps;      /* wire.dumps_oob(obj) -> (bytes, [PickleBuffer]) */
+    PyObject *owner_died; /* (handle, pid, name) -> exception instance */
+    PyObject *shut_down;  /* exception class */
+    PyObject *empty, *full;
+    PyObject *lost;       /* (handle, items) -> exception instance */
+    PyObject *pickle_dumps, *pickle_loads; /* the C functions of _pickle */
+} fk_bind_hooks;
+
+extern fk_bind_hooks fk_hooks;
+
+typedef struct fk_handle {
+    PyObject_HEAD
+    uint64_t off, tag;
+    uint32_t hold;
+    bool closed;  /* queues */
+    void *data;   /* in the arena; NULL: no shared object yet */
+} fk_handle;
+
+/* handle.c */
+extern PyMethodDef fk_handle_methods[]; /* shared by all handle types */
+PyObject *fk_handle_new(PyTypeObject *type, PyObject *args, PyObject *kwargs);
+void fk_handle_dealloc(PyObject *self);
+/* Give the handle a new block of `size` bytes. 0, or -1 with an exception. */
+int fk_handle_create(fk_handle *h, uint64_t size, uint32_t kind);
+/* h->data, or NULL with an exception. */
+void *fk_handle_data(fk_handle *h);
+uint32_t fk_handle_kind(PyTypeObject *type);
+static inline fk_hold *fk_handle_hold(fk_handle *h) { return fk_hold_at(&fk_family, h->hold); }
+
+/* errors.c: the one way out for a status that is not FK_OK. Sets an exception, returns NULL. */
+PyObject *fk_raise(fk_status st, const char *doing);
+PyObject *fk_raise_owner_died(fk_handle *h, fk_owner owner);
+/* Make this process a family's root if it is in none. 0, or -1 with an exception. */
+int fk_need_family(void);
+
+/* detach.c */
+typedef fk_status (*fk_wait_fn)(void *arg, fk_wait *w);
+
+/* Call fn(arg, w) until it has an answer, first without waiting and with the GIL held; then
+ * without the GIL, on the board, looking at signals and dead processes after each slice.
+ * 0: *st is the answer (never FK_INTR; FK_AGAIN only if w->deadline_ns was 0); -1: a signal
+ * handler raised. */
+int fk_blocking(fk_wait_fn fn, void *arg, fk_wait *w, uint32_t op, uint64_t object, fk_status *st);
+
+/* (block=True, timeout=None) as multiprocessing understands them, from position `first` on.
+ * 0, or -1 with an exception. */
+int fk_parse_wait(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, Py_ssize_t first,
+                  fk_wait *w);
+/* A timeout in seconds or None. */
+int fk_parse_timeout(PyObject *timeout, fk_wait *w);
+
+/* pickle.c */
+PyObject *fk_pickle(PyObject *obj, PyObject **buffers); /* bytes; *buffers: list, or NULL */
+PyObject *fk_unpickle(PyObject *data, PyObject *buffers /* or NULL */);
+
+/* block_type.c */
+/* Pack bytes and buffers into a new block, which the caller then holds by *hold. 0 or -1. */
+int fk_block_pack(PyObject *data, PyObject *buffers, uint64_t *off, uint32_t *hold);
+/* The object in a block that was packed so; takes the hold over in every case. */
+PyObject *fk_block_unpack(uint32_t hold);
+/* The whole block as bytes; takes the hold over. */
+PyObject *fk_block_bytes(uint32_t hold);
+
+/* one spec for each *_type.c */
+extern PyType_Spec fk_lock_spec, fk_rlock_spec, fk_sema_spec, fk_event_spec, fk_cond_spec,
+    fk_queue_spec, fk_words_spec, fk_block_spec;
+extern PyTypeObject *fk_lock_type, *fk_rlock_type, *fk_block_type;
+extern PyMethodDef fk_family_methods[];
+
+#define FK_METHOD(name, fn, doc)                                                                   \
+    {name, (PyCFunction)(void (*)(void))fn, METH_FASTCALL | METH_KEYWORDS, doc}
+
+#endif

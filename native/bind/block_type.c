@@ -1,0 +1,195 @@
+/* A large message: bytes and out-of-band buffers in one block of the arena.
+ *
+ *   u64 n            number of buffers
+ *   u64 size[n + 1]  of the pickle, then of each buffer
+ *   the pickle, then the buffers, each from a multiple of 64
+ *
+ * The receiver's objects are backed by the block until the last of them goes. Big blocks are seen
+ * through a private mapping, so that what the receiver writes is its own, also after a fork;
+ * smaller ones are copied out, which is as fast. */
+#include "bind.h"
+
+#include <sys/mman.h>
+
+#define MAP_FROM (512u * 1024u)
+#define ALIGN(x) (((x) + 63) & ~UINT64_C(63))
+
+PyTypeObject *fk_block_type;
+
+typedef struct block {
+    PyObject_HEAD
+    uint32_t hold;   /* FK_NO_HOLD: `map` is memory of our own */
+    uint8_t *map;    /* what is mapped privately, or malloc'ed */
+    size_t map_size;
+    uint8_t *data;   /* the block's bytes in it */
+    uint64_t size;
+} block;
+
+static void block_dealloc(PyObject *self)
+{
+    block *b = (block *)self;
+    PyTypeObject *type = Py_TYPE(self);
+    if (b->hold != FK_NO_HOLD) {
+        munmap(b->map, b->map_size);
+        fk_hold_drop(&fk_family, b->hold);
+    } else {
+        PyMem_RawFree(b->map);
+    }
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static int block_buffer(PyObject *self, Py_buffer *view, int flags)
+{
+    block *b = (block *)self;
+    return PyBuffer_FillInfo(view, self, b->data, (Py_ssize_t)b->size, 0, flags);
+}
+
+static PyType_Slot slots[] = {
+    {Py_tp_dealloc, block_dealloc},
+    {Py_bf_getbuffer, block_buffer},
+    {Py_tp_doc, "Received bytes, backed by shared memory."},
+    {0, NULL},
+};
+
+PyType_Spec fk_block_spec = {.name = "forkful._native.Block",
+                             .basicsize = sizeof(block),
+                             .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+                             .slots = slots};
+
+int fk_block_pack(PyObject *data, PyObject *buffers, uint64_t *off, uint32_t *hold)
+{
+    Py_ssize_t n = buffers ? PyList_GET_SIZE(buffers) : 0;
+    Py_buffer *views = PyMem_Calloc((size_t)n + 1, sizeof *views);
+    uint64_t *sizes = PyMem_Calloc((size_t)n + 1, sizeof *sizes);
+    if (!views || !sizes) {
+        PyMem_Free(views);
+        PyMem_Free(sizes);
+        PyErr_NoMemory();
+        return -1;
+    }
+    int result = -1;
+    Py_ssize_t got = 0;
+    for (; got <= n; got++) {
+        PyObject *o = got ? PyList_GET_ITEM(buffers, got - 1) : data;
+        if (PyObject_GetBuffer(o, &views[got], PyBUF_ANY_CONTIGUOUS) < 0)
+            goto done;
+        sizes[got] = (uint64_t)views[got].len;
+    }
+    uint64_t head = ALIGN(8 + 8 * ((uint64_t)n + 1)), total = head;
+    for (Py_ssize_t i = 0; i <= n; i++)
+        total += ALIGN(sizes[i]);
+    fk_status st = fk_block_new(&fk_family, total, FK_KIND_RAW, off);
+    if (st == FK_OK && (st = fk_hold_new(&fk_family, *off, hold)) != FK_OK)
+        fk_block_unref(&fk_family, *off, FK_REF_HOLD);
+    if (st != FK_OK) {
+        fk_raise(st, "making room for a large object");
+        goto done;
+    }
+    uint8_t *to = fk_block_data(&fk_family, *off);
+    memcpy(to, &(uint64_t){(uint64_t)n}, 8);
+    memcpy(to + 8, sizes, 8 * ((size_t)n + 1));
+    Py_BEGIN_ALLOW_THREADS
+    uint64_t at = head;
+    for (Py_ssize_t i = 0; i <= n; i++) {
+        memcpy(to + at, views[i].buf, sizes[i]);
+        at += ALIGN(sizes[i]);
+    }
+    Py_END_ALLOW_THREADS
+    result = 0;
+done:
+    while (got-- > 0)
+        PyBuffer_Release(&views[got]);
+    PyMem_Free(views);
+    PyMem_Free(sizes);
+    return result;
+}
+
+/* A Block over (or a copy of) what the hold names; takes the hold over. */
+static PyObject *block_open(uint32_t hold)
+{
+    uint64_t off = atomic_load(&fk_hold_at(&fk_family, hold)->off);
+    uint8_t *data = fk_block_data(&fk_family, off);
+    block *b = data ? (block *)fk_block_type->tp_alloc(fk_block_type, 0) : NULL;
+    if (!b) {
+        fk_hold_drop(&fk_family, hold);
+        return PyErr_Occurred() ? NULL : fk_raise(FK_CORRUPT, "receiving a large object");
+    }
+    b->hold = FK_NO_HOLD;
+    b->size = fk_block_at(&fk_family, off)->size;
+    if (b->size >= MAP_FROM && fk_arena_fd_is_good(&fk_family)) {
+        uint64_t from = off & ~UINT64_C(4095);
+        b->map_size = off - from + FK_BLOCK_HEAD + b->size;
+        void *p = mmap(NULL, b->map_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_POPULATE | MAP_NORESERVE,
+                       fk_family.fd, (off_t)from);
+        if (p != MAP_FAILED) {
+            b->map = p;
+            b->data = b->map + (off - from) + FK_BLOCK_HEAD;
+            b->hold = hold;
+            return (PyObject *)b;
+        }
+    }
+    b->map = b->data = PyMem_RawMalloc(b->size);
+    if (b->map)
+        memcpy(b->map, data, b->size);
+    fk_hold_drop(&fk_family, hold);
+    if (!b->map) {
+        Py_DECREF(b);
+        return PyErr_NoMemory();
+    }
+    return (PyObject *)b;
+}
+
+/* The parts of a block: a list of memoryviews, the pickle first. */
+static PyObject *parts(PyObject *opened)
+{
+    block *b = (block *)opened;
+    uint64_t n = 0;
+    if (b->size >= 16)
+        memcpy(&n, b->data, 8);
+    if (b->size < 16 || n > (b->size - 16) / 8)
+        return fk_raise(FK_CORRUPT, "receiving a large object");
+    PyObject *whole = PyMemoryView_FromObject(opened);
+    PyObject *list = whole ? PyList_New((Py_ssize_t)n + 1) : NULL;
+    uint64_t at = ALIGN(8 + 8 * (n + 1));
+    for (uint64_t i = 0; list && i <= n; i++) {
+        uint64_t size;
+        memcpy(&size, b->data + 8 + 8 * i, 8);
+        PyObject *part = NULL;
+        if (at > b->size || size > b->size - at)
+            fk_raise(FK_CORRUPT, "receiving a large object");
+        else
+            part = PySequence_GetSlice(whole, (Py_ssize_t)at, (Py_ssize_t)(at + size));
+        if (!part)
+            Py_CLEAR(list);
+        else
+            PyList_SET_ITEM(list, (Py_ssize_t)i, part);
+        at += ALIGN(size);
+    }
+    Py_XDECREF(whole);
+    return list;
+}
+
+PyObject *fk_block_unpack(uint32_t hold)
+{
+    PyObject *opened = block_open(hold);
+    PyObject *list = opened ? parts(opened) : NULL;
+    PyObject *buffers = list ? PyList_GetSlice(list, 1, PyList_GET_SIZE(list)) : NULL;
+    PyObject *obj = buffers ? fk_unpickle(PyList_GET_ITEM(list, 0),
+                                          PyList_GET_SIZE(buffers) ? buffers : NULL)
+                            : NULL;
+    Py_XDECREF(buffers);
+    Py_XDECREF(list);
+    Py_XDECREF(opened);
+    return obj;
+}
+
+PyObject *fk_block_bytes(uint32_t hold)
+{
+    PyObject *opened = block_open(hold);
+    PyObject *list = opened ? parts(opened) : NULL;
+    PyObject *data = list ? PyBytes_FromObject(PyList_GET_ITEM(list, 0)) : NULL;
+    Py_XDECREF(list);
+    Py_XDECREF(opened);
+    return data;
+}

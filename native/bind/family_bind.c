@@ -1,0 +1,287 @@
+/* The family's functions: joining, children, the board, statistics. */
+#include "bind.h"
+
+fk_arena fk_family;
+
+static _Thread_local fk_owner tls_last_child;
+
+static PyObject *found(PyObject *m, PyObject *unused)
+{
+    (void)m, (void)unused;
+    if (fk_need_family() < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *identity(PyObject *m, PyObject *unused)
+{
+    (void)m, (void)unused;
+    if (!fk_family.base)
+        Py_RETURN_NONE;
+    return PyBytes_FromStringAndSize((char *)fk_head(&fk_family)->id, 16);
+}
+
+static PyObject *fd(PyObject *m, PyObject *unused)
+{
+    (void)m, (void)unused;
+    if (fk_need_family() < 0)
+        return NULL;
+    if (!fk_arena_fd_is_good(&fk_family)) {
+        PyErr_SetString(PyExc_OSError, "the descriptor of forkful's shared memory was closed by "
+                                       "this program: it cannot start processes by spawn or "
+                                       "forkserver any more");
+        return NULL;
+    }
+    return PyLong_FromLong(fk_family.fd);
+}
+
+static PyObject *join(PyObject *m, PyObject *args)
+{
+    (void)m;
+    int fd;
+    unsigned int me;
+    if (!PyArg_ParseTuple(args, "iI", &fd, &me))
+        return NULL;
+    if (fk_family.base) {
+        PyErr_SetString(PyExc_RuntimeError, "this process belongs to a forkful family already");
+        return NULL;
+    }
+    fk_status st = fk_family_join(&fk_family, fd, me);
+    if (st != FK_OK)
+        return fk_raise(st, "joining the family");
+    Py_RETURN_NONE;
+}
+
+static PyObject *me(PyObject *m, PyObject *unused)
+{
+    (void)m, (void)unused;
+    return PyLong_FromUnsignedLong(fk_family.me);
+}
+
+static PyObject *reserve(PyObject *m, PyObject *unused)
+{
+    (void)m, (void)unused;
+    if (fk_need_family() < 0)
+        return NULL;
+    fk_owner child;
+    fk_status st = fk_slot_reserve(&fk_family, &child);
+    return st == FK_OK ? PyLong_FromUnsignedLong(child) : fk_raise(st, "starting a process");
+}
+
+static PyObject *set_pid(PyObject *m, PyObject *args)
+{
+    (void)m;
+    unsigned int child, pid;
+    if (!PyArg_ParseTuple(args, "II", &child, &pid))
+        return NULL;
+    fk_slot_set_pid(&fk_family, child, pid);
+    Py_RETURN_NONE;
+}
+
+static PyObject *set_name(PyObject *m, PyObject *arg)
+{
+    (void)m;
+    const char *name = PyUnicode_AsUTF8(arg);
+    if (!name)
+        return NULL;
+    if (fk_family.base)
+        fk_slot_set_name(&fk_family, name);
+    Py_RETURN_NONE;
+}
+
+/* One argument: an owner word. */
+static int owner_arg(PyObject *arg, fk_owner *owner)
+{
+    unsigned long v = PyLong_AsUnsignedLong(arg);
+    if (v == (unsigned long)-1 && PyErr_Occurred())
+        return -1;
+    *owner = (fk_owner)v;
+    return 0;
+}
+
+static PyObject *alive(PyObject *m, PyObject *arg)
+{
+    (void)m;
+    fk_owner o;
+    if (owner_arg(arg, &o) < 0)
+        return NULL;
+    return PyBool_FromLong(fk_family.base && fk_slot_alive(&fk_family, o));
+}
+
+static PyObject *abandon(PyObject *m, PyObject *arg)
+{
+    (void)m;
+    fk_owner o;
+    if (owner_arg(arg, &o) < 0)
+        return NULL;
+    if (fk_family.base)
+        fk_family_abandon(&fk_family, o);
+    Py_RETURN_NONE;
+}
+
+static PyObject *reap(PyObject *m, PyObject *arg)
+{
+    (void)m;
+    fk_owner o;
+    if (owner_arg(arg, &o) < 0)
+        return NULL;
+    return PyBool_FromLong(fk_family.base && fk_reap(&fk_family, o));
+}
+
+static PyObject *describe(PyObject *m, PyObject *arg)
+{
+    (void)m;
+    fk_owner o;
+    uint32_t pid;
+    char name[64];
+    if (owner_arg(arg, &o) < 0)
+        return NULL;
+    if (!fk_family.base || !fk_slot_describe(&fk_family, o, &pid, name))
+        Py_RETURN_NONE;
+    return Py_BuildValue("Is", pid, name);
+}
+
+static PyObject *before_fork(PyObject *m, PyObject *unused)
+{
+    (void)m, (void)unused;
+    if (fk_family.base)
+        fk_family_before_fork(&fk_family);
+    Py_RETURN_NONE;
+}
+
+static PyObject *after_fork_parent(PyObject *m, PyObject *unused)
+{
+    (void)m, (void)unused;
+    tls_last_child = fk_family.base ? fk_family_after_fork_parent(&fk_family) : 0;
+    Py_RETURN_NONE;
+}
+
+static PyObject *after_fork_child(PyObject *m, PyObject *unused)
+{
+    (void)m, (void)unused;
+    if (fk_family.base)
+        fk_family_after_fork_child(&fk_family);
+    Py_RETURN_NONE;
+}
+
+static PyObject *last_child(PyObject *m, PyObject *unused)
+{
+    (void)m, (void)unused;
+    fk_owner child = tls_last_child;
+    tls_last_child = 0;
+    return PyLong_FromUnsignedLong(child);
+}
+
+static PyObject *board_enter(PyObject *m, PyObject *args)
+{
+    (void)m;
+    unsigned int op, line;
+    unsigned long long object, deadline;
+    const char *file;
+    if (!PyArg_ParseTuple(args, "IKKsI", &op, &object, &deadline, &file, &line))
+        return NULL;
+    if (fk_family.base)
+        fk_board_enter(&fk_family, op, object, deadline, file, line);
+    Py_RETURN_NONE;
+}
+
+static PyObject *board_leave(PyObject *m, PyObject *unused)
+{
+    (void)m, (void)unused;
+    if (fk_family.base)
+        fk_board_leave(&fk_family);
+    Py_RETURN_NONE;
+}
+
+static const char *const OP_NAMES[FK_OPS] = {
+    [FK_OP_NONE] = "nothing",           [FK_OP_LOCK] = "Lock.acquire",
+    [FK_OP_RLOCK] = "RLock.acquire",    [FK_OP_SEMAPHORE] = "Semaphore.acquire",
+    [FK_OP_EVENT] = "Event.wait",       [FK_OP_CONDITION] = "Condition.wait",
+    [FK_OP_QUEUE_GET] = "Queue.get",    [FK_OP_QUEUE_PUT] = "Queue.put",
+    [FK_OP_QUEUE_JOIN] = "Queue.join",  [FK_OP_PROCESS] = "Process.join",
+    [FK_OP_BARRIER] = "Barrier.wait",   [FK_OP_POOL] = "Pool",
+};
+
+static PyObject *board_snapshot(PyObject *m, PyObject *unused)
+{
+    (void)m, (void)unused;
+    PyObject *list = PyList_New(0);
+    uint32_t high = fk_family.base ? atomic_load(&fk_head(&fk_family)->board_high) : 0;
+    for (uint32_t i = 0; list && i < high; i++) {
+        fk_seen s;
+        uint32_t pid = 0;
+        char name[64] = "";
+        if (!fk_board_see(&fk_family, i, &s) || s.op >= FK_OPS)
+            continue;
+        fk_slot_describe(&fk_family, s.owner, &pid, name);
+        PyObject *file = PyUnicode_DecodeUTF8(s.file, (Py_ssize_t)strlen(s.file), "replace");
+        PyObject *row =
+            file ? Py_BuildValue("(IIsIsKddNI)", s.owner, pid, name, s.tid, OP_NAMES[s.op],
+                                 (unsigned long long)s.object,
+                                 (double)(fk_now_ns() - s.since_ns) / 1e9,
+                                 s.deadline_ns == FK_NEVER
+                                     ? -1.0
+                                     : ((double)s.deadline_ns - (double)fk_now_ns()) / 1e9,
+                                 file, s.line)
+                 : NULL;
+        if (!row || PyList_Append(list, row) < 0)
+            Py_CLEAR(list);
+        Py_XDECREF(row);
+    }
+    return list;
+}
+
+static PyObject *statistics(PyObject *m, PyObject *unused)
+{
+    (void)m, (void)unused;
+    if (!fk_family.base)
+        return PyDict_New();
+    fk_header *h = fk_head(&fk_family);
+    uint32_t live = 0;
+    for (uint32_t i = 0; i < atomic_load(&h->slot_high); i++)
+        live += atomic_load(&fk_slot_at(&fk_family, i)->state) != FK_SLOT_FREE;
+    return Py_BuildValue(
+        "{s:K,s:K,s:I,s:I}", "reserve", (unsigned long long)fk_family.reserve, "used",
+        (unsigned long long)atomic_load(&h->heap_used), "slots", live, "reaped",
+        (unsigned int)atomic_load(&h->reaped));
+}
+
+static PyObject *reap_all(PyObject *m, PyObject *unused)
+{
+    (void)m, (void)unused;
+    return PyLong_FromUnsignedLong(fk_family.base ? fk_reap_all(&fk_family) : 0);
+}
+
+PyMethodDef fk_family_methods[] = {
+    {"found", found, METH_NOARGS, "found()\n\nMake this process a family's root if it is in none."},
+    {"identity", identity, METH_NOARGS, "identity()\n\nReturn the family's 16 bytes, or None."},
+    {"fd", fd, METH_NOARGS, "fd()\n\nReturn the descriptor of the family's shared memory."},
+    {"join", join, METH_VARARGS,
+     "join(fd, owner)\n\nJoin a family; owner is the slot that the parent reserved, or 0."},
+    {"me", me, METH_NOARGS, "me()\n\nReturn this process's owner word; 0: in no family."},
+    {"reserve", reserve, METH_NOARGS,
+     "reserve()\n\nReserve a slot for a child that will join() with it; return its owner word."},
+    {"set_pid", set_pid, METH_VARARGS, "set_pid(owner, pid)\n\nTell which pid a child got."},
+    {"set_name", set_name, METH_O, "set_name(name)\n\nName this process for the others."},
+    {"alive", alive, METH_O, "alive(owner)\n\nReturn whether that process lives; a zombie does not."},
+    {"abandon", abandon, METH_O, "abandon(owner)\n\nGive back a slot whose child never started."},
+    {"reap", reap, METH_O, "reap(owner)\n\nGive back what that process held, if it is dead."},
+    {"reap_all", reap_all, METH_NOARGS, "reap_all()\n\nReap all dead processes; return how many."},
+    {"describe", describe, METH_O, "describe(owner)\n\nReturn (pid, name), or None if unknown."},
+    {"before_fork", before_fork, METH_NOARGS, "before_fork()\n\nFor os.register_at_fork."},
+    {"after_fork_parent", after_fork_parent, METH_NOARGS,
+     "after_fork_parent()\n\nFor os.register_at_fork."},
+    {"after_fork_child", after_fork_child, METH_NOARGS,
+     "after_fork_child()\n\nFor os.register_at_fork."},
+    {"last_child", last_child, METH_NOARGS,
+     "last_child()\n\nReturn the owner word of the child that this thread forked last, once."},
+    {"board_enter", board_enter, METH_VARARGS,
+     "board_enter(op, object, deadline_ns, file, line)\n\nSay that this thread is about to wait."},
+    {"board_leave", board_leave, METH_NOARGS, "board_leave()\n\nSay that it waits no more."},
+    {"board_snapshot", board_snapshot, METH_NOARGS,
+     "board_snapshot()\n\nReturn who waits: (owner, pid, name, tid, operation, object, seconds "
+     "waited, seconds left or -1,\nfile, line) for each blocked thread."},
+    {"statistics", statistics, METH_NOARGS,
+     "statistics()\n\nReturn the family's reserve and used bytes, slots in use, processes reaped."},
+    {NULL, NULL, 0, NULL},
+};

@@ -1,0 +1,232 @@
+#include "bind.h"
+
+PyTypeObject *fk_lock_type, *fk_rlock_type;
+
+
+static fk_status lock_acquire(void *arg, fk_wait *w)
+{
+    return fk_lock_acquire(&fk_family, &((fk_user_lock *)((fk_handle *)arg)->data)->lock, w);
+}
+
+static fk_status rlock_acquire(void *arg, fk_wait *w)
+{
+    return fk_rlock_acquire(&fk_family, ((fk_handle *)arg)->data, w);
+}
+
+/* Both data structs begin with the lock word. */
+static fk_lock *word(fk_handle *h) { return (fk_lock *)h->data; }
+
+static PyObject *acquire(fk_handle *h, fk_wait_fn fn, uint32_t op, fk_wait *w)
+{
+    fk_status st;
+    do {
+        if (fk_blocking(fn, h, w, op, h->off, &st) < 0)
+            return NULL;
+        if (st == FK_OWNER_DIED) {
+            fk_owner owner = fk_lock_owner(word(h));
+            if (owner && !fk_slot_alive(&fk_family, owner))
+                return fk_raise_owner_died(h, owner);
+        }
+    } while (st == FK_OWNER_DIED); /* recovered by somebody in between */
+    if (st == FK_OK)
+        Py_RETURN_TRUE;
+    if (st == FK_AGAIN || st == FK_TIMEOUT)
+        Py_RETURN_FALSE;
+    if (st == FK_OVERFLOW) {
+        PyErr_SetString(PyExc_OverflowError, "lock acquired too many times");
+        return NULL;
+    }
+    return fk_raise(st, "acquiring a lock");
+}
+
+static PyObject *Lock_acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                              PyObject *kwnames)
+{
+    fk_handle *h = (fk_handle *)self;
+    fk_user_lock *l = fk_handle_data(h);
+    if (!l)
+        return NULL;
+    if (FK_LIKELY(nargs == 0 && !kwnames && fk_lock_try(&fk_family, &l->lock) == FK_OK))
+        Py_RETURN_TRUE;
+    fk_wait w;
+    if (fk_parse_wait(args, nargs, kwnames, 0, &w) < 0)
+        return NULL;
+    return acquire(h, lock_acquire, FK_OP_LOCK, &w);
+}
+
+static PyObject *Lock_release(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    fk_user_lock *l = fk_handle_data((fk_handle *)self);
+    if (!l)
+        return NULL;
+    if (!fk_lock_release(&l->lock)) {
+        PyErr_SetString(PyExc_ValueError, "semaphore or lock released too many times");
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *Lock_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    (void)args, (void)nargs;
+    return Lock_release(self, NULL);
+}
+
+static PyObject *Lock_enter(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    return Lock_acquire(self, NULL, 0, NULL);
+}
+
+static PyObject *Lock_recover(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    fk_user_lock *l = fk_handle_data((fk_handle *)self);
+    return l ? PyBool_FromLong(fk_lock_take_over(&fk_family, &l->lock) == FK_OK) : NULL;
+}
+
+static PyObject *owner(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    fk_handle *h = (fk_handle *)self;
+    return fk_handle_data(h) ? PyLong_FromUnsignedLong(fk_lock_owner(word(h))) : NULL;
+}
+
+static PyObject *locked(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    fk_handle *h = (fk_handle *)self;
+    return fk_handle_data(h) ? PyBool_FromLong(fk_lock_owner(word(h)) != 0) : NULL;
+}
+
+static PyObject *RLock_acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                               PyObject *kwnames)
+{
+    fk_handle *h = (fk_handle *)self;
+    if (!fk_handle_data(h))
+        return NULL;
+    fk_wait w;
+    if (fk_parse_wait(args, nargs, kwnames, 0, &w) < 0)
+        return NULL;
+    return acquire(h, rlock_acquire, FK_OP_RLOCK, &w);
+}
+
+static PyObject *RLock_release(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    fk_rlock *l = fk_handle_data((fk_handle *)self);
+    if (!l)
+        return NULL;
+    if (fk_rlock_release(&fk_family, l) != FK_OK) {
+        PyErr_SetString(PyExc_AssertionError,
+                        "attempt to release recursive lock not owned by thread");
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *RLock_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    (void)args, (void)nargs;
+    return RLock_release(self, NULL);
+}
+
+static PyObject *RLock_enter(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    return RLock_acquire(self, NULL, 0, NULL);
+}
+
+static PyObject *RLock_recover(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    fk_rlock *l = fk_handle_data((fk_handle *)self);
+    return l ? PyBool_FromLong(fk_rlock_take_over(&fk_family, l) == FK_OK) : NULL;
+}
+
+/* (is this thread the owner, how often it holds it) */
+static PyObject *RLock_mine(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    fk_rlock *l = fk_handle_data((fk_handle *)self);
+    if (!l)
+        return NULL;
+    bool mine = fk_rlock_is_mine(&fk_family, l);
+    return Py_BuildValue("NI", PyBool_FromLong(mine), mine ? (unsigned)atomic_load(&l->count) : 0u);
+}
+
+static PyObject *Lock_create(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    if (fk_handle_create((fk_handle *)self, sizeof(fk_user_lock), FK_KIND_LOCK) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *RLock_create(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    if (fk_handle_create((fk_handle *)self, sizeof(fk_rlock), FK_KIND_RLOCK) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+#define ACQUIRE_DOC                                                                                \
+    "acquire(block=True, timeout=None)\n\nTake the lock; wait for it unless block is false, at "   \
+    "most timeout seconds.\n\nReturns:\n    True: held. False: not, in that time.\n\nRaises:\n"    \
+    "    LockOwnerDied: the process that holds it is gone; see recover()."
+#define RECOVER_DOC                                                                                \
+    "recover()\n\nTake the lock over from an owner that died. Check what it guards, then "         \
+    "release() it.\n\nReturns:\n    True: the caller holds it now. False: its owner lives, or it " \
+    "is free (somebody\n    else recovered it first): acquire() it."
+
+static PyMethodDef lock_methods[] = {
+    FK_METHOD("acquire", Lock_acquire, ACQUIRE_DOC),
+    {"release", Lock_release, METH_NOARGS, "release()\n\nFree the lock; any process may."},
+    {"recover", Lock_recover, METH_NOARGS, RECOVER_DOC},
+    {"locked", locked, METH_NOARGS, "locked()\n\nReturn whether somebody holds the lock."},
+    {"_owner", owner, METH_NOARGS, "_owner()\n\nReturn the owner word; 0: free."},
+    {"_create", Lock_create, METH_NOARGS, "_create()\n\nMake a new shared lock."},
+    {"__enter__", Lock_enter, METH_NOARGS, NULL},
+    {"__exit__", (PyCFunction)(void (*)(void))Lock_exit, METH_FASTCALL, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMethodDef rlock_methods[] = {
+    FK_METHOD("acquire", RLock_acquire, ACQUIRE_DOC),
+    {"release", RLock_release, METH_NOARGS, "release()\n\nFree the lock once; only its owner may."},
+    {"recover", RLock_recover, METH_NOARGS, RECOVER_DOC},
+    {"locked", locked, METH_NOARGS, "locked()\n\nReturn whether somebody holds the lock."},
+    {"_owner", owner, METH_NOARGS, "_owner()\n\nReturn the owner word; 0: free."},
+    {"_mine", RLock_mine, METH_NOARGS, "_mine()\n\nReturn (held by this thread, how often)."},
+    {"_create", RLock_create, METH_NOARGS, "_create()\n\nMake a new shared lock."},
+    {"__enter__", RLock_enter, METH_NOARGS, NULL},
+    {"__exit__", (PyCFunction)(void (*)(void))RLock_exit, METH_FASTCALL, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot lock_slots[] = {
+    {Py_tp_new, fk_handle_new},
+    {Py_tp_dealloc, fk_handle_dealloc},
+    {Py_tp_methods, lock_methods},
+    {Py_tp_doc, "A lock in shared memory that knows its owner."},
+    {0, NULL},
+};
+
+static PyType_Slot rlock_slots[] = {
+    {Py_tp_new, fk_handle_new},
+    {Py_tp_dealloc, fk_handle_dealloc},
+    {Py_tp_methods, rlock_methods},
+    {Py_tp_doc, "A re-entrant lock in shared memory."},
+    {0, NULL},
+};
+
+PyType_Spec fk_lock_spec = {.name = "forkful._native.Lock",
+                            .basicsize = sizeof(fk_handle),
+                            .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+                            .slots = lock_slots};
+PyType_Spec fk_rlock_spec = {.name = "forkful._native.RLock",
+                             .basicsize = sizeof(fk_handle),
+                             .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+                             .slots = rlock_slots};

@@ -1,0 +1,93 @@
+/* The module: tables only. */
+#include "bind.h"
+
+fk_bind_hooks fk_hooks;
+
+static PyObject *configure(PyObject *m, PyObject *args)
+{
+    (void)m;
+    fk_bind_hooks h = {0};
+    if (!PyArg_ParseTuple(args, "OOOOOO", &h.dumps, &h.owner_died, &h.shut_down, &h.empty, &h.full,
+                          &h.lost))
+        return NULL;
+    PyObject *pickle = PyImport_ImportModule("_pickle");
+    if (!pickle)
+        return NULL;
+    h.pickle_dumps = PyObject_GetAttrString(pickle, "dumps");
+    h.pickle_loads = PyObject_GetAttrString(pickle, "loads");
+    Py_DECREF(pickle);
+    if (!h.pickle_dumps || !h.pickle_loads)
+        return NULL;
+    Py_INCREF(h.dumps);
+    Py_INCREF(h.owner_died);
+    Py_INCREF(h.shut_down);
+    Py_INCREF(h.empty);
+    Py_INCREF(h.full);
+    Py_INCREF(h.lost);
+    fk_hooks = h;
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef methods[] = {
+    {"configure", configure, METH_VARARGS,
+     "configure(dumps_oob, owner_died, shut_down, empty, full, lost)\n\nHand over the Python side's "
+     "pickler and exceptions; once, before any handle is used."},
+    {NULL, NULL, 0, NULL},
+};
+
+static int add_type(PyObject *m, PyType_Spec *spec, bool handle, PyTypeObject **keep)
+{
+    PyObject *type = PyType_FromSpec(spec);
+    if (!type)
+        return -1;
+    for (PyMethodDef *d = fk_handle_methods; handle && d->ml_name; d++) {
+        PyObject *descr = PyDescr_NewMethod((PyTypeObject *)type, d);
+        int r = descr ? PyObject_SetAttrString(type, d->ml_name, descr) : -1;
+        Py_XDECREF(descr);
+        if (r < 0) {
+            Py_DECREF(type);
+            return -1;
+        }
+    }
+    int r = PyModule_AddType(m, (PyTypeObject *)type);
+    if (keep && r == 0)
+        *keep = (PyTypeObject *)type; /* the module's one reference more: for good */
+    else
+        Py_DECREF(type);
+    return r;
+}
+
+static int exec(PyObject *m)
+{
+    if (PyModule_AddFunctions(m, fk_family_methods) < 0 ||
+        add_type(m, &fk_lock_spec, true, &fk_lock_type) < 0 ||
+        add_type(m, &fk_rlock_spec, true, &fk_rlock_type) < 0 ||
+        add_type(m, &fk_sema_spec, true, NULL) < 0 || add_type(m, &fk_event_spec, true, NULL) < 0 ||
+        add_type(m, &fk_cond_spec, true, NULL) < 0 || add_type(m, &fk_queue_spec, true, NULL) < 0 ||
+        add_type(m, &fk_words_spec, true, NULL) < 0 ||
+        add_type(m, &fk_block_spec, false, &fk_block_type) < 0)
+        return -1;
+    return PyModule_AddIntConstant(m, "OP_PROCESS", FK_OP_PROCESS) < 0 ||
+                   PyModule_AddIntConstant(m, "OP_BARRIER", FK_OP_BARRIER) < 0 ||
+                   PyModule_AddIntConstant(m, "OP_POOL", FK_OP_POOL) < 0
+               ? -1
+               : 0;
+}
+
+static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, exec},
+#if PY_VERSION_HEX >= 0x030c0000
+    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
+#endif
+    {0, NULL},
+};
+
+static struct PyModuleDef module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "forkful._native",
+    .m_doc = "Shared memory, locks and waiting for forkful; see _native.pyi.",
+    .m_methods = methods,
+    .m_slots = slots,
+};
+
+PyMODINIT_FUNC PyInit__native(void) { return PyModuleDef_Init(&module); }

@@ -1,0 +1,74 @@
+#include "bind.h"
+
+#define DEEPEST 8 /* deeper nesting, or a cycle, takes the general way */
+
+/* Whether an object consists of exact builtin types only: then the plain C pickler does what
+ * ForkingPickler would, without looking anything up. */
+static bool is_plain(PyObject *o, int depth)
+{
+    PyTypeObject *t = Py_TYPE(o);
+    if (o == Py_None || t == &PyUnicode_Type || t == &PyLong_Type || t == &PyFloat_Type ||
+        t == &PyBool_Type || t == &PyBytes_Type)
+        return true;
+    if (depth == DEEPEST)
+        return false;
+    if (t == &PyTuple_Type) {
+        for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(o); i++)
+            if (!is_plain(PyTuple_GET_ITEM(o, i), depth + 1))
+                return false;
+        return true;
+    }
+    if (t == &PyList_Type) {
+        for (Py_ssize_t i = 0; i < PyList_GET_SIZE(o); i++)
+            if (!is_plain(PyList_GET_ITEM(o, i), depth + 1))
+                return false;
+        return true;
+    }
+    if (t == &PyDict_Type) {
+        Py_ssize_t pos = 0;
+        PyObject *key, *value;
+        while (PyDict_Next(o, &pos, &key, &value))
+            if (!is_plain(key, depth + 1) || !is_plain(value, depth + 1))
+                return false;
+        return true;
+    }
+    return false;
+}
+
+PyObject *fk_pickle(PyObject *obj, PyObject **buffers)
+{
+    *buffers = NULL;
+    if (is_plain(obj, 0)) {
+        static PyObject *protocol; /* a small int: immortal enough to keep */
+        if (!protocol && !(protocol = PyLong_FromLong(5)))
+            return NULL;
+        PyObject *args[] = {obj, protocol};
+        return PyObject_Vectorcall(fk_hooks.pickle_dumps, args, 2, NULL);
+    }
+    PyObject *pair = PyObject_CallOneArg(fk_hooks.dumps, obj);
+    if (!pair)
+        return NULL;
+    PyObject *data = NULL;
+    if (!PyTuple_Check(pair) || PyTuple_GET_SIZE(pair) != 2 ||
+        !PyBytes_CheckExact(PyTuple_GET_ITEM(pair, 0)) ||
+        !PyList_CheckExact(PyTuple_GET_ITEM(pair, 1))) {
+        PyErr_SetString(PyExc_TypeError, "dumps_oob() must return (bytes, list)");
+    } else {
+        data = Py_NewRef(PyTuple_GET_ITEM(pair, 0));
+        if (PyList_GET_SIZE(PyTuple_GET_ITEM(pair, 1)))
+            *buffers = Py_NewRef(PyTuple_GET_ITEM(pair, 1));
+    }
+    Py_DECREF(pair);
+    return data;
+}
+
+PyObject *fk_unpickle(PyObject *data, PyObject *buffers)
+{
+    if (!buffers)
+        return PyObject_CallOneArg(fk_hooks.pickle_loads, data);
+    static PyObject *names;
+    if (!names && !(names = Py_BuildValue("(s)", "buffers")))
+        return NULL;
+    PyObject *args[] = {data, buffers};
+    return PyObject_Vectorcall(fk_hooks.pickle_loads, args, 1, names);
+}

@@ -1,0 +1,407 @@
+#include "bind.h"
+
+_Atomic uint64_t *fk_words_at(PyObject *self, Py_ssize_t i); /* words_type.c */
+
+enum { META_PICKLE = 0 }; /* put_bytes' callers use numbers of their own */
+
+/* Messages are copied here without the GIL; then into Python objects. */
+#define BUFFER_SIZE (4 * FK_INLINE_MAX)
+#define TAKE_MOST 256
+static _Thread_local uint8_t *tls_buffer;
+
+/* An entry of the hold table that waits for a large message's block. Per thread, because the
+ * entry is filled while the GIL is not held. */
+static _Thread_local uint32_t tls_hold = FK_NO_HOLD;
+static _Thread_local fk_owner tls_hold_of;
+
+static int ready_to_take(fk_take *t)
+{
+    if (!tls_buffer && !(tls_buffer = PyMem_RawMalloc(BUFFER_SIZE))) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    if (tls_hold == FK_NO_HOLD || tls_hold_of != fk_family.me) {
+        fk_status st = fk_hold_new(&fk_family, 0, &tls_hold);
+        if (st != FK_OK) {
+            tls_hold = FK_NO_HOLD;
+            fk_raise(st, "receiving");
+            return -1;
+        }
+        tls_hold_of = fk_family.me;
+    }
+    t->buffer = tls_buffer;
+    t->capacity = BUFFER_SIZE;
+    t->block_hold = fk_hold_at(&fk_family, tls_hold);
+    return 0;
+}
+
+/* The entry has been filled: it is the message's now. */
+static uint32_t pass_hold(void)
+{
+    uint32_t hold = tls_hold;
+    tls_hold = FK_NO_HOLD;
+    return hold;
+}
+
+static fk_queue *open_queue(fk_handle *h)
+{
+    fk_queue *q = fk_handle_data(h);
+    if (q && h->closed) {
+        PyErr_Format(PyExc_ValueError, "Queue %R is closed", h);
+        return NULL;
+    }
+    return q;
+}
+
+/* ---- put --------------------------------------------------------------------------------------- */
+
+typedef struct put_call {
+    fk_queue *q;
+    fk_put put;
+    uint64_t seq;
+} put_call;
+
+static fk_status do_put(void *arg, fk_wait *w)
+{
+    put_call *c = arg;
+    w->grows = true;
+    return fk_queue_put(&fk_family, c->q, &c->put, &c->seq, w);
+}
+
+/* 0: put. 1: full. -1: exception. */
+static int put_data(fk_handle *h, PyObject *data, PyObject *buffers, put_call *c, fk_wait *w)
+{
+    uint32_t hold = FK_NO_HOLD;
+    if (buffers || (uint64_t)PyBytes_GET_SIZE(data) + c->put.head_size > FK_INLINE_MAX) {
+        if (fk_block_pack(data, buffers, &c->put.block, &hold) < 0)
+            return -1;
+    } else {
+        c->put.data = PyBytes_AS_STRING(data);
+        c->put.data_size = (uint32_t)PyBytes_GET_SIZE(data);
+    }
+    fk_status st;
+    int r = fk_blocking(do_put, c, w, FK_OP_QUEUE_PUT, h->off, &st);
+    if (hold != FK_NO_HOLD)
+        fk_hold_drop(&fk_family, hold);
+    if (r < 0)
+        return -1;
+    if (st == FK_OK)
+        return 0;
+    if (st == FK_AGAIN || st == FK_TIMEOUT)
+        return 1;
+    fk_raise(st, "putting into a queue");
+    return -1;
+}
+
+static PyObject *Queue_put(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                           PyObject *kwnames)
+{
+    fk_handle *h = (fk_handle *)self;
+    put_call c = {.q = open_queue(h)};
+    if (!c.q)
+        return NULL;
+    PyObject *obj = nargs ? args[0] : NULL;
+    for (Py_ssize_t i = 0; !obj && kwnames && i < PyTuple_GET_SIZE(kwnames); i++)
+        if (PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(kwnames, i), "obj") == 0)
+            obj = args[nargs + i];
+    if (!obj) {
+        PyErr_SetString(PyExc_TypeError, "put() missing 1 required argument: 'obj'");
+        return NULL;
+    }
+    fk_wait w;
+    if (fk_parse_wait(args, nargs, kwnames, 1, &w) < 0)
+        return NULL;
+    PyObject *buffers, *data = fk_pickle(obj, &buffers);
+    if (!data)
+        return NULL;
+    c.put.meta = META_PICKLE;
+    int r = put_data(h, data, buffers, &c, &w);
+    Py_DECREF(data);
+    Py_XDECREF(buffers);
+    if (r < 0)
+        return NULL;
+    if (r > 0) {
+        PyErr_SetNone(fk_hooks.full);
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *Queue_put_bytes(PyObject *self, PyObject *args)
+{
+    fk_handle *h = (fk_handle *)self;
+    put_call c = {.q = fk_handle_data(h)};
+    unsigned long long meta = 0;
+    PyObject *data;
+    if (!c.q || !PyArg_ParseTuple(args, "SK", &data, &meta))
+        return NULL;
+    c.put.meta = meta;
+    fk_wait w = FK_WAIT_UNTIL(FK_NEVER);
+    if (put_data(h, data, NULL, &c, &w) < 0)
+        return NULL;
+    return PyLong_FromUnsignedLongLong(c.seq);
+}
+
+/* ---- get ----------------------------------------------------------------------------------------- */
+
+typedef struct take_call {
+    fk_queue *q;
+    fk_take take;
+    fk_taken *out;
+    uint32_t max, n;
+} take_call;
+
+static fk_status do_take(void *arg, fk_wait *w)
+{
+    take_call *c = arg;
+    w->grows = true;
+    return fk_queue_take(&fk_family, c->q, &c->take, c->out, c->max, &c->n, w);
+}
+
+/* 0: taken. 1: empty. -1: exception. */
+static int take(fk_handle *h, take_call *c, fk_wait *w)
+{
+    fk_status st;
+    if (ready_to_take(&c->take) < 0)
+        return -1;
+    if (fk_blocking(do_take, c, w, FK_OP_QUEUE_GET, h->off, &st) < 0)
+        return -1;
+    if (st == FK_OK)
+        return 0;
+    if (st == FK_AGAIN || st == FK_TIMEOUT)
+        return 1;
+    fk_raise(st, "getting from a queue");
+    return -1;
+}
+
+static PyObject *bytes_of(const take_call *c, const fk_taken *t)
+{
+    return PyBytes_FromStringAndSize((char *)c->take.buffer + t->at, (Py_ssize_t)t->size);
+}
+
+static PyObject *Queue_get(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                           PyObject *kwnames)
+{
+    fk_handle *h = (fk_handle *)self;
+    fk_taken out;
+    take_call c = {.q = open_queue(h), .out = &out, .max = 1};
+    fk_wait w;
+    if (!c.q || fk_parse_wait(args, nargs, kwnames, 0, &w) < 0)
+        return NULL;
+    c.take.hold = c.q->joinable ? fk_handle_hold(h) : NULL;
+    int r = take(h, &c, &w);
+    if (r < 0)
+        return NULL;
+    if (r > 0) {
+        PyErr_SetNone(fk_hooks.empty);
+        return NULL;
+    }
+    if (out.block)
+        return fk_block_unpack(pass_hold());
+    PyObject *data = bytes_of(&c, &out);
+    PyObject *obj = data ? fk_unpickle(data, NULL) : NULL;
+    Py_XDECREF(data);
+    return obj;
+}
+
+static PyObject *Queue_take_bytes(PyObject *self, PyObject *args)
+{
+    fk_handle *h = (fk_handle *)self;
+    unsigned int max;
+    PyObject *timeout, *words = NULL;
+    Py_ssize_t index = 0;
+    fk_taken out[TAKE_MOST];
+    take_call c = {.q = fk_handle_data(h), .out = out};
+    fk_wait w;
+    if (!c.q || !PyArg_ParseTuple(args, "IO|On", &max, &timeout, &words, &index) ||
+        fk_parse_timeout(timeout, &w) < 0)
+        return NULL;
+    c.max = max < 1 ? 1 : max > TAKE_MOST ? TAKE_MOST : max;
+    if (words && words != Py_None && !(c.take.claim = fk_words_at(words, index)))
+        return NULL;
+    int r = take(h, &c, &w);
+    if (r < 0)
+        return NULL;
+    if (r > 0)
+        return PyList_New(0);
+    uint32_t hold = out[c.n - 1].block ? pass_hold() : FK_NO_HOLD;
+    PyObject *list = PyList_New((Py_ssize_t)c.n);
+    for (uint32_t i = 0; list && i < c.n; i++) {
+        PyObject *data = NULL;
+        if (out[i].block) {
+            data = fk_block_bytes(hold);
+            hold = FK_NO_HOLD;
+        } else {
+            data = bytes_of(&c, &out[i]);
+        }
+        PyObject *item = data ? Py_BuildValue("KKN", (unsigned long long)out[i].seq,
+                                              (unsigned long long)out[i].meta, data)
+                              : NULL;
+        if (!item)
+            Py_CLEAR(list);
+        else
+            PyList_SET_ITEM(list, (Py_ssize_t)i, item);
+    }
+    if (hold != FK_NO_HOLD)
+        fk_hold_drop(&fk_family, hold);
+    return list;
+}
+
+/* ---- the rest --------------------------------------------------------------------------------------- */
+
+static PyObject *Queue_qsize(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    fk_queue *q = fk_handle_data((fk_handle *)self);
+    return q ? PyLong_FromUnsignedLongLong(fk_queue_size(q)) : NULL;
+}
+
+static PyObject *Queue_counts(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    fk_queue *q = fk_handle_data((fk_handle *)self);
+    return q ? Py_BuildValue("KKK", (unsigned long long)fk_queue_size(q),
+                             (unsigned long long)q->maxsize,
+                             (unsigned long long)(q->joinable ? fk_queue_unfinished(q) : 0))
+             : NULL;
+}
+
+static PyObject *Queue_shutdown(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                                PyObject *kwnames)
+{
+    fk_queue *q = fk_handle_data((fk_handle *)self);
+    Py_ssize_t nkw = kwnames ? PyTuple_GET_SIZE(kwnames) : 0;
+    if (!q)
+        return NULL;
+    if (nargs + nkw > 1 || (nkw && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(kwnames, 0),
+                                                                    "immediate") != 0)) {
+        PyErr_SetString(PyExc_TypeError, "shutdown() takes at most one argument: immediate");
+        return NULL;
+    }
+    int immediate = nargs + nkw ? PyObject_IsTrue(args[0]) : 0;
+    if (immediate < 0)
+        return NULL;
+    fk_queue_shutdown(&fk_family, q, immediate);
+    Py_RETURN_NONE;
+}
+
+static PyObject *Queue_task_done(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    fk_handle *h = (fk_handle *)self;
+    fk_queue *q = fk_handle_data(h);
+    if (!q)
+        return NULL;
+    if (fk_queue_done(&fk_family, q, fk_handle_hold(h)) != FK_OK) {
+        PyErr_SetString(PyExc_ValueError, "task_done() called too many times");
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+typedef struct join_call {
+    fk_queue *q;
+    uint64_t lost;
+} join_call;
+
+static fk_status do_join(void *arg, fk_wait *w)
+{
+    join_call *c = arg;
+    w->grows = true;
+    return fk_queue_join(&fk_family, c->q, &c->lost, w);
+}
+
+static PyObject *Queue_join(PyObject *self, PyObject *timeout)
+{
+    fk_handle *h = (fk_handle *)self;
+    join_call c = {.q = fk_handle_data(h)};
+    fk_wait w;
+    fk_status st;
+    if (!c.q || fk_parse_timeout(timeout, &w) < 0 ||
+        fk_blocking(do_join, &c, &w, FK_OP_QUEUE_JOIN, h->off, &st) < 0)
+        return NULL;
+    if (st == FK_OK)
+        Py_RETURN_TRUE;
+    if (st == FK_AGAIN || st == FK_TIMEOUT)
+        Py_RETURN_FALSE;
+    if (st != FK_OWNER_DIED)
+        return fk_raise(st, "joining a queue");
+    PyObject *e = PyObject_CallFunction(fk_hooks.lost, "OK", self, (unsigned long long)c.lost);
+    if (e) {
+        PyErr_SetObject((PyObject *)Py_TYPE(e), e);
+        Py_DECREF(e);
+    }
+    return NULL;
+}
+
+static PyObject *Queue_close(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    ((fk_handle *)self)->closed = true;
+    Py_RETURN_NONE;
+}
+
+static PyObject *Queue_closed(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    return PyBool_FromLong(((fk_handle *)self)->closed);
+}
+
+static PyObject *Queue_create(PyObject *self, PyObject *args)
+{
+    fk_handle *h = (fk_handle *)self;
+    long long maxsize;
+    int joinable;
+    if (!PyArg_ParseTuple(args, "Lp", &maxsize, &joinable) ||
+        fk_handle_create(h, sizeof(fk_queue), FK_KIND_QUEUE) < 0)
+        return NULL;
+    fk_status st =
+        fk_queue_init(&fk_family, h->data, maxsize > 0 ? (uint64_t)maxsize : 0, joinable);
+    if (st != FK_OK)
+        return fk_raise(st, "making a queue");
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef methods[] = {
+    FK_METHOD("put", Queue_put,
+              "put(obj, block=True, timeout=None)\n\nAppend an object. It is pickled here and now: "
+              "what cannot be pickled raises here, and when\nput returns any process can get it.\n\n"
+              "Raises:\n    queue.Full: no room (in that time).\n    ShutDown: the queue was shut "
+              "down.\n    ValueError: this handle was closed."),
+    FK_METHOD("get", Queue_get,
+              "get(block=True, timeout=None)\n\nTake the first object.\n\nRaises:\n    queue.Empty: "
+              "nothing there (in that time).\n    ShutDown: the queue was shut down and is "
+              "empty.\n    ValueError: this handle was closed."),
+    {"_put_bytes", Queue_put_bytes, METH_VARARGS,
+     "_put_bytes(data, meta)\n\nAppend bytes as they are and return their sequence number."},
+    {"_take_bytes", Queue_take_bytes, METH_VARARGS,
+     "_take_bytes(max, timeout, claim=None, index=0)\n\nTake up to max messages that _put_bytes "
+     "put, at once: a list of (seq, meta, bytes), empty after\nthe timeout. Word `index` of "
+     "`claim` is set to the last seq + 1 before the take commits."},
+    {"qsize", Queue_qsize, METH_NOARGS, "qsize()\n\nReturn how many objects are inside."},
+    {"_counts", Queue_counts, METH_NOARGS, "_counts()\n\nReturn (size, maxsize, unfinished)."},
+    FK_METHOD("shutdown", Queue_shutdown,
+              "shutdown(immediate=False)\n\nLet no more in; get() raises ShutDown once the queue is "
+              "empty, at once if immediate."),
+    {"_task_done", Queue_task_done, METH_NOARGS, "_task_done()\n\nOne item has been dealt with."},
+    {"_join", Queue_join, METH_O,
+     "_join(timeout)\n\nWait until all items are done; return whether they are."},
+    {"_close", Queue_close, METH_NOARGS, "_close()\n\nLet put() and get() of this handle raise."},
+    {"_is_closed", Queue_closed, METH_NOARGS, "_is_closed()\n\nReturn whether it was closed."},
+    {"_create", Queue_create, METH_VARARGS,
+     "_create(maxsize, joinable)\n\nMake a new shared queue."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot slots[] = {
+    {Py_tp_new, fk_handle_new},
+    {Py_tp_dealloc, fk_handle_dealloc},
+    {Py_tp_methods, methods},
+    {Py_tp_doc, "A queue of messages in shared memory."},
+    {0, NULL},
+};
+
+PyType_Spec fk_queue_spec = {.name = "forkful._native.Queue",
+                             .basicsize = sizeof(fk_handle),
+                             .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+                             .slots = slots};
