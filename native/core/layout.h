@@ -103,7 +103,10 @@ _Static_assert(sizeof(fk_header) <= FK_SLOTS_AT, "the header ends before the slo
  * `life` is a robust mutex that the process locks when it enters and never unlocks: the kernel
  * marks it when the process dies, by whatever cause, also before anybody has waited for it. */
 enum { FK_SLOT_FREE, FK_SLOT_RESERVED, FK_SLOT_RUNNING, FK_SLOT_REAPING };
-enum { FK_SLOT_NO_LIFE = 1 }; /* joined from another thread than the main one: look at the pid */
+enum {
+    FK_SLOT_NO_LIFE = 1, /* joined from another thread than the main one: look at the pid */
+    FK_SLOT_DEAD = 2,    /* `life` has told somebody that the process died; it tells only once */
+};
 
 typedef struct fk_slot {
     _Atomic uint32_t state;

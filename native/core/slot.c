@@ -148,7 +148,10 @@ static bool pid_alive(fk_slot *s)
 
 static bool running_alive(fk_slot *s)
 {
-    if (atomic_load(&s->flags) & FK_SLOT_NO_LIFE)
+    uint32_t flags = atomic_load(&s->flags);
+    if (flags & FK_SLOT_DEAD)
+        return false;
+    if (flags & FK_SLOT_NO_LIFE)
         return pid_alive(s);
     switch (pthread_mutex_trylock(&s->life)) {
     case EBUSY: {
@@ -161,10 +164,12 @@ static bool running_alive(fk_slot *s)
         atomic_store(&s->pid_checked_ns, now);
         return pid_alive(s);
     }
-    case EOWNERDEAD: /* unlocked as it is, the mutex stays unusable, and says so to all */
+    case EOWNERDEAD: /* the kernel's word, given once: write it down (if we die first, it says so again) */
+        atomic_fetch_or(&s->flags, FK_SLOT_DEAD);
         pthread_mutex_unlock(&s->life);
         return false;
-    case ENOTRECOVERABLE:
+    case ENOTRECOVERABLE: /* glibc's trylock says this only once, too, and then EBUSY */
+        atomic_fetch_or(&s->flags, FK_SLOT_DEAD);
         return false;
     default: /* locked by nobody: the slot changes hands just now */
         pthread_mutex_unlock(&s->life);
