@@ -27,7 +27,7 @@ debug = os.environ.get("FORKFUL_DEBUG", "") not in ("", "0")
 sanitize = os.environ.get("FORKFUL_SANITIZE", "")
 
 if not sys.platform.startswith("linux"):
-    sys.exit(f"forkful runs on Linux only: it is built on futex and memfd, which {sys.platform} lacks.")
+    sys.exit(f"forkful runs on Linux only: it needs futex and memfd, which {sys.platform} lacks.")
 if sanitize not in SANITIZERS:
     sys.exit(f"FORKFUL_SANITIZE must be 'address' or 'thread', not {sanitize!r}.")
 
