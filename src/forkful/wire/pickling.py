@@ -1,0 +1,280 @@
+"""``dumps`` and its kin.
+
+Making a ``ForkingPickler`` costs 2 us a call: its class is Python's, and it copies the table of
+reducers. Here picklers of the C type are kept and used again, at 0.15 us above ``pickle.dumps``
+(``docs/design/exceptions.md`` has the figures). Each takes its reducers from one common table, in
+which every known type maps to ``_reduce``; that looks the reducer up anew. So a later registration
+is honoured, be it of a new type (the sizes tell) or in place of another one.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import functools
+import pickle
+from collections import ChainMap
+from collections.abc import Callable, Iterable
+from multiprocessing.reduction import ForkingPickler
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+from forkful.wire import culprit
+from forkful.wire.handles import collected, collecting
+
+LARGE = 32 * 1024
+"""Bytes from which a buffer travels out of band: a block of its own costs more than a small copy."""
+
+_PROTOCOL = pickle.HIGHEST_PROTOCOL
+_KEPT_BELOW = 16 * 1024
+"""A pickler remembers each object, and forgetting takes time by the room that took. So one that has
+made this many bytes is not used again."""
+
+_REFUSALS = (pickle.PicklingError, AttributeError, TypeError)
+"""What pickle raises for an object that it does not take."""
+
+_ADVICE = (
+    "functions and classes travel by name: define this one where the receiving process can import "
+    "it, at the top level of a module"
+)
+
+_Keeper = Callable[[pickle.PickleBuffer], bool]
+_Tool = tuple[Callable[[object], None], list[bytes], Callable[[], None], list[pickle.PickleBuffer]]
+
+_Reducer = Callable[[Any], Any]
+_extra: dict[type, _Reducer] = ForkingPickler._extra_reducers  # type: ignore[attr-defined]
+_common: dict[type, _Reducer] = copyreg.dispatch_table
+_table: dict[type, _Reducer] = {}
+_known = -1
+
+_idle: list[_Tool] = []
+_idle_oob: list[_Tool] = []
+
+
+def dumps(obj: object, root: str = "object") -> bytes:
+    """Return the pickle of ``obj``.
+
+    Args:
+        obj: Anything; functions and classes that cannot be found by name are pickled by value.
+        root: What an error message calls ``obj``.
+
+    Raises:
+        PicklingError, AttributeError, TypeError: ``obj`` cannot be pickled. The message ends with
+            the place of the part that cannot.
+        Exception: Whatever a ``__reduce__`` raises, with the place in a note.
+    """
+    if len(_common) + len(_extra) != _known:
+        _learn()
+    try:
+        tool = _idle.pop()
+    except IndexError:
+        tool = _make(None)
+    dump, chunks, forget, _ = tool
+    try:
+        dump(obj)
+    except Exception as error:
+        data = _otherwise(obj, error, root, None)
+        if data is None:
+            raise
+        return data
+    data = chunks.pop()
+    if chunks:
+        data = _join(chunks, data)
+    if len(data) < _KEPT_BELOW:
+        forget()
+        _idle.append(tool)
+    return data
+
+
+def dumps_oob(obj: object, root: str = "object") -> tuple[bytes, list[pickle.PickleBuffer]]:
+    """Return the pickle of ``obj`` and the buffers that it leaves out, which ``loads`` needs.
+
+    Left out are contiguous buffers of at least ``LARGE`` bytes that their owners offer (NumPy
+    arrays do). They are views: the owner's memory, until it is copied. Otherwise as ``dumps``.
+    """
+    if len(_common) + len(_extra) != _known:
+        _learn()
+    try:
+        tool = _idle_oob.pop()
+    except IndexError:
+        tool = _make([])
+    dump, chunks, forget, buffers = tool
+    try:
+        dump(obj)
+    except Exception as error:
+        left_out: list[pickle.PickleBuffer] = []
+        data = _otherwise(obj, error, root, _keeper(left_out))
+        if data is None:
+            raise
+        return data, left_out
+    data = chunks.pop()
+    if chunks:
+        data = _join(chunks, data)
+    left_out = buffers[:]
+    if len(data) < _KEPT_BELOW:
+        forget()
+        buffers.clear()
+        _idle_oob.append(tool)
+    return data, left_out
+
+
+def loads(
+    data: bytes | bytearray | memoryview,
+    buffers: Iterable[bytes | bytearray | memoryview | pickle.PickleBuffer] | None = None,
+) -> Any:
+    """Return the object that ``dumps`` or ``dumps_oob`` was given.
+
+    Args:
+        data: The pickle. Only from a process that may run code here: unpickling runs code.
+        buffers: What ``dumps_oob`` left out, in its order. The object is built over them.
+
+    Raises:
+        AttributeError, ImportError: A function or class is not to be found here; a note says
+            what to do.
+        Exception: Whatever rebuilding the object raises.
+    """
+    try:
+        return pickle.loads(data) if buffers is None else pickle.loads(data, buffers=buffers)
+    except (AttributeError, ImportError) as error:
+        if isinstance(error, ImportError) or str(error).startswith("Can't get attribute"):
+            error.add_note(_ADVICE)
+        raise
+
+
+def explain(obj: object, error: BaseException, root: str = "object") -> str | None:
+    """Return which part of ``obj`` cannot be pickled, as ``object[1]['conn'].lock``.
+
+    Never raises, and ends after about a second with as far as it came. Parts are pickled once more
+    to try them.
+
+    Args:
+        obj: What could not be pickled.
+        error: What that raised. It decides whether there is anything to look for.
+        root: What the answer calls ``obj``.
+
+    Returns:
+        The place; ``root`` alone if it is ``obj`` itself. ``None`` if nothing can be said.
+    """
+    if isinstance(error, RecursionError | MemoryError):
+        return None
+    try:
+        if collected() is None:
+            return culprit.find(obj, _refuses, _reduce, root)
+        with collecting():  # handles that are only tried are not on their way
+            return culprit.find(obj, _refuses, _reduce, root)
+    except Exception:
+        return None
+
+
+def _otherwise(obj: object, error: Exception, root: str, keeper: _Keeper | None) -> bytes | None:
+    """Pickle by value what pickle refused with ``error``.
+
+    Returns:
+        The pickle; or ``None`` if that is refused too, and then ``error`` says where the fault is.
+    """
+    text = str(error)
+    if isinstance(error, _REFUSALS):
+        chunks: list[bytes] = []
+        try:
+            _dump_by_value(obj, chunks, keeper)
+            return _join(chunks)
+        except _REFUSALS as second:
+            text = str(second)  # lambdas and the like were passed: this is what is in the way
+        except Exception:
+            pass
+    place = explain(obj, error, root)
+    suffix = f"at {place}" if place and place != "object" else ""
+    if type(error) in _REFUSALS:
+        error.args = (f"{text}: {suffix}" if suffix else text,)
+    elif suffix:
+        error.add_note(f"while it was pickled, {suffix}")
+    return None
+
+
+def _dump_by_value(obj: object, chunks: list[bytes], keeper: _Keeper | None) -> None:
+    outer = collected()
+    with collecting() as held:
+        _cloud()(_sink(chunks.append), _PROTOCOL, keeper).dump(obj)
+    if outer is not None:  # pickle has noted some of them already
+        noted = set(map(id, outer))
+        outer += [handle for handle in held if id(handle) not in noted]
+
+
+@functools.cache
+def _cloud() -> type[Any]:
+    import cloudpickle  # costs more than all of forkful, and most programs never need it
+
+    class CloudPickler(cloudpickle.Pickler):  # type: ignore[misc]
+        dispatch_table: ClassVar = ChainMap(_extra, *cloudpickle.Pickler.dispatch_table.maps)
+
+    return CloudPickler
+
+
+def _refuses(obj: object) -> bool:
+    """Whether ``obj`` cannot be pickled by itself."""
+    if len(_common) + len(_extra) != _known:
+        _learn()
+    try:
+        pickler = pickle.Pickler(_sink(_forget), _PROTOCOL)
+        pickler.dispatch_table = _table
+        pickler.dump(obj)
+    except _REFUSALS:
+        try:
+            _cloud()(_sink(_forget), _PROTOCOL, None).dump(obj)
+        except Exception:
+            return True
+    except Exception:
+        return True
+    return False
+
+
+def _make(buffers: list[pickle.PickleBuffer] | None) -> _Tool:
+    chunks: list[bytes] = []
+    keeper = None if buffers is None else _keeper(buffers)
+    pickler = pickle.Pickler(_sink(chunks.append), _PROTOCOL, buffer_callback=keeper)
+    pickler.dispatch_table = _table
+    return pickler.dump, chunks, pickler.clear_memo, [] if buffers is None else buffers
+
+
+def _sink(write: Callable[[bytes], object]) -> Any:
+    return SimpleNamespace(write=write)
+
+
+def _forget(data: bytes) -> None:
+    pass
+
+
+def _join(chunks: list[bytes], last: bytes = b"") -> bytes:
+    chunks.append(last)
+    data = b"".join(chunks)
+    chunks.clear()
+    return data
+
+
+def _keeper(buffers: list[pickle.PickleBuffer]) -> _Keeper:
+    def in_band(buffer: pickle.PickleBuffer) -> bool:
+        try:
+            with buffer.raw() as raw:
+                small = raw.nbytes < LARGE
+        except BufferError:  # not contiguous
+            return True
+        if not small:
+            buffers.append(buffer)
+        return small
+
+    return in_band
+
+
+def _learn() -> None:
+    """Let the table know every type that has a reducer."""
+    global _known
+    kinds = (*_common, *_extra)
+    for kind in kinds:
+        _table[kind] = _reduce
+    _known = len(kinds)  # last: another thread may look at it
+
+
+def _reduce(obj: Any) -> Any:
+    """Reduce with what is registered now."""
+    kind = type(obj)
+    reduce = _extra.get(kind) or _common.get(kind)
+    return obj.__reduce_ex__(_PROTOCOL) if reduce is None else reduce(obj)
