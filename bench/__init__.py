@@ -1,0 +1,1 @@
+"""forkful measured beside its peers: one file per question, see docs/benchmarks.md."""

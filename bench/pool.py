@@ -1,0 +1,191 @@
+"""What does a pool cost for a task?
+
+    python bench/pool.py [--quick] [--check] [--json FILE]
+
+The task is the builtin `abs` on a small integer: it takes no time, and every peer pickles it as a
+name, so the figures are the pools' own cost. Every pool has two workers, started and used before
+the clock. The results are checked after the clock.
+"""
+
+import concurrent.futures
+import functools
+import importlib
+import time
+from collections.abc import Callable
+
+from peers import LOOKALIKES, context
+from question import BEST_PEER, Bound, Entry, Question
+from side_by_side import main
+
+WORKERS = 2
+
+Job = Callable[[range], list[int]]
+"""What is timed: make a task of each number, return the results in order."""
+
+
+def lookalike(name: str) -> dict[str, Job]:
+    pool = context(name).Pool(WORKERS)
+
+    def many(numbers: range) -> list[int]:
+        return [each.get() for each in [pool.apply_async(abs, (n,)) for n in numbers]]
+
+    return {
+        "apply": lambda numbers: [pool.apply(abs, (n,)) for n in numbers],
+        "map_each": lambda numbers: pool.map(abs, numbers, chunksize=1),
+        "map_default": lambda numbers: pool.map(abs, numbers),
+        "many": many,
+    }
+
+
+def executor(pool: concurrent.futures.Executor) -> dict[str, Job]:
+    def many(numbers: range) -> list[int]:
+        return [each.result() for each in [pool.submit(abs, n) for n in numbers]]
+
+    return {
+        "apply": lambda numbers: [pool.submit(abs, n).result() for n in numbers],
+        "map_each": lambda numbers: list(pool.map(abs, numbers, chunksize=1)),
+        "map_default": lambda numbers: list(pool.map(abs, numbers)),
+        "many": many,
+    }
+
+
+def standard_executor() -> dict[str, Job]:
+    ctx = context("multiprocessing")
+    return executor(concurrent.futures.ProcessPoolExecutor(WORKERS, mp_context=ctx))
+
+
+def loky() -> dict[str, Job]:
+    return executor(importlib.import_module("loky").ProcessPoolExecutor(WORKERS))
+
+
+def joblib() -> dict[str, Job]:
+    module = importlib.import_module("joblib")
+    call = module.delayed(abs)
+
+    def parallel(batch_size: int | str) -> Job:
+        # As a context the workers stay between calls.
+        work = module.Parallel(n_jobs=WORKERS, batch_size=batch_size).__enter__()
+        return lambda numbers: work(call(n) for n in numbers)
+
+    return {"map_each": parallel(1), "map_default": parallel("auto")}
+
+
+def mpire() -> dict[str, Job]:
+    module = importlib.import_module("mpire")
+    pool = module.WorkerPool(n_jobs=WORKERS, start_method="fork", keep_alive=True)
+
+    def many(numbers: range) -> list[int]:
+        return [each.get() for each in [pool.apply_async(abs, n) for n in numbers]]
+
+    return {
+        "apply": lambda numbers: [pool.apply(abs, n) for n in numbers],
+        "map_each": lambda numbers: pool.map(abs, numbers, chunk_size=1),
+        "map_default": lambda numbers: pool.map(abs, numbers),
+        "many": many,
+    }
+
+
+def pebble() -> dict[str, Job]:
+    module = importlib.import_module("pebble")
+    pool = module.ProcessPool(max_workers=WORKERS, context=context("multiprocessing"))
+
+    def many(numbers: range) -> list[int]:
+        return [each.result() for each in [pool.schedule(abs, args=(n,)) for n in numbers]]
+
+    return {
+        "apply": lambda numbers: [pool.schedule(abs, args=(n,)).result() for n in numbers],
+        "map_each": lambda numbers: list(pool.map(abs, numbers, chunksize=1).result()),
+        "map_default": lambda numbers: list(pool.map(abs, numbers).result()),
+        "many": many,
+    }
+
+
+def timed(jobs: Callable[[], dict[str, Job]], job: str, count: int) -> float:
+    """Return seconds a task, for `count` tasks on a warm pool."""
+    work = jobs()[job]
+    work(range(max(100, count // 20)))
+    begin = time.perf_counter()
+    results = work(range(count))
+    spent = time.perf_counter() - begin
+    if results != list(range(count)):
+        raise AssertionError("the results are not those of the tasks")
+    return spent / count
+
+
+POOLS: dict[str, Callable[[], dict[str, Job]]] = {
+    **{name: functools.partial(lookalike, name) for name in LOOKALIKES},
+    "concurrent.futures": standard_executor,
+    "loky": loky,
+    "joblib": joblib,
+    "mpire": mpire,
+    "pebble": pebble,
+}
+WITHOUT = {
+    ("joblib", "apply"): "has no call for one task",
+    ("joblib", "many"): "has no call for one task",
+}
+
+
+def question(job: str, title: str, fair: str, count: int, bounds: list[Bound]) -> Question:
+    def entry(name: str) -> Entry:
+        if (name, job) in WITHOUT:
+            return Entry(absent=WITHOUT[name, job])
+        return Entry(functools.partial(timed, POOLS[name], job))
+
+    return Question(
+        name=f"pool.{job}",
+        title=title,
+        unit="us",
+        per="task",
+        fair=f"abs() of small integers, {WORKERS} workers, a warm pool. {fair}",
+        entries={name: entry(name) for name in POOLS},
+        count=count,
+        quick=count // 5,
+        bounds=bounds,
+    )
+
+
+QUESTIONS = [
+    question(
+        "apply",
+        "Pool.apply: one task, there and back",
+        "One at a time; executors: submit(...).result().",
+        3_000,
+        [
+            Bound("forkful", 4, "multiprocessing", must=True),
+            Bound("forkful", 6, "multiprocessing"),
+            Bound("forkful", 1, BEST_PEER),
+        ],
+    ),
+    question(
+        "map_each",
+        "Pool.map, chunksize=1",
+        "Every task travels alone: chunksize=1, chunk_size=1 or batch_size=1.",
+        20_000,
+        [
+            Bound("forkful", 4, "multiprocessing", must=True),
+            Bound("forkful", 6, "multiprocessing"),
+            Bound("forkful", 1, BEST_PEER),
+        ],
+    ),
+    question(
+        "map_default",
+        "Pool.map, the chunk size that each peer chooses",
+        "Nothing is said about chunks; the executors' own choice is 1.",
+        100_000,
+        [Bound("forkful", 1, "multiprocessing"), Bound("forkful", 1, BEST_PEER)],
+    ),
+    question(
+        "many",
+        "apply_async for every task, then get of every result",
+        "All tasks are handed over before the first result is asked for.",
+        10_000,
+        [
+            Bound("forkful", 6, "multiprocessing"),
+            Bound("forkful", 1, BEST_PEER),
+        ],
+    ),
+]
+
+if __name__ == "__main__":
+    main(QUESTIONS)

@@ -1,0 +1,103 @@
+"""Put questions to all their entries in alternating rounds; print, keep and check the answers.
+
+The machine is never quiet, so no figure stands alone: in each round every entry is measured once,
+each time in a fresh process, and the order moves on by one from round to round. What is reported
+is the median of the rounds, and ratios of medians of the same run.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import machine
+import tables
+from fresh import MeasurementError, measure
+from question import Answer, Figures, Question
+
+
+def main(questions: Sequence[Question]) -> None:
+    """Run the questions that the command line asks for, and exit.
+
+    Exit status: 0, or 1 if ``--check`` is given and a "must" is missed or cannot be told.
+    """
+    options = _parse()
+    chosen = [q for q in questions if not options.only or any(w in q.name for w in options.only)]
+    if options.list or not chosen:
+        print("\n".join(f"{q.name:32} {q.title}" for q in questions))
+        sys.exit(0 if options.list else f"no question's name contains {' or '.join(options.only)}")
+
+    facts = machine.describe()
+    tables.show_machine(facts)
+    answers = []
+    try:
+        for question in chosen:
+            answers.append(ask(question, options.rounds, options.quick))
+            tables.show(answers[-1])
+    except KeyboardInterrupt:
+        sys.exit(130)
+    facts["load_at_end"] = machine.load()
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        run = {"quick": options.quick, "machine": facts, "answers": [a.as_json() for a in answers]}
+        options.json.write_text(json.dumps(run, indent=1) + "\n")
+    if options.check:
+        sys.exit(_check(answers))
+    sys.exit(0)
+
+
+def ask(question: Question, rounds: int | None, quick: bool) -> Answer:
+    """Measure every entry of a question `rounds` times, in turn.
+
+    An entry that fails once is not asked again: the failure is shown beside what it gave before.
+    """
+    rounds = rounds or (min(question.rounds, 3) if quick else question.rounds)
+    normal = question.quick if quick else question.count
+    figures = {}
+    for name, entry in question.entries.items():
+        count = normal if entry.count is None else min(entry.count, normal)
+        figures[name] = Figures(count, entry.aside, failure=entry.absent)
+    names = list(figures)
+    for turn in range(rounds):
+        start = turn % len(names)
+        for name in names[start:] + names[:start]:
+            if figures[name].failure:
+                continue
+            _progress(f"{question.name}  round {turn + 1} of {rounds}  {name}")
+            try:
+                figures[name].values.append(measure(question, name, figures[name].count))
+            except MeasurementError as error:
+                figures[name].failure = str(error)
+    _progress("")
+    return Answer(question, figures, normal, rounds)
+
+
+def _progress(text: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def _check(answers: Sequence[Answer]) -> int:
+    """Print every "must" with its verdict; return the exit status."""
+    musts = [
+        (answer, bound) for answer in answers for bound in answer.question.bounds if bound.must
+    ]
+    verdicts = [(answer.question.name, *answer.judge(bound)) for answer, bound in musts]
+    for name, kept, text in verdicts:
+        print(f"{'ok  ' if kept else 'FAIL'} {name}: {text}")
+    if not verdicts:
+        print("FAIL nothing to check: none of the chosen questions has a must")
+    return 0 if verdicts and all(kept for _, kept, _ in verdicts) else 1
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Measure forkful beside its peers, in one run.")
+    add = parser.add_argument
+    add("--quick", action="store_true", help="fewer operations and at most 3 rounds: a look")
+    add("--rounds", type=int, metavar="N", help="measurements of each entry")
+    add("--only", action="append", metavar="WORD", help="questions whose name contains it; again")
+    add("--json", type=Path, metavar="FILE", help="write all figures to FILE")
+    add("--check", action="store_true", help="exit with 1 if a 'must' is missed")
+    add("--list", action="store_true", help="list the questions and stop")
+    return parser.parse_args()

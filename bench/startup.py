@@ -1,0 +1,214 @@
+"""What do the import and the start of a process cost?
+
+    python bench/startup.py [--quick] [--check] [--json FILE]
+
+Import: a bare interpreter reads the clock, imports, reads it again; the median of several such
+interpreters after one whose figure is thrown away (it fetched the files from the disk).
+Start: one process after another that does nothing, from `start` to the return of `join`; the first
+one, which may start a fork server, is left out. In most questions the target is a builtin and the
+program has no main file, so a child imports nothing but the package; `small_program.py` has one.
+"""
+
+import functools
+import mmap
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from itertools import repeat
+from pathlib import Path
+
+import machine
+from peers import LOOKALIKES, context
+from question import BEST_PEER, Bound, Entry, Question
+from side_by_side import main
+
+SMALL_PROGRAM = str(Path(__file__).with_name("small_program.py"))
+HELD = 2 * 2**30
+NEEDED = HELD + 2**30
+
+
+def importing(statement: str, count: int) -> float:
+    """Return the median over `count` bare interpreters of the seconds that a statement takes."""
+    program = (
+        "import time; begin = time.perf_counter()\n"
+        f"{statement}\n"
+        "print(time.perf_counter() - begin, flush=True)\n"
+        "import os; os._exit(0)"
+    )
+    seconds_told_by("-c", program)
+    return statistics.median(seconds_told_by("-c", program) for _ in repeat(None, count))
+
+
+def seconds_told_by(*arguments: str) -> float:
+    """Run an interpreter and return the number that it prints.
+
+    Raises:
+        ModuleNotFoundError: It failed with this.
+        RuntimeError: It failed otherwise.
+    """
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True)
+    if done.returncode:
+        last = done.stderr.strip().rpartition("\n")[2]
+        kind, _, message = last.partition(": ")
+        raise ModuleNotFoundError(message) if kind == "ModuleNotFoundError" else RuntimeError(last)
+    return float(done.stdout)
+
+
+def starting(name: str, method: str, count: int, target: Callable[[], object] = time.time) -> float:
+    """Return seconds to start and join one of `count` processes, the first one left out."""
+    process = context(name, method).Process
+
+    def run_one() -> None:
+        child = process(target=target)
+        child.start()
+        child.join()
+        if child.exitcode != 0:
+            raise RuntimeError(f"the process ended with {child.exitcode}")
+
+    run_one()
+    begin = time.perf_counter()
+    for _ in repeat(None, count):
+        run_one()
+    return (time.perf_counter() - begin) / count
+
+
+def starting_with_a_main_file(name: str, method: str, count: int) -> float:
+    return seconds_told_by(SMALL_PROGRAM, name, method, str(count))
+
+
+def starting_from_a_large_parent(name: str, method: str, count: int) -> float:
+    """The same while this process holds 2 GiB that it has written to.
+
+    The memory is on small pages, as in a program that made many small objects; the tables of a few
+    huge pages would be quick to copy, and hide what is asked.
+    """
+    with holding(HELD):
+        return starting(name, method, count)
+
+
+def holding(size: int) -> mmap.mmap:
+    held = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    held.madvise(mmap.MADV_NOHUGEPAGE)
+    for at in range(0, size, mmap.PAGESIZE):
+        held[at] = 1
+    return held
+
+
+def bare_fork(count: int) -> float:
+    begin = time.perf_counter()
+    for _ in repeat(None, count):
+        pid = os.fork()
+        if not pid:
+            os._exit(0)
+        os.waitpid(pid, 0)
+    return (time.perf_counter() - begin) / count
+
+
+def bare_interpreter(count: int) -> float:
+    begin = time.perf_counter()
+    for _ in repeat(None, count):
+        subprocess.run([sys.executable, "-c", ""], check=True)
+    return (time.perf_counter() - begin) / count
+
+
+def import_question(name: str, title: str, statement: str, packages: dict[str, str]) -> Question:
+    return Question(
+        name=f"startup.{name}",
+        title=title,
+        unit="ms",
+        per="",
+        fair="In a bare interpreter that has imported nothing but time; files in the page cache.",
+        entries={
+            package: Entry(functools.partial(importing, statement.format(module)))
+            for package, module in packages.items()
+        },
+        count=9,
+        quick=3,
+        bounds=[Bound("forkful", 0.5, "multiprocessing")],
+    )
+
+
+def start_question(method: str, count: int, floor: dict[str, Entry]) -> Question:
+    return Question(
+        name=f"startup.{method}",
+        title=f"Process, start and join, {method}",
+        unit="ms",
+        per="process",
+        fair="One after another; a builtin as target; no main file to import; a small parent.",
+        entries={n: Entry(functools.partial(starting, n, method)) for n in LOOKALIKES} | floor,
+        count=count,
+        quick=max(5, count // 5),
+        bounds=[Bound("forkful", 1, "multiprocessing"), Bound("forkful", 1, BEST_PEER)],
+    )
+
+
+def main_file_question(method: str, count: int, goal: float) -> Question:
+    return Question(
+        name=f"startup.{method}_main_file",
+        title=f"Process, start and join, {method}, from a program with a main file",
+        unit="ms",
+        per="process",
+        fair="The target is a function of the main file (small_program.py), which imports "
+        "argparse, json, logging, subprocess and unittest.mock.",
+        entries={
+            n: Entry(functools.partial(starting_with_a_main_file, n, method)) for n in LOOKALIKES
+        },
+        count=count,
+        quick=max(5, count // 5),
+        bounds=[Bound("forkful", goal, "multiprocessing")],
+    )
+
+
+def large_parent_question() -> Question:
+    short = machine.available_bytes() < NEEDED
+    absent = f"left out: needs {NEEDED >> 30} GiB of free memory" if short else ""
+    return Question(
+        name="startup.large_parent",
+        title="Process, start and join, from a parent that holds 2 GiB",
+        unit="ms",
+        per="process",
+        fair="The memory is written to, on small pages. A fork copies its page tables; a fork "
+        "server, which is small, does not.",
+        entries={
+            f"{n}, {m}": Entry(functools.partial(starting_from_a_large_parent, n, m), absent=absent)
+            for n in LOOKALIKES
+            for m in ("fork", "forkserver")
+        },
+        count=20,
+        quick=5,
+        bounds=[Bound("forkful, forkserver", 25, "multiprocessing, fork")],
+        baseline="multiprocessing, fork",
+    )
+
+
+PACKAGES = {
+    **{name: name for name in LOOKALIKES},
+    "concurrent.futures": "concurrent.futures.process",
+    **{name: name for name in ("loky", "joblib", "mpire", "pebble")},
+}
+
+QUESTIONS = [
+    import_question("import", "import of the package", "import {}", PACKAGES),
+    import_question(
+        "import_and_queue",
+        "import of the package, and a Queue made",
+        "import {0}; {0}.Queue()",
+        {name: name for name in LOOKALIKES},
+    ),
+    start_question("fork", 100, {"os.fork": Entry(bare_fork, aside="floor: fork and waitpid")}),
+    start_question(
+        "spawn",
+        10,
+        {"python -c ''": Entry(bare_interpreter, aside="floor: an interpreter that does nothing")},
+    ),
+    start_question("forkserver", 30, {}),
+    main_file_question("spawn", 10, goal=1),
+    main_file_question("forkserver", 30, goal=5),
+    large_parent_question(),
+]
+
+if __name__ == "__main__":
+    main(QUESTIONS)
