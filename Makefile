@@ -50,11 +50,12 @@ $(VENV)/.with-%: pyproject.toml | $(VENV)/.installed
 
 test: build test-c test-py ## Build, run the C tests, run the Python tests
 
-# An instrumented extension needs its sanitizer's runtime before all else.
-PRELOAD_address := libasan.so
-PRELOAD_thread := libtsan.so
-PRELOAD := $(PRELOAD_$(FORKFUL_SANITIZE))
-PRELOAD := $(if $(PRELOAD),LD_PRELOAD=$$($(CC) -print-file-name=$(PRELOAD)) PYTHONMALLOC=malloc)
+# An instrumented extension needs its sanitizer's runtime before all else. Python never frees all.
+RUNTIME_address := libasan.so
+RUNTIME_thread := libtsan.so
+RUNTIME := $(RUNTIME_$(FORKFUL_SANITIZE))
+PRELOAD := $(if $(RUNTIME),LD_PRELOAD=$$($(CC) -print-file-name=$(RUNTIME)) PYTHONMALLOC=malloc \
+  ASAN_OPTIONS=detect_leaks=0 $(SANITIZER_OPTIONS))
 
 test-py: build ## Run the Python tests; ARGS="-k queue" goes to pytest
 	$(PRELOAD) $(BIN)/python -m pytest $(ARGS)
@@ -71,7 +72,7 @@ C_LIMIT   := 300 # seconds for one test program
 C_plain := -O2
 C_tsan  := -O1 -fsanitize=thread
 C_asan  := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-SANITIZER_OPTIONS := TSAN_OPTIONS=halt_on_error=1:die_after_fork=0 UBSAN_OPTIONS=print_stacktrace=1
+SANITIZER_OPTIONS = TSAN_OPTIONS=halt_on_error=1:die_after_fork=0 UBSAN_OPTIONS=print_stacktrace=1
 
 # .runner holds the command that a test program is run with. gcc's libtsan cannot live with much
 # address randomization, so programs run without it where the kernel lets us say so.
