@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
-from typing import Any
 
 from tests.kit import procs
 
@@ -44,32 +44,8 @@ class Holdings:
                 (self.shm, before.shm),
             )
             for key, words in mine.items()
-            if key not in past and not any(excuse(key, self) for excuse in EXCUSES.values())
+            if key not in past and not any(excuse(key, self) for excuse in EXCUSES)
         }
-
-
-# What a process makes once and keeps for good, and why that is no leak.
-EXCUSES: dict[str, Callable[[Any, Holdings], bool]] = {
-    "the stdlib's resource tracker lives as long as the process that first needed it": (
-        lambda key, _: _is_singleton(
-            key, resource_tracker._resource_tracker._pid, [resource_tracker._resource_tracker._fd]
-        )
-    ),
-    "the stdlib's fork server lives as long as the process that first needed it": (
-        lambda key, _: _is_singleton(
-            key,
-            forkserver._forkserver._forkserver_pid,
-            [forkserver._forkserver._forkserver_alive_fd],
-        )
-    ),
-    "a process maps the arena of its family once and keeps it": (
-        lambda key, all_: (
-            isinstance(key, Fd)
-            and _is_arena(key)
-            and sum(isinstance(k, Fd) and _is_arena(k) for k in all_.fds) == 1
-        )
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -87,14 +63,38 @@ class Shm:
     path: str
 
 
-def _is_singleton(key: object, pid: int | None, fds: list[int | None]) -> bool:
+def _is(key: object, pid: int | None, fd: int | None) -> bool:
+    """Whether a process or a descriptor, by its key, is the one with that number."""
     if isinstance(key, Fd):
-        return key.number in fds
-    return isinstance(key, tuple) and pid is not None and key[0] == pid
+        return key.number == fd
+    return isinstance(key, tuple) and key[0] == pid
 
 
-def _is_arena(fd: Fd) -> bool:
-    return fd.target.startswith("/memfd:forkful")
+def _of_resource_tracker(key: object, _: Holdings) -> bool:
+    """The stdlib's resource tracker lives as long as the process that first needed it."""
+    tracker = resource_tracker._resource_tracker
+    return _is(key, tracker._pid, tracker._fd)
+
+
+def _of_fork_server(key: object, _: Holdings) -> bool:
+    """A fork server, the stdlib's or forkful's, lives as long as the process that needed it."""
+    ours = sys.modules.get("forkful.launch.forkserver")
+    clients = [forkserver._forkserver, *([ours.server] if ours else [])]
+    return any(_is(key, c._forkserver_pid, c._forkserver_alive_fd) for c in clients)
+
+
+def _of_family(key: object, holdings: Holdings) -> bool:
+    """A process maps the arena of its family once and keeps it."""
+    arenas = [fd for fd in holdings.fds if isinstance(fd, Fd) and "/memfd:forkful" in fd.target]
+    return arenas == [key]
+
+
+# What may stay behind, as the docstrings say why.
+EXCUSES: list[Callable[[object, Holdings], bool]] = [
+    _of_resource_tracker,
+    _of_fork_server,
+    _of_family,
+]
 
 
 def _processes() -> Iterator[tuple[object, str]]:
