@@ -131,7 +131,7 @@ demo: install ## Map a function over every file of the standard library, on ever
 	echo "demo: $$have results in $(DEMO)"
 
 bench: install $(VENV)/.with-bench ## Measure against the field's peers, side by side
-	@for file in bench/bench_*.py; do echo "== $$file"; $(BIN)/python $$file $(ARGS) || exit 1; done
+	$(BIN)/python -m bench $(ARGS)
 
 clean: ## Remove what was built; .venv stays
 	rm -rf build dist src/*.egg-info src/forkful/*.so
