@@ -69,34 +69,42 @@ C_HEADERS := $(wildcard native/core/*.h native/tests/*.h)
 C_BASE    := -std=c11 -D_GNU_SOURCE -g -pthread -Wall -Wextra -Werror -Inative/core -Inative/tests
 C_LIMIT   := 300 # seconds for one test program
 
-C_plain := -O2
-C_tsan  := -O1 -fsanitize=thread
-C_asan  := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+FLAVOURS := plain tsan asan
+C_plain  := -O2
+C_tsan   := -O1 -fsanitize=thread
+C_asan   := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 SANITIZER_OPTIONS = TSAN_OPTIONS=halt_on_error=1:die_after_fork=0 UBSAN_OPTIONS=print_stacktrace=1
 
-# .runner holds the command that a test program is run with. gcc's libtsan cannot live with much
-# address randomization, so programs run without it where the kernel lets us say so.
+# RUN_x is the command that programs of flavour x are run with; empty where none runs. gcc's libtsan
+# cannot live with much address randomization, so it is switched off if the kernel lets us.
+RUN_plain := env
+ifeq ($(MAKECMDGOALS),run-c-tests)
+include build/test-c/sanitizers.mk
+endif
+build/test-c/sanitizers.mk: Makefile build/config
+	@mkdir -p $(@D) && rm -f $(@D)/probe-* $@.new
+	@: $(foreach f,tsan asan,; echo 'int main(void) { return 0; }' \
+	    | $(CC) -x c $(C_$f) -o $(@D)/probe-$f - 2>/dev/null; \
+	  if setarch -R $(@D)/probe-$f 2>/dev/null; then echo 'RUN_$f := setarch -R'; \
+	  elif (for i in 1 2 3 4 5 6 7 8 9 10; do $(@D)/probe-$f 2>/dev/null || exit 1; done); \
+	    then echo 'RUN_$f := env'; \
+	  else echo '$$(warning LEFT OUT: what $(CC) $(C_$f) builds does not run here)'; fi >> $@.new)
+	@mv $@.new $@
+
 define C_FLAVOUR
-build/test-c/$(1)/.runner:
-	@mkdir -p $$(@D)/core
-	@echo 'int main(void) { return 0; }' | $$(CC) -x c $$(C_$(1)) -o $$(@D)/.probe -; \
-	if setarch -R $$(@D)/.probe 2>/dev/null; then echo setarch -R; \
-	elif for i in 1 2 3 4 5 6 7 8 9 10; do $$(@D)/.probe 2>/dev/null || exit 1; done; then echo env; \
-	else echo left out; fi > $$@
-build/test-c/$(1)/core/%.o: native/core/%.c $$(C_HEADERS) build/config | build/test-c/$(1)/.runner
+build/test-c/$(1)/core/%.o: native/core/%.c $$(C_HEADERS) build/config
+	@mkdir -p $$(@D)
 	@$$(CC) $$(C_BASE) $$(C_$(1)) -c $$< -o $$@
 build/test-c/$(1)/%: native/tests/%.c $$(C_CORE:%=build/test-c/$(1)/core/%.o)
 	@$$(CC) $$(C_BASE) $$(C_$(1)) $$^ -o $$@
 run-$(1)-%: build/test-c/$(1)/% FORCE
-	@run=$$$$(cat build/test-c/$(1)/.runner); \
-	if [ "$$$$run" = "left out" ]; then \
-	  echo "LEFT OUT: $$* under $(1): programs built with '$$(C_$(1))' do not run here" >&2; exit 0; fi; \
-	echo "$$* ($(1))"; $(SANITIZER_OPTIONS) timeout --kill-after=10 $$(C_LIMIT) $$$$run $$<
+	@echo "$$* ($(1))"
+	@$(SANITIZER_OPTIONS) timeout --kill-after=10 $$(C_LIMIT) $$(RUN_$(1)) $$<
 endef
-$(foreach f,plain tsan asan,$(eval $(call C_FLAVOUR,$(f))))
-.PRECIOUS: $(foreach f,plain tsan asan,build/test-c/$(f)/core/%.o build/test-c/$(f)/%)
+$(foreach f,$(FLAVOURS),$(eval $(call C_FLAVOUR,$f)))
+.PRECIOUS: $(foreach f,$(FLAVOURS),build/test-c/$f/core/%.o build/test-c/$f/%)
 
-run-c-tests: $(foreach f,plain tsan asan,$(C_TESTS:%=run-$(f)-%))
+run-c-tests: $(foreach f,$(FLAVOURS),$(if $(RUN_$f),$(C_TESTS:%=run-$f-%)))
 
 # ---- style ---------------------------------------------------------------------------------------
 
