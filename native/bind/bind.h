@@ -70,6 +70,7 @@ int fk_parse_timeout(PyObject *timeout, fk_wait *w);
 
 /* pickle.c */
 PyObject *fk_pickle(PyObject *obj, PyObject **buffers); /* bytes; *buffers: list, or NULL */
+PyObject *fk_pickle_plain(PyObject *obj); /* bytes; None if it is not of plain types */
 PyObject *fk_unpickle(PyObject *data, PyObject *buffers /* or NULL */);
 
 /* block_type.c */

@@ -28,7 +28,16 @@ static PyObject *configure(PyObject *m, PyObject *args)
     Py_RETURN_NONE;
 }
 
+static PyObject *pickle_plain(PyObject *m, PyObject *obj)
+{
+    (void)m;
+    return fk_pickle_plain(obj);
+}
+
 static PyMethodDef methods[] = {
+    {"pickle_plain", pickle_plain, METH_O,
+     "pickle_plain(obj)\n\nReturn obj pickled if it consists of exact builtin types only, else "
+     "None."},
     {"configure", configure, METH_VARARGS,
      "configure(dumps_oob, owner_died, shut_down, empty, full, lost)\n\nHand over the Python side's "
      "pickler and exceptions; once, before any handle is used."},

@@ -35,16 +35,24 @@ static bool is_plain(PyObject *o, int depth)
     return false;
 }
 
+PyObject *fk_pickle_plain(PyObject *obj)
+{
+    static PyObject *protocol; /* a small int, kept for good */
+    if (!is_plain(obj, 0))
+        Py_RETURN_NONE;
+    if (!protocol && !(protocol = PyLong_FromLong(5)))
+        return NULL;
+    PyObject *args[] = {obj, protocol};
+    return PyObject_Vectorcall(fk_hooks.pickle_dumps, args, 2, NULL);
+}
+
 PyObject *fk_pickle(PyObject *obj, PyObject **buffers)
 {
     *buffers = NULL;
-    if (is_plain(obj, 0)) {
-        static PyObject *protocol; /* a small int: immortal enough to keep */
-        if (!protocol && !(protocol = PyLong_FromLong(5)))
-            return NULL;
-        PyObject *args[] = {obj, protocol};
-        return PyObject_Vectorcall(fk_hooks.pickle_dumps, args, 2, NULL);
-    }
+    PyObject *plain = fk_pickle_plain(obj);
+    if (plain != Py_None)
+        return plain;
+    Py_DECREF(plain);
     PyObject *pair = PyObject_CallOneArg(fk_hooks.dumps, obj);
     if (!pair)
         return NULL;

@@ -204,47 +204,51 @@ static PyObject *Queue_get(PyObject *self, PyObject *const *args, Py_ssize_t nar
     return obj;
 }
 
+/* Append (seq, meta, bytes) of each message to the list. 0, or -1 with an exception. */
+static int append_all(PyObject *list, const take_call *c)
+{
+    uint32_t hold = c->out[c->n - 1].block ? pass_hold() : FK_NO_HOLD;
+    for (uint32_t i = 0; i < c->n; i++) {
+        const fk_taken *t = &c->out[i];
+        PyObject *data = t->block ? fk_block_bytes(hold) : bytes_of(c, t);
+        if (t->block)
+            hold = FK_NO_HOLD;
+        PyObject *item = data ? Py_BuildValue("KKN", (unsigned long long)t->seq,
+                                              (unsigned long long)t->meta, data)
+                              : NULL;
+        int r = item ? PyList_Append(list, item) : -1;
+        Py_XDECREF(item);
+        if (r < 0) {
+            if (hold != FK_NO_HOLD)
+                fk_hold_drop(&fk_family, hold);
+            return -1;
+        }
+    }
+    return 0;
+}
+
 static PyObject *Queue_take_bytes(PyObject *self, PyObject *args)
 {
     fk_handle *h = (fk_handle *)self;
     unsigned int max;
-    PyObject *timeout, *words = NULL;
+    PyObject *timeout, *list, *words = NULL;
     Py_ssize_t index = 0;
     fk_taken out[TAKE_MOST];
     take_call c = {.q = fk_handle_data(h), .out = out};
     fk_wait w;
-    if (!c.q || !PyArg_ParseTuple(args, "IO|On", &max, &timeout, &words, &index) ||
+    if (!c.q ||
+        !PyArg_ParseTuple(args, "O!IO|On", &PyList_Type, &list, &max, &timeout, &words, &index) ||
         fk_parse_timeout(timeout, &w) < 0)
         return NULL;
     c.max = max < 1 ? 1 : max > TAKE_MOST ? TAKE_MOST : max;
     if (words && words != Py_None && !(c.take.claim = fk_words_at(words, index)))
         return NULL;
     int r = take(h, &c, &w);
-    if (r < 0)
-        return NULL;
     if (r > 0)
-        return PyList_New(0);
-    uint32_t hold = out[c.n - 1].block ? pass_hold() : FK_NO_HOLD;
-    PyObject *list = PyList_New((Py_ssize_t)c.n);
-    for (uint32_t i = 0; list && i < c.n; i++) {
-        PyObject *data = NULL;
-        if (out[i].block) {
-            data = fk_block_bytes(hold);
-            hold = FK_NO_HOLD;
-        } else {
-            data = bytes_of(&c, &out[i]);
-        }
-        PyObject *item = data ? Py_BuildValue("KKN", (unsigned long long)out[i].seq,
-                                              (unsigned long long)out[i].meta, data)
-                              : NULL;
-        if (!item)
-            Py_CLEAR(list);
-        else
-            PyList_SET_ITEM(list, (Py_ssize_t)i, item);
-    }
-    if (hold != FK_NO_HOLD)
-        fk_hold_drop(&fk_family, hold);
-    return list;
+        return PyLong_FromLong(0);
+    if (r < 0 || append_all(list, &c) < 0)
+        return NULL;
+    return PyLong_FromUnsignedLong(c.n);
 }
 
 /* ---- the rest --------------------------------------------------------------------------------------- */
@@ -375,9 +379,10 @@ static PyMethodDef methods[] = {
     {"_put_bytes", Queue_put_bytes, METH_VARARGS,
      "_put_bytes(data, meta)\n\nAppend bytes as they are and return their sequence number."},
     {"_take_bytes", Queue_take_bytes, METH_VARARGS,
-     "_take_bytes(max, timeout, claim=None, index=0)\n\nTake up to max messages that _put_bytes "
-     "put, at once: a list of (seq, meta, bytes), empty after\nthe timeout. Word `index` of "
-     "`claim` is set to the last seq + 1 before the take commits."},
+     "_take_bytes(into, max, timeout, claim=None, index=0)\n\nTake up to max messages that "
+     "_put_bytes put, at once; append (seq, meta, bytes) of each to the list\n`into` (so that no "
+     "signal handler can come between taking and having) and return how many; 0\nafter the "
+     "timeout. Word `index` of `claim` is set to the last seq + 1 before the take commits."},
     {"qsize", Queue_qsize, METH_NOARGS, "qsize()\n\nReturn how many objects are inside."},
     {"_counts", Queue_counts, METH_NOARGS, "_counts()\n\nReturn (size, maxsize, unfinished)."},
     FK_METHOD("shutdown", Queue_shutdown,

@@ -8,18 +8,21 @@
 
 #include "layout.h"
 
+/* A process holds at most FK_MAX_CHUNKS * FK_HOLDS_PER_CHUNK (512,000) objects. */
+#define FK_MAX_CHUNKS 4096
+
 /* One process's view of an arena. A process of a family has one of it for its whole life. */
 typedef struct fk_arena {
     uint8_t *base;
     uint64_t reserve;
-    int fd;        /* may have become another file's number: compare fd_ino, fd_dev */
+    int fd; /* may have become another file's number: compare fd_ino, fd_dev */
     uint64_t fd_ino, fd_dev;
-    fk_owner me;   /* this process; 0 before it has a slot */
+    fk_owner me; /* this process; 0 before it has a slot */
     fk_slot *slot;
 
     /* holds of this process (hold.c), guarded by `local` */
     pthread_mutex_t local;
-    fk_hold_chunk **chunks;
+    fk_hold_chunk *chunks[FK_MAX_CHUNKS]; /* fixed: read without `local` */
     uint32_t n_chunks;
     uint32_t *free_holds;
     uint32_t n_free, cap_free;

@@ -12,6 +12,7 @@ static fk_parked *entry_at(const fk_arena *a, uint32_t index)
 /* This thread's entry, once it has one. A forked child's thread has another owner word. */
 static _Thread_local fk_parked *tls_entry;
 static _Thread_local fk_owner tls_entry_of;
+static _Thread_local const fk_arena *tls_arena;
 
 static pthread_key_t at_thread_exit;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -19,7 +20,8 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static void forget_entry(void *p)
 {
     fk_parked *e = p;
-    if (tls_entry == e && atomic_load(&e->owner) == tls_entry_of) {
+    /* A forked child's thread has the parent's entry in these, and must leave it alone. */
+    if (tls_entry == e && tls_entry_of == tls_arena->me && atomic_load(&e->owner) == tls_entry_of) {
         atomic_store(&e->op, FK_OP_NONE);
         atomic_store(&e->owner, 0);
     }
@@ -33,11 +35,14 @@ static FK_COLD fk_parked *claim_entry(fk_arena *a)
     for (uint32_t i = 0; i < FK_MAX_PARKED; i++) {
         fk_parked *e = entry_at(a, i);
         uint32_t nobody = 0;
-        if (atomic_load_explicit(&e->owner, memory_order_relaxed) == 0 &&
-            atomic_compare_exchange_strong(&e->owner, &nobody, a->me)) {
-            uint32_t high = atomic_load(&h->board_high);
-            while (high <= i && !atomic_compare_exchange_weak(&h->board_high, &high, i + 1)) {
-            }
+        if (atomic_load_explicit(&e->owner, memory_order_relaxed) != 0)
+            continue;
+        /* Before the entry is taken, so that the reaper finds it in any case. */
+        uint32_t high = atomic_load(&h->board_high);
+        while (high <= i && !atomic_compare_exchange_weak(&h->board_high, &high, i + 1)) {
+        }
+        if (atomic_compare_exchange_strong(&e->owner, &nobody, a->me)) {
+            fk_point("board.claimed");
             atomic_store(&e->op, FK_OP_NONE);
             atomic_store(&e->tid, fk_tid(a));
             atomic_store(&e->waits, 0);
@@ -45,6 +50,7 @@ static FK_COLD fk_parked *claim_entry(fk_arena *a)
             pthread_setspecific(at_thread_exit, e);
             tls_entry = e;
             tls_entry_of = a->me;
+            tls_arena = a;
             return e;
         }
     }
@@ -60,6 +66,7 @@ void fk_board_enter(fk_arena *a, uint32_t op, uint64_t object, uint64_t deadline
     uint32_t seq = atomic_load_explicit(&e->seq, memory_order_relaxed);
     atomic_store_explicit(&e->seq, seq | 1, memory_order_relaxed);
     atomic_thread_fence(memory_order_release); /* release: board.seq */
+    fk_point("board.writing");
     atomic_store_explicit(&e->object, object, memory_order_relaxed);
     atomic_store_explicit(&e->since_ns, fk_now_ns(), memory_order_relaxed);
     atomic_store_explicit(&e->deadline_ns, deadline_ns, memory_order_relaxed);

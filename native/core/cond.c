@@ -24,17 +24,18 @@ static fk_node *each(fk_arena *a, fk_cond *c, visitor *visit, void *arg)
     return NULL;
 }
 
-/* Free, or left by a dead process. */
-static bool usable(fk_arena *a, fk_node *n, void *arg)
+/* Take a node that is free, or left by a dead process. */
+static bool claim(fk_arena *a, fk_node *n, void *arg)
 {
     (void)arg;
-    uint32_t state = atomic_load(&n->state);
-    return state == FK_NODE_FREE || !fk_slot_alive(a, atomic_load(&n->owner));
+    uint32_t owner = atomic_load(&n->owner);
+    return (owner == 0 || !fk_slot_alive(a, owner)) &&
+           atomic_compare_exchange_strong(&n->owner, &owner, a->me);
 }
 
 fk_status fk_cond_begin(fk_arena *a, fk_cond *c, fk_node **node)
 {
-    fk_node *n = each(a, c, usable, NULL);
+    fk_node *n = each(a, c, claim, NULL);
     if (!n) {
         uint64_t off;
         fk_status st = fk_block_new(a, sizeof(fk_node_chunk), FK_KIND_RAW, &off);
@@ -42,11 +43,14 @@ fk_status fk_cond_begin(fk_arena *a, fk_cond *c, fk_node **node)
             return st;
         fk_node_chunk *chunk = fk_block_data(a, off);
         memset(chunk, 0, sizeof *chunk);
-        atomic_store(&chunk->next, atomic_load(&c->chunks));
-        atomic_store(&c->chunks, off);
         n = &chunk->node[0];
+        atomic_store(&n->owner, a->me);
+        uint64_t next = atomic_load(&c->chunks);
+        do {
+            atomic_store(&chunk->next, next);
+        } while (!atomic_compare_exchange_weak(&c->chunks, &next, off));
     }
-    atomic_store(&n->owner, a->me);
+    fk_point("cond.claimed");
     atomic_store(&n->ticket, atomic_fetch_add(&c->next_ticket, 1));
     atomic_store(&n->state, FK_NODE_WAITING);
     *node = n;
@@ -65,7 +69,9 @@ fk_status fk_cond_wait(fk_node *n, fk_wait *w)
 
 bool fk_cond_end(fk_node *n)
 {
-    return atomic_exchange(&n->state, FK_NODE_FREE) == FK_NODE_NOTIFIED;
+    bool notified = atomic_exchange(&n->state, FK_NODE_FREE) == FK_NODE_NOTIFIED;
+    atomic_store(&n->owner, 0);
+    return notified;
 }
 
 typedef struct oldest {
@@ -78,11 +84,8 @@ static bool find_oldest(fk_arena *a, fk_node *n, void *arg)
     oldest *o = arg;
     if (atomic_load(&n->state) != FK_NODE_WAITING || atomic_load(&n->ticket) >= o->ticket)
         return false;
-    if (!fk_slot_alive(a, atomic_load(&n->owner))) {
-        uint32_t waiting = FK_NODE_WAITING;
-        atomic_compare_exchange_strong(&n->state, &waiting, FK_NODE_FREE);
+    if (!fk_slot_alive(a, atomic_load(&n->owner)))
         return false;
-    }
     o->ticket = atomic_load(&n->ticket);
     o->node = n;
     return false;
@@ -93,6 +96,7 @@ static bool notify_one(fk_node *n)
     uint32_t waiting = FK_NODE_WAITING;
     if (!atomic_compare_exchange_strong(&n->state, &waiting, FK_NODE_NOTIFIED))
         return false; /* it has just given up */
+    fk_point("cond.notified");
     fk_futex_wake(&n->state, 1);
     return true;
 }

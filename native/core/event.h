@@ -14,7 +14,7 @@ static inline bool fk_event_is_set(const fk_event *e)
 }
 
 /* Wait until the event is set, or was set since `*epoch` was taken. Start with *epoch = 0.
- * FK_OK, FK_TIMEOUT, FK_INTR (call again with the same epoch). */
+ * FK_OK, FK_AGAIN (deadline 0), FK_TIMEOUT, FK_INTR (call again with the same epoch). */
 fk_status fk_event_wait(fk_event *e, uint32_t *epoch, fk_wait *w);
 
 #endif

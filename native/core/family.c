@@ -10,7 +10,15 @@ fk_status fk_family_found(fk_arena *a)
 {
     fk_spin_init();
     fk_status st = fk_arena_create(a);
-    return st == FK_OK ? fk_slot_join(a) : st;
+    if (st != FK_OK)
+        return st;
+    int fd = a->fd;
+    st = fk_slot_join(a);
+    if (st != FK_OK) {
+        fk_arena_unmap(a);
+        close(fd);
+    }
+    return st;
 }
 
 fk_status fk_family_join(fk_arena *a, int fd, fk_owner me)
@@ -42,17 +50,23 @@ fk_owner fk_family_after_fork_parent(fk_arena *a)
     return tls_child;
 }
 
+static _Noreturn void give_up(const char *text)
+{
+    (void)!write(2, text, strlen(text));
+    _exit(71);
+}
+
 void fk_family_after_fork_child(fk_arena *a)
 {
     pthread_mutex_init(&a->local, NULL);
     a->me = 0; /* whoever asks meanwhile must not take this process for its parent */
     fk_spin_init();
     fk_status st = tls_child ? fk_slot_adopt(a, tls_child) : fk_slot_join(a);
-    if (st != FK_OK) { /* nobody could tell whether it lives: its locks would hang others */
-        static const char text[] = "forkful: this family already has 65535 processes\n";
-        (void)!write(2, text, strlen(text));
-        _exit(71);
-    }
+    if (st != FK_OK) /* nobody could tell whether it lives: its locks would hang others */
+        give_up("forkful: this family already has 65535 processes\n");
+    if (tls_child && a->me != tls_child) /* its handles name what may be somebody else's by now */
+        give_up("forkful: the parent was killed as it forked, and what it left to this process was "
+                "given back before this process ran\n");
     tls_child = 0;
     fk_hold_adopt(a);
 }

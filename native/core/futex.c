@@ -4,8 +4,8 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <sched.h>
-#include <string.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -30,8 +30,8 @@ fk_status fk_futex_wait(_Atomic uint32_t *word, uint32_t expected, fk_wait *w)
     /* WAIT_BITSET, unlike WAIT, takes an absolute time, by CLOCK_MONOTONIC. */
     struct timespec t = {.tv_sec = (time_t)(until / 1000000000u),
                          .tv_nsec = (long)(until % 1000000000u)};
-    long r = syscall(SYS_futex, word, FUTEX_WAIT_BITSET, expected, &t, NULL,
-                     FUTEX_BITSET_MATCH_ANY);
+    long r =
+        syscall(SYS_futex, word, FUTEX_WAIT_BITSET, expected, &t, NULL, FUTEX_BITSET_MATCH_ANY);
     if (r == 0 || errno == EAGAIN)
         return FK_OK;
     if (errno == ETIMEDOUT) {

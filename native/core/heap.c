@@ -15,6 +15,19 @@ static uint32_t class_of(uint64_t size)
     return k;
 }
 
+/* Each change is one store, so a dead owner leaves the stacks whole; only the sum may be behind. */
+static void lock_heap(fk_arena *a, fk_header *h)
+{
+    if (fk_lock_force(a, &h->heap_lock) != FK_OWNER_DIED)
+        return;
+    uint64_t kept = 0;
+    for (uint32_t k = LARGE_CLASS; k < FK_CLASSES; k++)
+        for (fk_block *b = fk_block_at(a, atomic_load(&h->heap_free[k])); b;
+             b = fk_block_at(a, atomic_load(&b->next)))
+            kept += b->kept ? UINT64_C(1) << k : 0;
+    atomic_store(&h->heap_kept, kept);
+}
+
 fk_status fk_block_new(fk_arena *a, uint64_t size, uint32_t kind, uint64_t *off)
 {
     fk_header *h = fk_head(a);
@@ -23,12 +36,13 @@ fk_status fk_block_new(fk_arena *a, uint64_t size, uint32_t kind, uint64_t *off)
         return FK_NOMEM;
     uint64_t span = UINT64_C(1) << k;
 
-    fk_lock_force(a, &h->heap_lock); /* also after a dead owner: each change is one store */
+    lock_heap(a, h);
     uint64_t at = atomic_load(&h->heap_free[k]);
     fk_block *b = fk_block_at(a, at);
     if (b) {
         fk_point("heap.pop");
         atomic_store(&h->heap_free[k], atomic_load(&b->next));
+        fk_point("heap.popped");
         if (b->kept)
             atomic_fetch_sub(&h->heap_kept, span);
     } else {
@@ -50,7 +64,6 @@ fk_status fk_block_new(fk_arena *a, uint64_t size, uint32_t kind, uint64_t *off)
     b->kind = kind;
     b->kept = 0;
     b->size = size;
-    atomic_store(&b->queued, 0);
     atomic_store(&b->refs, FK_REF_HOLD);
     atomic_store(&b->tag, atomic_fetch_add(&h->next_tag, 1));
     *off = at;
@@ -67,18 +80,20 @@ static void block_free(fk_arena *a, uint64_t off, fk_block *b)
     if (atomic_exchange(&b->tag, 0) == 0)
         return; /* freed before */
     atomic_fetch_sub(&h->heap_used, span);
+    fk_point("heap.freed");
     b->kept = k >= LARGE_CLASS;
     if (b->kept && atomic_load(&h->heap_kept) + span > FK_KEEP_BYTES) {
         /* All but the first page, which has the head. */
         madvise(a->base + off + 4096, span - 4096, MADV_REMOVE);
         b->kept = 0;
     }
-    if (b->kept)
-        atomic_fetch_add(&h->heap_kept, span);
-    fk_lock_force(a, &h->heap_lock);
+    lock_heap(a, h);
     atomic_store(&b->next, atomic_load(&h->heap_free[k]));
     fk_point("heap.push");
     atomic_store(&h->heap_free[k], off);
+    fk_point("heap.pushed");
+    if (b->kept)
+        atomic_fetch_add(&h->heap_kept, span);
     fk_lock_release(&h->heap_lock);
 }
 
@@ -95,11 +110,9 @@ void fk_block_ref(fk_arena *a, uint64_t off, uint64_t ref)
         atomic_fetch_add(&b->refs, ref);
 }
 
-void fk_block_unref(fk_arena *a, uint64_t off, uint64_t ref)
+/* The last ref is gone: what the kind holds inside, then the block. */
+static void destroy(fk_arena *a, uint64_t off, fk_block *b)
 {
-    fk_block *b = fk_block_at(a, off);
-    if (!b || atomic_fetch_sub(&b->refs, ref) != ref)
-        return;
     if (b->kind == FK_KIND_QUEUE)
         fk_queue_destroy(a, off);
     else if (b->kind == FK_KIND_COND)
@@ -107,10 +120,17 @@ void fk_block_unref(fk_arena *a, uint64_t off, uint64_t ref)
     block_free(a, off, b);
 }
 
+void fk_block_unref(fk_arena *a, uint64_t off, uint64_t ref)
+{
+    fk_block *b = fk_block_at(a, off);
+    if (b && atomic_fetch_sub(&b->refs, ref) == ref)
+        destroy(a, off, b);
+}
+
 fk_status fk_block_arrive(fk_arena *a, uint64_t off, uint64_t tag, uint32_t kind)
 {
     fk_block *b = fk_block_at(a, off);
-    if (!b || (off & 63) || atomic_load(&b->tag) != tag)
+    if (!b || (off & 63) || tag == 0 || atomic_load(&b->tag) != tag)
         return FK_STALE;
     uint64_t refs = atomic_load(&b->refs), then;
     do {
@@ -125,9 +145,16 @@ fk_status fk_block_arrive(fk_arena *a, uint64_t off, uint64_t tag, uint32_t kind
     return FK_STALE;
 }
 
+void fk_block_queue(fk_arena *a, uint64_t off)
+{
+    fk_block *b = fk_block_at(a, off);
+    if (b)
+        atomic_fetch_or(&b->refs, FK_REF_QUEUED);
+}
+
 void fk_block_unqueue(fk_arena *a, uint64_t off)
 {
     fk_block *b = fk_block_at(a, off);
-    if (b && atomic_exchange(&b->queued, 0) == 1)
-        fk_block_unref(a, off, FK_REF_HOLD);
+    if (b && atomic_fetch_and(&b->refs, ~FK_REF_QUEUED) == FK_REF_QUEUED)
+        destroy(a, off, b);
 }

@@ -3,7 +3,9 @@
  * Sizes are powers of two, each with a stack of free blocks; what was never used comes from the top.
  * Nothing is joined or split: address space is plentiful, and the pages of large free blocks are
  * given back to the kernel (beyond FK_KEEP_BYTES). Each change commits with one store under
- * `heap_lock`; a process killed between taking a block and recording it leaves that block unused. */
+ * `heap_lock`. A process killed between taking a block and recording it, or between striking out
+ * a ref and giving it up, leaves that block unused until the family ends: what a queue or a table
+ * strikes out before it gives it up is lost at the worst, and never given up twice. */
 #ifndef FK_HEAP_H
 #define FK_HEAP_H
 
@@ -25,8 +27,9 @@ static inline fk_block *fk_block_at(const fk_arena *a, uint64_t off)
 /* The usable bytes of the block at `off`; NULL when the block is not sound. */
 void *fk_block_data(const fk_arena *a, uint64_t off);
 
-/* fk_block.refs: a live hold, a pickled copy under way */
+/* fk_block.refs: a live hold, a queued message, a pickled copy under way */
 #define FK_REF_HOLD UINT64_C(1)
+#define FK_REF_QUEUED (UINT64_C(1) << 31) /* not for fk_block_ref and _unref */
 #define FK_REF_TRANSIT (UINT64_C(1) << 32)
 
 void fk_block_ref(fk_arena *a, uint64_t off, uint64_t ref);
@@ -39,8 +42,9 @@ void fk_block_unref(fk_arena *a, uint64_t off, uint64_t ref);
  * Returns FK_OK; FK_STALE when the block is gone or of another kind (kind 0: any). */
 fk_status fk_block_arrive(fk_arena *a, uint64_t off, uint64_t tag, uint32_t kind);
 
-/* Give up the ref that a queued message has on a large block; at most once for each time
- * `queued` was set. */
+/* Let a queued message own the block, and end that (without effect when none does). A block is in
+ * at most one message. */
+void fk_block_queue(fk_arena *a, uint64_t off);
 void fk_block_unqueue(fk_arena *a, uint64_t off);
 
 /* What a kind does when its last ref goes; set by the files of the kinds. */

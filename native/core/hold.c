@@ -24,10 +24,8 @@ static fk_status chunk_new(fk_arena *a, _Atomic uint64_t *link, fk_hold_chunk **
 static fk_status chunk_learn(fk_arena *a, fk_hold_chunk *chunk)
 {
     uint32_t n = a->n_chunks + 1, entries = n * FK_HOLDS_PER_CHUNK;
-    fk_hold_chunk **chunks = realloc(a->chunks, n * sizeof *chunks);
-    if (!chunks)
+    if (n > FK_MAX_CHUNKS)
         return FK_NOMEM;
-    a->chunks = chunks;
     if (entries > a->cap_free) {
         uint32_t *free_holds = realloc(a->free_holds, entries * sizeof *free_holds);
         if (!free_holds)
@@ -43,9 +41,20 @@ static fk_status chunk_learn(fk_arena *a, fk_hold_chunk *chunk)
     return FK_OK;
 }
 
+/* Where the chunk after the last one of this process's table is named. */
+static _Atomic uint64_t *last_link(const fk_arena *a)
+{
+    for (uint32_t n = a->n_chunks; n > 0; n--)
+        if (a->chunks[n - 1])
+            return &a->chunks[n - 1]->next;
+    return &a->slot->holds;
+}
+
 fk_hold *fk_hold_at(const fk_arena *a, uint32_t index)
 {
-    return &a->chunks[index / FK_HOLDS_PER_CHUNK]->hold[index % FK_HOLDS_PER_CHUNK];
+    uint32_t c = index / FK_HOLDS_PER_CHUNK;
+    fk_hold_chunk *chunk = c < FK_MAX_CHUNKS ? a->chunks[c] : NULL;
+    return chunk ? &chunk->hold[index % FK_HOLDS_PER_CHUNK] : NULL;
 }
 
 fk_status fk_hold_new(fk_arena *a, uint64_t off, uint32_t *index)
@@ -53,8 +62,7 @@ fk_status fk_hold_new(fk_arena *a, uint64_t off, uint32_t *index)
     fk_status st = FK_OK;
     pthread_mutex_lock(&a->local);
     if (a->n_free == 0) {
-        _Atomic uint64_t *link =
-            a->n_chunks ? &a->chunks[a->n_chunks - 1]->next : &a->slot->holds;
+        _Atomic uint64_t *link = last_link(a);
         fk_hold_chunk *chunk = chunk_at(a, atomic_load(link)); /* learnt not, for want of memory */
         if (!chunk)
             st = chunk_new(a, link, &chunk);
@@ -73,20 +81,28 @@ fk_status fk_hold_new(fk_arena *a, uint64_t off, uint32_t *index)
     return st;
 }
 
-void fk_hold_release(fk_arena *a, uint32_t index)
+/* Forget the entry; what it named. */
+static uint64_t forget(fk_arena *a, uint32_t index)
 {
     pthread_mutex_lock(&a->local);
-    atomic_store(&fk_hold_at(a, index)->off, 0);
-    a->free_holds[a->n_free++] = index;
+    fk_hold *e = fk_hold_at(a, index);
+    uint64_t off = e ? atomic_load(&e->off) : 0;
+    if (e) {
+        atomic_store(&e->off, 0);
+        a->free_holds[a->n_free++] = index;
+    }
     pthread_mutex_unlock(&a->local);
+    return off;
 }
+
+void fk_hold_release(fk_arena *a, uint32_t index) { forget(a, index); }
 
 void fk_hold_drop(fk_arena *a, uint32_t index)
 {
-    uint64_t off = atomic_load(&fk_hold_at(a, index)->off);
-    fk_hold_release(a, index);
+    uint64_t off = forget(a, index);
     fk_point("hold.forgotten");
-    fk_block_unref(a, off, FK_REF_HOLD);
+    if (off)
+        fk_block_unref(a, off, FK_REF_HOLD);
 }
 
 fk_status fk_hold_copy(fk_arena *a, fk_owner child)
@@ -101,26 +117,31 @@ fk_status fk_hold_copy(fk_arena *a, fk_owner child)
         if (st != FK_OK)
             return st;
         link = &copy->next;
-        for (uint32_t i = 0; i < FK_HOLDS_PER_CHUNK; i++) {
+        for (uint32_t i = 0; a->chunks[c] && i < FK_HOLDS_PER_CHUNK; i++) {
             uint64_t off = atomic_load(&a->chunks[c]->hold[i].off);
             if (off) {
                 fk_block_ref(a, off, FK_REF_HOLD);
+                fk_point("hold.referred");
                 atomic_store(&copy->hold[i].off, off);
             }
         }
+        fk_point("hold.copied");
     }
     return FK_OK;
 }
 
 fk_status fk_hold_adopt(fk_arena *a)
 {
+    uint32_t parents = a->n_chunks;
+    fk_status st = FK_OK;
+    memset(a->chunks, 0, parents * sizeof *a->chunks);
     a->n_chunks = 0;
     a->n_free = 0;
-    for (fk_hold_chunk *c = chunk_at(a, atomic_load(&a->slot->holds)); c;
-         c = chunk_at(a, atomic_load(&c->next))) {
-        fk_status st = chunk_learn(a, c);
-        if (st != FK_OK)
-            return st;
-    }
-    return FK_OK;
+    for (fk_hold_chunk *c = chunk_at(a, atomic_load(&a->slot->holds)); c && st == FK_OK;
+         c = chunk_at(a, atomic_load(&c->next)))
+        st = chunk_learn(a, c);
+    /* What could not be copied keeps its indices: they are in handles that this process has. */
+    if (a->n_chunks < parents)
+        a->n_chunks = parents;
+    return st;
 }

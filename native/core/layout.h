@@ -93,31 +93,36 @@ _Static_assert(sizeof(fk_header) <= FK_SLOTS_AT, "the header ends before the slo
 
 /* ---- process slots ------------------------------------------------------------------------
  *
- * fk_slot.state
- *   FREE     -> RESERVED   by a parent that is about to start a child (CAS)
- *   FREE     -> RUNNING    by a process that joins for itself
- *   RESERVED -> RUNNING    by the child, once it holds `life`
- *   RESERVED, RUNNING -> REAPING   by the reaper, when the process is dead (CAS)
- *   REAPING  -> FREE       by the same reaper, generation one up; a reaper that died is replaced
+ * fk_slot.state, changed by the slot's keeper only
+ *   FREE     -> RESERVED   by a parent that is about to start a child, or who joins for itself
+ *   RESERVED -> RUNNING    by the process itself, once it holds `life`
+ *   RESERVED, RUNNING -> REAPING   by the reaper, when the process is dead
+ *   REAPING  -> FREE       by the reaper, generation one up
+ *
+ * fk_slot.keeper
+ *   0          nobody changes the slot just now
+ *   an owner   that process does
+ *   1 ppp..p   process p does, which has no slot yet (top bit set)
+ * Taken by CAS from 0, or from one that is dead: who dies as a keeper is replaced, and what it
+ * had begun (a claim, a reaping) is begun anew.
  *
  * `life` is a robust mutex that the process locks when it enters and never unlocks: the kernel
- * marks it when the process dies, by whatever cause, also before anybody has waited for it. */
+ * marks its word when the process dies, by whatever cause, also before anybody has waited for
+ * it. The others only read that word: a trylock would tell of the death once and not again. */
 enum { FK_SLOT_FREE, FK_SLOT_RESERVED, FK_SLOT_RUNNING, FK_SLOT_REAPING };
-enum {
-    FK_SLOT_NO_LIFE = 1, /* joined from another thread than the main one: look at the pid */
-    FK_SLOT_DEAD = 2,    /* `life` has told somebody that the process died; it tells only once */
-};
+enum { FK_SLOT_NO_LIFE = 1 }; /* joined from another thread than the main one: look at the pid */
+#define FK_KEEPER_PID UINT32_C(0x80000000)
 
 typedef struct fk_slot {
     _Atomic uint32_t state;
     _Atomic uint32_t generation;
     _Atomic uint32_t pid; /* 0 in a reserved slot whose child has no pid yet */
     _Atomic uint32_t parent;
-    _Atomic uint32_t reaper;
+    _Atomic uint32_t keeper;
     _Atomic uint32_t flags;
-    _Atomic uint64_t pid_started; /* start time of `pid` in clock ticks, field 22 of its stat */
-    _Atomic uint64_t holds;       /* first chunk of the hold table */
-    _Atomic uint64_t pid_checked_ns;
+    _Atomic uint64_t pid_started;    /* start time of `pid` in clock ticks, field 22 of its stat */
+    _Atomic uint64_t holds;          /* first chunk of the hold table */
+    _Atomic uint64_t pid_checked_ns; /* 0: not yet; reserved: when the parent was found dead */
     pthread_mutex_t life FK_ALIGNED;
     char name[64] FK_ALIGNED;
 } fk_slot;
@@ -152,7 +157,11 @@ _Static_assert(FK_BOARD_AT + (uint64_t)FK_PARKED_STRIDE * FK_MAX_PARKED <= FK_HE
  *
  * A block spans 2^klass bytes, this head included. Free blocks have tag 0.
  *
- * fk_block.refs   low 32 bits: live holds; high 32 bits: pickled copies under way.
+ * fk_block.refs
+ *   bits 0..30    live holds
+ *   bit 31        a queued message owns the block; set and cleared, never counted, so that whoever
+ *                 settles for a dead process may clear it once more
+ *   bits 32..63   pickled copies under way
  * The block is destroyed by whoever brings the word to 0. */
 enum {
     FK_KIND_RAW = 1, /* bytes: a large message, a chunk of a table, a segment */
@@ -169,8 +178,7 @@ enum {
 typedef struct fk_block {
     _Atomic uint64_t tag;
     _Atomic uint64_t refs;
-    _Atomic uint64_t next;   /* in a free list */
-    _Atomic uint32_t queued; /* 1: a queued message owns one of the refs */
+    _Atomic uint64_t next; /* in a free list */
     uint32_t klass;
     uint32_t kind;
     uint32_t kept; /* free and large, but still with its pages */
@@ -189,7 +197,8 @@ _Static_assert(sizeof(fk_block) <= FK_BLOCK_HEAD, "the head fits");
  * A change of `taken` belongs to a commit elsewhere. It is written as `pending` and `claim` (the
  * number that the commit will store) first; after the commit `taken` = `pending`, `claim` = 0.
  * The object's `txn` points at the entry meanwhile, so that whoever takes the object's lock over
- * from a dead owner settles it: committed if the object's number has reached `claim`. */
+ * from a dead owner settles it: committed if the object's number has reached `claim`.
+ * `finished` changes under another lock than `taken`: see fk_queue.done_lock. */
 typedef struct fk_hold {
     _Atomic uint64_t off; /* 0: free entry */
     _Atomic uint64_t claim;
@@ -214,11 +223,13 @@ typedef struct fk_user_lock {
     fk_lock lock;
 } fk_user_lock;
 
-/* `tid` and `count` mean something only to the process that `lock` names as the owner. */
+/* fk_rlock.holder: owner word (high half) and thread id (low half) of who holds `lock`; 0: nobody,
+ * or one that is just about to say so. Only the holder finds itself here: a thread of another
+ * process that has the same id has another owner word. `count` means something to the holder. */
 typedef struct fk_rlock {
     fk_lock lock;
-    _Atomic uint32_t tid;
     _Atomic uint32_t count;
+    _Atomic uint64_t holder;
 } fk_rlock;
 
 /* fk_sema.state: low 32 bits: value; high 32 bits: ticket, one up at each change.
@@ -241,10 +252,10 @@ typedef struct fk_event {
     _Atomic uint32_t word;
 } fk_event;
 
-/* fk_node.state: FREE -> WAITING by the waiter (who holds the condition's lock);
- * WAITING -> NOTIFIED by a notifier (who holds the lock), WAITING -> FREE by the waiter that
- * gives up or by whoever finds it dead; NOTIFIED -> FREE by the waiter, or when it is dead.
- * Between looking and changing it is always a CAS. */
+/* fk_node.owner: whose the node is, taken by CAS from 0 or from a dead process, given up by its
+ * owner. fk_node.state: FREE -> WAITING and back by the owner; WAITING -> NOTIFIED by a notifier
+ * (who holds the condition's lock; CAS); NOTIFIED -> FREE by the owner. A dead owner's state
+ * means nothing. */
 enum { FK_NODE_FREE, FK_NODE_WAITING, FK_NODE_NOTIFIED };
 
 typedef struct fk_node {
@@ -283,8 +294,9 @@ typedef struct fk_end {
     fk_ec ec; /* who waits at this end sleeps here: consumers at the head, producers at the tail */
     /* What the change under way does beside its commit. Valid if `log_seq` is not 0: the change
      * has committed if the cursor's seq has reached it. At the head: give up, once committed, the
-     * drained segment and the message's ref of the large block. At the tail: give up the ref of
-     * the large block unless committed. */
+     * drained segment and the queue's claim to the large block. At the tail: give up the claim to
+     * the large block unless committed. Each is struck out before it is done: one that dies in
+     * between leaves a block unused, and nobody ever does it to the block's next user. */
     _Atomic uint64_t log_seq;
     _Atomic uint64_t log_segment;
     _Atomic uint64_t log_block;
@@ -294,9 +306,8 @@ typedef struct fk_end {
 
 typedef struct fk_segment {
     _Atomic uint64_t next;
-    uint64_t size;             /* bytes of data[] */
-    _Atomic uint32_t retired;  /* 0 -> 1 by the one consumer that may give it away */
-    uint32_t _pad[11];
+    uint64_t size; /* bytes of data[] */
+    uint32_t _pad[12];
     uint8_t data[];
 } fk_segment;
 
@@ -315,18 +326,31 @@ typedef struct fk_msg_block {
     uint64_t tag;
 } fk_msg_block;
 
+/* What became of the items taken from a joinable queue. */
+typedef struct fk_tally {
+    _Atomic uint64_t done; /* reported as done, or reported as lost */
+    _Atomic uint64_t lost; /* in the hands of processes that died, not yet reported */
+} fk_tally;
+
 typedef struct fk_queue {
-    uint64_t maxsize;           /* 0: no bound */
-    _Atomic uint32_t shut;      /* 0 open, 1 no more puts, 2 no more gets either */
-    uint32_t joinable;          /* counts items in hand and unfinished ones */
-    _Atomic uint64_t spare;     /* a drained segment, kept for the next use */
-    _Atomic uint64_t txn;       /* joinable: where the hold entry of the get under way is */
-    fk_end head;                /* consumers */
-    fk_end tail;                /* producers */
-    fk_lock done_lock FK_ALIGNED; /* guards the three below */
+    uint64_t maxsize;       /* 0: no bound */
+    _Atomic uint32_t shut;  /* 0 open, 1 no more puts, 2 no more gets either; tail.lock guards it */
+    uint32_t joinable;      /* counts items in hand and unfinished ones */
+    _Atomic uint64_t spare; /* a drained segment, kept for the next use */
+    _Atomic uint64_t txn;   /* joinable: where the hold entry of the get under way is */
+    fk_end head;            /* consumers */
+    fk_end tail;            /* producers */
+
+    /* `done_lock` guards the rest. Which tally is valid and how it is committed: as with cursors. A
+     * change may set a hold entry's `finished`: log_version is what the commit will store (0:
+     * none), log_hold the entry, log_finished its new value. */
+    fk_lock done_lock FK_ALIGNED;
     fk_ec done_ec;
-    _Atomic uint64_t done;      /* items that were reported as done, lost ones included */
-    _Atomic uint64_t lost;      /* items in the hands of processes that died, not yet reported */
+    _Atomic uint64_t done_version;
+    fk_tally tally[2];
+    _Atomic uint64_t log_version;
+    _Atomic uint64_t log_hold;
+    _Atomic uint32_t log_finished;
 } fk_queue;
 
 #endif

@@ -74,10 +74,18 @@ uint32_t fk_tid(const fk_arena *a)
     return tls_tid;
 }
 
+static uint64_t holder_word(const fk_arena *a) { return (uint64_t)a->me << 32 | fk_tid(a); }
+
 bool fk_rlock_is_mine(const fk_arena *a, const fk_rlock *l)
 {
-    return fk_lock_owner(&l->lock) == a->me &&
-           atomic_load_explicit(&l->tid, memory_order_relaxed) == fk_tid(a);
+    /* What another thread writes here is never this thread's word, so no order is needed. */
+    return atomic_load_explicit(&l->holder, memory_order_relaxed) == holder_word(a);
+}
+
+static void begin_hold(const fk_arena *a, fk_rlock *l)
+{
+    atomic_store_explicit(&l->count, 1, memory_order_relaxed);
+    atomic_store_explicit(&l->holder, holder_word(a), memory_order_relaxed);
 }
 
 fk_status fk_rlock_acquire(const fk_arena *a, fk_rlock *l, fk_wait *w)
@@ -90,20 +98,16 @@ fk_status fk_rlock_acquire(const fk_arena *a, fk_rlock *l, fk_wait *w)
         return FK_OK;
     }
     fk_status st = fk_lock_acquire(a, &l->lock, w);
-    if (st == FK_OK) {
-        atomic_store_explicit(&l->count, 1, memory_order_relaxed);
-        atomic_store_explicit(&l->tid, fk_tid(a), memory_order_relaxed);
-    }
+    if (st == FK_OK)
+        begin_hold(a, l);
     return st;
 }
 
 fk_status fk_rlock_take_over(const fk_arena *a, fk_rlock *l)
 {
     fk_status st = fk_lock_take_over(a, &l->lock);
-    if (st == FK_OK) {
-        atomic_store_explicit(&l->count, 1, memory_order_relaxed);
-        atomic_store_explicit(&l->tid, fk_tid(a), memory_order_relaxed);
-    }
+    if (st == FK_OK)
+        begin_hold(a, l);
     return st;
 }
 
@@ -117,7 +121,8 @@ fk_status fk_rlock_release(const fk_arena *a, fk_rlock *l)
         return FK_OK;
     }
     atomic_store_explicit(&l->count, 0, memory_order_relaxed);
-    atomic_store_explicit(&l->tid, 0, memory_order_relaxed);
+    atomic_store_explicit(&l->holder, 0, memory_order_relaxed);
+    fk_point("rlock.empty");
     fk_lock_release(&l->lock);
     return FK_OK;
 }

@@ -21,8 +21,8 @@ static inline fk_status fk_lock_try(const fk_arena *a, fk_lock *l)
 /* Wait for the lock.
  *
  * FK_OK: held. FK_OWNER_DIED: not held, and held by nobody who lives: fk_lock_take_over.
- * FK_TIMEOUT, FK_INTR: not held; after FK_INTR call again. A dead owner is found before the
- * first sleep, or within a slice. */
+ * FK_AGAIN (deadline 0), FK_TIMEOUT, FK_INTR: not held; after FK_INTR call again. A dead owner is
+ * found before the first sleep, or within a slice. */
 static inline fk_status fk_lock_acquire(const fk_arena *a, fk_lock *l, fk_wait *w)
 {
     if (FK_LIKELY(fk_lock_try(a, l) == FK_OK))
@@ -42,6 +42,7 @@ fk_status fk_lock_force(const fk_arena *a, fk_lock *l);
 static inline bool fk_lock_release(fk_lock *l)
 {
     uint32_t was = atomic_exchange(&l->word, 0); /* release: lock.word */
+    fk_point("lock.released");
     if (FK_UNLIKELY(was & FK_CONTENDED))
         fk_futex_wake(&l->word, 1);
     return was != 0;
@@ -52,7 +53,8 @@ static inline fk_owner fk_lock_owner(const fk_lock *l)
     return atomic_load_explicit(&l->word, memory_order_relaxed) & FK_OWNER_MASK;
 }
 
-/* Re-entrant: the owner is a thread of a process. */
+/* Re-entrant: the owner is a thread of a process. As fk_lock_acquire, and FK_OVERFLOW: held
+ * UINT32_MAX times. After a take-over the lock is held once. */
 fk_status fk_rlock_acquire(const fk_arena *a, fk_rlock *l, fk_wait *w);
 fk_status fk_rlock_release(const fk_arena *a, fk_rlock *l); /* FK_OK, FK_NOT_OWNER */
 fk_status fk_rlock_take_over(const fk_arena *a, fk_rlock *l);

@@ -29,7 +29,8 @@ static void write_cursor(fk_end *e, position p)
 {
     uint64_t v = atomic_load_explicit(&e->version, memory_order_relaxed) + 1;
     fk_cursor *c = &e->cursor[v & 1];
-    atomic_store_explicit(&c->seq, p.seq, memory_order_relaxed);
+    /* release: queue.seq - who sees this seq sees the version that made its cursor invalid */
+    atomic_store_explicit(&c->seq, p.seq, memory_order_release);
     atomic_store_explicit(&c->seg, p.seg, memory_order_relaxed);
     atomic_store_explicit(&c->pos, p.pos, memory_order_relaxed);
     fk_point("queue.cursor");
@@ -42,23 +43,35 @@ static uint64_t peek_seq(const fk_end *e)
 {
     for (;;) {
         uint64_t v = atomic_load(&e->version); /* acquire: queue.version */
+        /* acquire: queue.seq */
         uint64_t seq = atomic_load_explicit(&e->cursor[v & 1].seq, memory_order_acquire);
         if (FK_LIKELY(atomic_load_explicit(&e->version, memory_order_relaxed) == v))
             return seq;
     }
 }
 
+/* How many messages there are; perhaps more than there ever were at once, and never fewer than
+ * there are all the while. */
+static uint64_t peek_size(const fk_queue *q)
+{
+    uint64_t head = peek_seq(&q->head);
+    return peek_seq(&q->tail) - head;
+}
+
 uint64_t fk_queue_size(const fk_queue *q)
 {
-    uint64_t head = peek_seq(&q->head), tail = peek_seq(&q->tail);
-    return tail > head ? tail - head : 0;
+    for (;;) {
+        uint64_t head = peek_seq(&q->head), tail = peek_seq(&q->tail);
+        if (peek_seq(&q->head) == head)
+            return tail - head;
+    }
 }
 
 /* ---- segments --------------------------------------------------------------------------------- */
 
 static fk_segment *segment_at(const fk_arena *a, uint64_t off)
 {
-    fk_segment *s = off ? fk_at(a, off + FK_BLOCK_HEAD, sizeof *s) : NULL;
+    fk_segment *s = off && !(off & 63) ? fk_at(a, off + FK_BLOCK_HEAD, sizeof *s) : NULL;
     return s && fk_at(a, off + FK_BLOCK_HEAD + sizeof *s, s->size) ? s : NULL;
 }
 
@@ -69,7 +82,6 @@ static fk_status segment_new(fk_arena *a, uint64_t size, uint64_t *off)
         fk_segment *s = fk_block_data(a, *off);
         s->size = size;
         atomic_store(&s->next, 0);
-        atomic_store(&s->retired, 0);
     }
     return st;
 }
@@ -83,7 +95,6 @@ static fk_status segment_after(fk_arena *a, fk_queue *q, fk_segment *from, uint6
         fk_segment *s = segment_at(a, *off = atomic_load(&q->spare));
         if (s) {
             atomic_store(&s->next, 0);
-            atomic_store(&s->retired, 0);
         } else {
             uint64_t size = 2 * (from->size + sizeof *from + FK_BLOCK_HEAD);
             if (size > LARGEST_SEGMENT)
@@ -93,6 +104,7 @@ static fk_status segment_after(fk_arena *a, fk_queue *q, fk_segment *from, uint6
             fk_status st = segment_new(a, size - sizeof *from - FK_BLOCK_HEAD, off);
             if (st != FK_OK)
                 return st;
+            fk_point("queue.unlinked");
         }
         atomic_store(&from->next, *off);
         fk_point("queue.linked");
@@ -102,11 +114,11 @@ static fk_status segment_after(fk_arena *a, fk_queue *q, fk_segment *from, uint6
     return FK_OK;
 }
 
-/* Give a drained segment away, once: to the producers as the spare, or back to the heap. */
+/* Give a drained segment away: to the producers as the spare, or back to the heap. */
 static void segment_retire(fk_arena *a, fk_queue *q, uint64_t off)
 {
     fk_segment *s = segment_at(a, off);
-    if (!s || atomic_exchange(&s->retired, 1))
+    if (!s)
         return;
     uint64_t none = 0;
     if (s->size < FK_INLINE_MAX || !atomic_compare_exchange_strong(&q->spare, &none, off))
@@ -127,23 +139,25 @@ fk_status fk_queue_init(fk_arena *a, fk_queue *q, uint64_t maxsize, bool joinabl
     return FK_OK;
 }
 
+static fk_msg *head_at(fk_segment *s, uint64_t pos)
+{
+    bool fits = s && s->size >= MSG_HEAD && pos <= s->size - MSG_HEAD && !(pos & 15);
+    return fits ? (fk_msg *)(s->data + pos) : NULL;
+}
+
 /* Read the message at `p` and move `p` behind it. A jump sets *drained to the segment left. */
 static fk_status message_at(fk_arena *a, position *p, fk_msg **msg, uint64_t *drained)
 {
     fk_segment *s = segment_at(a, p->seg);
-    if (!s || p->pos > s->size || s->size - p->pos < MSG_HEAD)
-        return FK_CORRUPT;
-    fk_msg *m = (fk_msg *)(s->data + p->pos);
-    if (m->kind == FK_MSG_JUMP) {
+    fk_msg *m = head_at(s, p->pos);
+    if (m && m->kind == FK_MSG_JUMP) {
         *drained = p->seg;
         p->seg = atomic_load(&s->next);
         p->pos = 0;
         s = segment_at(a, p->seg);
-        if (!s)
-            return FK_CORRUPT;
-        m = (fk_msg *)s->data;
+        m = head_at(s, 0);
     }
-    if (m->size > FK_INLINE_MAX || msg_span(m->size) > s->size - p->pos ||
+    if (!m || m->size > FK_INLINE_MAX || msg_span(m->size) > s->size - p->pos ||
         (m->kind != FK_MSG_INLINE && (m->kind != FK_MSG_BLOCK || m->size != sizeof(fk_msg_block))))
         return FK_CORRUPT;
     p->pos += msg_span(m->size);
@@ -154,14 +168,23 @@ static fk_status message_at(fk_arena *a, position *p, fk_msg **msg, uint64_t *dr
 
 /* ---- locks and what a dead owner left ------------------------------------------------------------ */
 
+/* Struck out first: what has been given up may be in use again, and is given up once only. */
+static uint64_t strike_out(_Atomic uint64_t *logged)
+{
+    uint64_t off = atomic_load(logged);
+    atomic_store(logged, 0);
+    fk_point("queue.struck");
+    return off;
+}
+
 static void head_settle(fk_arena *a, fk_queue *q)
 {
     fk_end *e = &q->head;
-    uint64_t block = atomic_load(&e->log_block), segment = atomic_load(&e->log_segment);
-    if (block)
-        fk_block_unqueue(a, block);
-    if (segment)
-        segment_retire(a, q, segment);
+    uint64_t off;
+    if ((off = strike_out(&e->log_block)))
+        fk_block_unqueue(a, off);
+    if ((off = strike_out(&e->log_segment)))
+        segment_retire(a, q, off);
     atomic_store(&e->log_seq, 0);
 }
 
@@ -187,9 +210,10 @@ static void tail_recover(fk_arena *a, fk_queue *q)
 {
     fk_end *e = &q->tail;
     uint64_t log_seq = atomic_load(&e->log_seq);
-    if (log_seq && read_cursor(e).seq < log_seq)
-        fk_block_unqueue(a, atomic_load(&e->log_block));
+    uint64_t block = strike_out(&e->log_block);
     atomic_store(&e->log_seq, 0);
+    if (block && log_seq && read_cursor(e).seq < log_seq)
+        fk_block_unqueue(a, block);
 }
 
 static fk_status lock_end(fk_arena *a, fk_queue *q, fk_end *e, fk_wait *w)
@@ -222,12 +246,12 @@ static fk_status wait_room(fk_queue *q, fk_wait *w)
     for (;;) {
         if (atomic_load(&q->shut))
             return FK_SHUTDOWN;
-        if (fk_queue_size(q) < q->maxsize)
+        if (peek_size(q) < q->maxsize)
             return FK_OK;
         if (w->deadline_ns == 0)
             return FK_AGAIN;
         uint32_t e = fk_ec_prepare(&q->tail.ec);
-        if (fk_queue_size(q) < q->maxsize || atomic_load(&q->shut))
+        if (peek_size(q) < q->maxsize || atomic_load(&q->shut))
             continue;
         fk_status st = fk_futex_wait(&q->tail.ec.word, e, w);
         if (st != FK_OK)
@@ -259,11 +283,10 @@ static fk_status write_message(fk_arena *a, fk_queue *q, const fk_put *p, positi
     if (p->block) {
         fk_block *b = fk_block_at(a, p->block);
         *(fk_msg_block *)to = (fk_msg_block){p->block, atomic_load(&b->tag)};
-        /* The queue's own ref, which a death before the commit takes back (tail_recover). */
+        /* The queue's claim, which a death before the commit takes back (tail_recover). */
         atomic_store(&q->tail.log_block, p->block);
         atomic_store(&q->tail.log_seq, at->seq + 1);
-        atomic_fetch_add(&b->refs, FK_REF_HOLD);
-        atomic_store(&b->queued, 1);
+        fk_block_queue(a, p->block);
     } else {
         if (p->head_size)
             memcpy(to, p->head, p->head_size);
@@ -318,10 +341,11 @@ fk_status fk_queue_put(fk_arena *a, fk_queue *q, const fk_put *p, uint64_t *seq,
 static fk_status wait_item(fk_queue *q, fk_wait *w)
 {
     for (int spin = fk_spins;;) {
-        uint32_t shut = atomic_load_explicit(&q->shut, memory_order_relaxed);
+        /* acquire: queue.shut - what was put before the shutdown is seen below */
+        uint32_t shut = atomic_load_explicit(&q->shut, memory_order_acquire);
         if (shut == 2)
             return FK_SHUTDOWN;
-        if (fk_queue_size(q) > 0)
+        if (peek_size(q) > 0)
             return FK_OK;
         if (shut)
             return FK_SHUTDOWN;
@@ -333,7 +357,7 @@ static fk_status wait_item(fk_queue *q, fk_wait *w)
             continue;
         }
         uint32_t e = fk_ec_prepare(&q->head.ec);
-        if (fk_queue_size(q) > 0 || atomic_load(&q->shut))
+        if (peek_size(q) > 0 || atomic_load(&q->shut))
             continue;
         fk_status st = fk_futex_wait(&q->head.ec.word, e, w);
         if (st != FK_OK)
@@ -388,6 +412,7 @@ static fk_status read_messages(fk_arena *a, fk_queue *q, const fk_take *t, fk_ta
         atomic_store(&q->head.log_seq, at->seq);
         if (block) { /* ours before it is no longer the queue's */
             fk_block_ref(a, block, FK_REF_HOLD);
+            fk_point("queue.referred");
             atomic_store(&t->block_hold->off, block);
         }
     }
@@ -442,6 +467,124 @@ fk_status fk_queue_take(fk_arena *a, fk_queue *q, const fk_take *t, fk_taken *ou
     }
 }
 
+/* ---- joinable: what became of the items ----------------------------------------------------------- */
+
+typedef struct tally {
+    uint64_t done, lost;
+} tally;
+
+static tally read_tally(fk_queue *q)
+{
+    fk_tally *t = &q->tally[atomic_load(&q->done_version) & 1];
+    return (tally){atomic_load(&t->done), atomic_load(&t->lost)};
+}
+
+/* Under done_lock: the commit, and with it the entry's `finished`. */
+static void write_tally(fk_arena *a, fk_queue *q, tally to, fk_hold *hold, uint32_t finished)
+{
+    uint64_t v = atomic_load(&q->done_version) + 1;
+    if (hold) {
+        atomic_store(&q->log_hold, fk_off(a, hold));
+        atomic_store(&q->log_finished, finished);
+        atomic_store(&q->log_version, v);
+    }
+    fk_tally *t = &q->tally[v & 1];
+    atomic_store(&t->done, to.done);
+    atomic_store(&t->lost, to.lost);
+    fk_point("queue.tally");
+    atomic_store(&q->done_version, v);
+    fk_point("queue.tallied");
+    if (hold) {
+        atomic_store(&hold->finished, finished);
+        atomic_store(&q->log_version, 0);
+    }
+}
+
+static void lock_done(fk_arena *a, fk_queue *q)
+{
+    if (fk_lock_force(a, &q->done_lock) != FK_OWNER_DIED)
+        return;
+    uint64_t v = atomic_load(&q->log_version);
+    fk_hold *hold = v ? fk_at(a, atomic_load(&q->log_hold), sizeof *hold) : NULL;
+    if (hold && atomic_load(&q->done_version) >= v)
+        atomic_store(&hold->finished, atomic_load(&q->log_finished));
+    atomic_store(&q->log_version, 0);
+}
+
+uint64_t fk_queue_unfinished(const fk_queue *q)
+{
+    for (;;) {
+        uint64_t v = atomic_load(&q->done_version);
+        uint64_t done = atomic_load(&q->tally[v & 1].done);
+        if (atomic_load(&q->done_version) == v)
+            return peek_seq(&q->tail) - done;
+    }
+}
+
+fk_status fk_queue_done(fk_arena *a, fk_queue *q, fk_hold *hold)
+{
+    lock_done(a, q);
+    tally t = read_tally(q);
+    uint64_t unfinished = peek_seq(&q->tail) - t.done;
+    if (unfinished) {
+        uint32_t finished = hold ? atomic_load(&hold->finished) : 0;
+        if (hold && finished == atomic_load(&hold->taken))
+            hold = NULL; /* reported by another process than the one that took it */
+        write_tally(a, q, (tally){t.done + 1, t.lost}, hold, finished + 1);
+    }
+    fk_lock_release(&q->done_lock);
+    if (unfinished == 0)
+        return FK_OVERFLOW;
+    if (unfinished - 1 <= t.lost) /* no more to come: a join has its answer */
+        fk_ec_notify(&q->done_ec, INT_MAX);
+    return FK_OK;
+}
+
+fk_status fk_queue_join(fk_arena *a, fk_queue *q, uint64_t *lost, fk_wait *w)
+{
+    for (;;) {
+        *lost = 0;
+        uint32_t e = fk_ec_prepare(&q->done_ec);
+        if (fk_queue_unfinished(q) == 0 || atomic_load(&q->shut) == 2)
+            return FK_OK;
+        lock_done(a, q);
+        tally t = read_tally(q);
+        uint64_t unfinished = peek_seq(&q->tail) - t.done;
+        if (unfinished && unfinished <= t.lost) {
+            write_tally(a, q, (tally){t.done + unfinished, 0}, NULL, 0);
+            *lost = unfinished;
+        }
+        fk_lock_release(&q->done_lock);
+        if (*lost) {
+            fk_ec_notify(&q->done_ec, INT_MAX);
+            return FK_OWNER_DIED;
+        }
+        if (w->deadline_ns == 0)
+            return FK_AGAIN;
+        fk_status st = fk_futex_wait(&q->done_ec.word, e, w);
+        if (st != FK_OK)
+            return st;
+    }
+}
+
+void fk_queue_give_back(fk_arena *a, fk_queue *q, fk_hold *hold)
+{
+    if (!q->joinable)
+        return;
+    if (fk_lock_force(a, &q->head.lock) == FK_OWNER_DIED) /* settles the entry, too */
+        head_recover(a, q);
+    fk_lock_release(&q->head.lock);
+    lock_done(a, q);
+    tally t = read_tally(q);
+    uint32_t taken = atomic_load(&hold->taken);
+    uint64_t in_hand = taken - atomic_load(&hold->finished);
+    if (in_hand) /* in one change with the entry: a reaper that dies here reports nothing twice */
+        write_tally(a, q, (tally){t.done, t.lost + in_hand}, hold, taken);
+    fk_lock_release(&q->done_lock);
+    if (in_hand)
+        fk_ec_notify(&q->done_ec, INT_MAX);
+}
+
 /* ---- the end ----------------------------------------------------------------------------------------- */
 
 static void drain(fk_arena *a, fk_queue *q)
@@ -461,13 +604,16 @@ static void drain(fk_arena *a, fk_queue *q)
     }
 }
 
-static void lock_done(fk_arena *a, fk_queue *q) { fk_lock_force(a, &q->done_lock); }
-
 void fk_queue_shutdown(fk_arena *a, fk_queue *q, bool immediate)
 {
-    uint32_t shut = atomic_load(&q->shut), to = immediate ? 2 : 1;
-    while (shut < to && !atomic_compare_exchange_weak(&q->shut, &shut, to)) {
-    }
+    uint32_t to = immediate ? 2 : 1;
+    /* Under the producers' lock: no put that is let in is still on its way afterwards. */
+    if (fk_lock_force(a, &q->tail.lock) == FK_OWNER_DIED)
+        tail_recover(a, q);
+    if (atomic_load(&q->shut) < to)
+        atomic_store(&q->shut, to); /* release: queue.shut */
+    fk_lock_release(&q->tail.lock);
+    fk_point("queue.shut");
     if (immediate) {
         if (fk_lock_force(a, &q->head.lock) == FK_OWNER_DIED)
             head_recover(a, q);
@@ -476,81 +622,13 @@ void fk_queue_shutdown(fk_arena *a, fk_queue *q, bool immediate)
         dropped = read_cursor(&q->head).seq - dropped;
         fk_lock_release(&q->head.lock);
         lock_done(a, q);
-        atomic_fetch_add(&q->done, dropped);
+        tally t = read_tally(q);
+        write_tally(a, q, (tally){t.done + dropped, t.lost}, NULL, 0);
         fk_lock_release(&q->done_lock);
     }
     fk_ec_notify(&q->head.ec, INT_MAX);
     fk_ec_notify(&q->tail.ec, INT_MAX);
     fk_ec_notify(&q->done_ec, INT_MAX);
-}
-
-uint64_t fk_queue_unfinished(const fk_queue *q)
-{
-    uint64_t done = atomic_load(&q->done), put = peek_seq(&q->tail);
-    return put > done ? put - done : 0;
-}
-
-fk_status fk_queue_done(fk_arena *a, fk_queue *q, fk_hold *hold)
-{
-    lock_done(a, q); /* also after a dead owner: each change is one store */
-    uint64_t unfinished = fk_queue_unfinished(q);
-    if (unfinished) {
-        atomic_fetch_add(&q->done, 1);
-        if (hold && atomic_load(&hold->finished) != atomic_load(&hold->taken))
-            atomic_fetch_add(&hold->finished, 1);
-    }
-    fk_lock_release(&q->done_lock);
-    if (unfinished == 0)
-        return FK_OVERFLOW;
-    if (unfinished == 1)
-        fk_ec_notify(&q->done_ec, INT_MAX);
-    return FK_OK;
-}
-
-fk_status fk_queue_join(fk_arena *a, fk_queue *q, uint64_t *lost, fk_wait *w)
-{
-    for (;;) {
-        *lost = 0;
-        uint32_t e = fk_ec_prepare(&q->done_ec);
-        if (fk_queue_unfinished(q) == 0 || atomic_load(&q->shut) == 2)
-            return FK_OK;
-        if (atomic_load(&q->lost)) {
-            lock_done(a, q);
-            uint64_t unfinished = fk_queue_unfinished(q), n = atomic_load(&q->lost);
-            if (unfinished && unfinished <= n) {
-                atomic_store(&q->lost, 0);
-                atomic_fetch_add(&q->done, unfinished);
-                *lost = unfinished;
-            }
-            fk_lock_release(&q->done_lock);
-            if (*lost) {
-                fk_ec_notify(&q->done_ec, INT_MAX);
-                return FK_OWNER_DIED;
-            }
-        }
-        if (w->deadline_ns == 0)
-            return FK_AGAIN;
-        fk_status st = fk_futex_wait(&q->done_ec.word, e, w);
-        if (st != FK_OK)
-            return st;
-    }
-}
-
-void fk_queue_give_back(fk_arena *a, fk_queue *q, fk_hold *hold)
-{
-    if (!q->joinable)
-        return;
-    if (fk_lock_force(a, &q->head.lock) == FK_OWNER_DIED) /* settles the entry, too */
-        head_recover(a, q);
-    fk_lock_release(&q->head.lock);
-    lock_done(a, q);
-    uint32_t in_hand = atomic_load(&hold->taken) - atomic_load(&hold->finished);
-    atomic_store(&hold->taken, 0);
-    atomic_store(&hold->finished, 0);
-    atomic_fetch_add(&q->lost, in_hand);
-    fk_lock_release(&q->done_lock);
-    if (in_hand)
-        fk_ec_notify(&q->done_ec, INT_MAX);
 }
 
 void fk_queue_destroy(fk_arena *a, uint64_t off)
@@ -559,13 +637,15 @@ void fk_queue_destroy(fk_arena *a, uint64_t off)
     if (!q)
         return;
     drain(a, q);
-    uint64_t spare = atomic_exchange(&q->spare, 0);
-    if (spare)
-        fk_block_unref(a, spare, FK_REF_HOLD);
+    uint64_t spare = atomic_load(&q->spare);
     for (uint64_t at = read_cursor(&q->head).seg; at;) {
         fk_segment *s = segment_at(a, at);
         uint64_t next = s ? atomic_load(&s->next) : 0;
+        if (at == spare)
+            spare = 0; /* a producer died as it took the spare into use */
         fk_block_unref(a, at, FK_REF_HOLD);
         at = next;
     }
+    if (spare)
+        fk_block_unref(a, spare, FK_REF_HOLD);
 }

@@ -32,8 +32,8 @@ fk_status fk_queue_put(fk_arena *a, fk_queue *q, const fk_put *p, uint64_t *seq,
 typedef struct fk_taken {
     uint64_t seq;
     uint64_t meta;
-    uint64_t block;  /* not 0: recorded in the caller's `slot_hold`, whose it is now */
-    uint32_t at;     /* else: where in the caller's buffer, and how many bytes */
+    uint64_t block; /* not 0: recorded in the caller's `slot_hold`, whose it is now */
+    uint32_t at;    /* else: where in the caller's buffer, and how many bytes */
     uint32_t size;
 } fk_taken;
 

@@ -4,7 +4,8 @@
 
 #include "queue.h"
 
-#define FK_REAP_EVERY_NS UINT64_C(40000000) /* less than a slice: each sleeper's look may find more */
+#define FK_REAP_EVERY_NS                                                                           \
+    UINT64_C(40000000) /* less than a slice: each sleeper's look may find more */
 
 /* Reap one process if it is dead. True: it is gone, and all it held has been given back. */
 bool fk_reap(fk_arena *a, fk_owner dead);

@@ -7,14 +7,15 @@ static uint32_t ticket_of(uint64_t state) { return (uint32_t)(state >> 32); }
 
 FK_COLD void fk_ec_wake(fk_ec *ec, int n)
 {
-    uint32_t v = atomic_load(&ec->word);
-    do {
-        if (!(v & 1))
-            return;
-    } while (!atomic_compare_exchange_weak(&ec->word, &v, (v & ~1u) + 2));
-    /* As many as asked for slept: there may be more, whose bit has just been cleared. */
-    if (fk_futex_wake(&ec->word, n) >= n)
-        atomic_fetch_or(&ec->word, 1);
+    /* The bit stays while there may be more sleepers than are woken here: to clear it first and set
+     * it again would let another waker in between believe that nobody sleeps. */
+    uint32_t v = atomic_fetch_add(&ec->word, 2) + 2;
+    fk_point("ec.told");
+    if (!(v & 1) || fk_futex_wake(&ec->word, n) >= n)
+        return;
+    /* There were fewer. Those that came since are woken too, when their bit goes. */
+    if (atomic_compare_exchange_strong(&ec->word, &v, (v & ~1u) + 2))
+        fk_futex_wake(&ec->word, INT_MAX);
 }
 
 void fk_sema_init(fk_sema *s, uint32_t value, uint32_t max)
@@ -35,7 +36,7 @@ static void recover(const fk_arena *a, fk_sema *s)
     uint64_t txn = atomic_load(&s->txn);
     fk_hold *hold = txn ? fk_at(a, txn, sizeof *hold) : NULL;
     if (hold) {
-        uint64_t claim = atomic_load(&hold->claim);
+        uint64_t claim = atomic_load(&hold->claim); /* acquire: sema.claim */
         if (claim && (uint32_t)claim == ticket_of(atomic_load(&s->state)))
             atomic_store(&hold->taken, atomic_load(&hold->pending));
         atomic_store(&hold->claim, 0);
@@ -55,28 +56,29 @@ static fk_status lock(fk_arena *a, fk_sema *s, fk_wait *w)
     return st;
 }
 
-/* One change of value and of the entry's count, under the lock. */
+/* One change of value, and of the entry's count to `taken`, under the lock. What is written in
+ * this order is found in this order: release is enough where nobody looks without the lock. */
 static void change(fk_arena *a, fk_sema *s, fk_hold *hold, uint64_t state, uint32_t value,
-                   int taken)
+                   uint32_t taken)
 {
     uint32_t ticket = ticket_of(state) + 1;
     if (ticket == 0)
         ticket = 1; /* claim 0 is "none" */
     uint64_t next = (uint64_t)ticket << 32 | value;
     if (!hold) {
-        atomic_store_explicit(&s->state, next, memory_order_seq_cst);
+        atomic_store(&s->state, next);
         return;
     }
-    uint32_t n = atomic_load(&hold->taken);
-    atomic_store(&hold->pending, taken < 0 && n == 0 ? 0 : n + (uint32_t)taken);
-    atomic_store(&s->txn, fk_off(a, hold));
-    atomic_store(&hold->claim, ticket);
+    atomic_store_explicit(&hold->pending, taken, memory_order_relaxed);
+    atomic_store_explicit(&s->txn, fk_off(a, hold), memory_order_release);
+    atomic_store_explicit(&hold->claim, ticket, memory_order_release); /* release: sema.claim */
     fk_point("sema.claimed");
-    atomic_store(&s->state, next); /* commit */
+    atomic_store(&s->state, next); /* commit; seq_cst, for the event count's sake */
     fk_point("sema.committed");
-    atomic_store(&hold->taken, atomic_load(&hold->pending));
-    atomic_store(&hold->claim, 0);
-    atomic_store(&s->txn, 0);
+    atomic_store_explicit(&hold->taken, taken, memory_order_release);
+    atomic_store_explicit(&hold->claim, 0, memory_order_release);
+    fk_point("sema.settled");
+    atomic_store_explicit(&s->txn, 0, memory_order_release);
 }
 
 /* The lock is held for a few instructions: a try that does not want to wait waits for it. */
@@ -97,7 +99,8 @@ fk_status fk_sema_acquire(fk_arena *a, fk_sema *s, fk_hold *hold, fk_wait *w)
             return st;
         uint64_t state = atomic_load(&s->state);
         if (value_of(state) > 0) {
-            change(a, s, hold, state, value_of(state) - 1, 1);
+            change(a, s, hold, state, value_of(state) - 1,
+                   hold ? atomic_load(&hold->taken) + 1 : 0);
             fk_lock_release(&s->lock);
             return FK_OK;
         }
@@ -119,8 +122,9 @@ fk_status fk_sema_release(fk_arena *a, fk_sema *s, fk_hold *hold)
         recover(a, s);
     uint64_t state = atomic_load(&s->state);
     bool full = value_of(state) >= s->max;
+    uint32_t taken = hold ? atomic_load(&hold->taken) : 0;
     if (!full)
-        change(a, s, hold, state, value_of(state) + 1, -1);
+        change(a, s, hold, state, value_of(state) + 1, taken ? taken - 1 : 0);
     fk_lock_release(&s->lock);
     if (full)
         return FK_OVERFLOW;
@@ -133,12 +137,12 @@ void fk_sema_give_back(fk_arena *a, fk_sema *s, fk_hold *hold)
     if (fk_lock_force(a, &s->lock) == FK_OWNER_DIED)
         recover(a, s);
     uint64_t state = atomic_load(&s->state);
-    uint64_t n = atomic_exchange(&hold->taken, 0);
-    if (n > s->max - value_of(state))
-        n = s->max - value_of(state);
-    if (n) {
-        change(a, s, NULL, state, value_of(state) + (uint32_t)n, 0);
-        atomic_fetch_add(&s->returned, (uint32_t)n);
+    uint32_t n = atomic_load(&hold->taken), room = s->max - value_of(state);
+    if (n > room)
+        n = room; /* somebody else has given them already */
+    if (n) {      /* in one change with the entry: a reaper that dies here gives nothing twice */
+        change(a, s, hold, state, value_of(state) + n, 0);
+        atomic_fetch_add(&s->returned, n);
     }
     fk_lock_release(&s->lock);
     if (n)

@@ -24,7 +24,8 @@ uint32_t fk_sema_value(const fk_sema *s);
  * Sleeper:  e = fk_ec_prepare(ec); look once more; fk_futex_wait(&ec->word, e, w)
  * Waker:    change something (seq_cst); fk_ec_notify(ec, n)
  *
- * Both look after they have told: of two that meet, at least one sees the other. */
+ * Both look after they have told: of two that meet, at least one sees the other. The bit is cleared
+ * by a waker that finds nobody asleep. */
 static inline uint32_t fk_ec_prepare(fk_ec *ec)
 {
     return atomic_fetch_or(&ec->word, 1) | 1; /* seq_cst: ec.word */

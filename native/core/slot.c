@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,23 +19,52 @@ uint64_t fk_pid_started(uint32_t pid)
     char path[32], buf[512];
     snprintf(path, sizeof path, "/proc/%u/stat", pid);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return 0;
-    ssize_t n = read(fd, buf, sizeof buf - 1);
-    close(fd);
-    if (n <= 0)
-        return 0;
+    ssize_t n = fd < 0 ? -1 : read(fd, buf, sizeof buf - 1);
+    int e = errno;
+    if (fd >= 0)
+        close(fd);
+    if (n <= 0) {
+        /* A process that is not to be seen is not for that reason dead: /proc may be missing. */
+        bool gone = (fd >= 0 && (n == 0 || e == ESRCH)) ||
+                    (fd < 0 && e == ENOENT && kill((pid_t)pid, 0) < 0 && errno == ESRCH);
+        return gone ? 0 : FK_PID_UNKNOWN;
+    }
     buf[n] = 0;
     char *p = strrchr(buf, ')'); /* the name before it may hold anything */
-    if (!p || p[1] != ' ' || p[2] == 'Z' || p[2] == 'X')
+    if (!p || p[1] != ' ')
+        return FK_PID_UNKNOWN;
+    if (p[2] == 'Z' || p[2] == 'X')
         return 0;
     p += 2; /* field 3 */
     for (int field = 3; field < 22 && p; field++)
         p = strchr(p + 1, ' ');
-    return p ? strtoull(p, NULL, 10) : 0;
+    return p ? strtoull(p, NULL, 10) : FK_PID_UNKNOWN;
 }
 
-static void init_life(fk_slot *s)
+/* ---- the keeper ------------------------------------------------------------------------------- */
+
+bool fk_slot_keep(const fk_arena *a, fk_slot *s)
+{
+    uint32_t mine = a->me ? a->me : FK_KEEPER_PID | (uint32_t)getpid(), who = 0;
+    if (atomic_compare_exchange_strong(&s->keeper, &who, mine))
+        return true;
+    bool alive =
+        who == mine /* another thread of ours */ ||
+        (who & FK_KEEPER_PID ? fk_pid_started(who & ~FK_KEEPER_PID) != 0 : fk_slot_alive(a, who));
+    return !alive && atomic_compare_exchange_strong(&s->keeper, &who, mine);
+}
+
+void fk_slot_unkeep(fk_slot *s) { atomic_store(&s->keeper, 0); }
+
+/* ---- coming in ---------------------------------------------------------------------------------- */
+
+/* The word of `life` that the kernel marks is glibc's first; run() finds out whether it is here. */
+#define ROBUST_OWNER_DIED UINT32_C(0x40000000)
+#define ROBUST_TID UINT32_C(0x3fffffff)
+
+static uint32_t life_word(fk_slot *s) { return atomic_load((_Atomic uint32_t *)(void *)&s->life); }
+
+static bool lock_life(fk_slot *s)
 {
     pthread_mutexattr_t attr;
     pthread_mutexattr_init(&attr);
@@ -42,6 +73,15 @@ static void init_life(fk_slot *s)
     memset(&s->life, 0, sizeof s->life);
     pthread_mutex_init(&s->life, &attr);
     pthread_mutexattr_destroy(&attr);
+    return pthread_mutex_lock(&s->life) == 0 &&
+           (life_word(s) & ROBUST_TID) == (uint32_t)syscall(SYS_gettid);
+}
+
+static void write_pid(fk_slot *s, uint32_t pid)
+{
+    uint64_t started = fk_pid_started(pid);
+    atomic_store(&s->pid_started, started == FK_PID_UNKNOWN ? 0 : started); /* 0: not compared */
+    atomic_store(&s->pid, pid);
 }
 
 /* FREE -> RESERVED on the lowest free slot there is a hint of. */
@@ -53,21 +93,27 @@ static fk_status claim(fk_arena *a, uint32_t *index)
         if (i >= FK_MAX_SLOTS)
             i = 0;
         fk_slot *s = fk_slot_at(a, i);
-        uint32_t free = FK_SLOT_FREE;
-        if (atomic_load(&s->state) != FK_SLOT_FREE)
+        if (atomic_load(&s->state) != FK_SLOT_FREE || !fk_slot_keep(a, s))
             continue;
-        /* The reaper left pid and parent 0: so the slot counts as alive until `parent` is told. */
-        if (!atomic_compare_exchange_strong(&s->state, &free, FK_SLOT_RESERVED))
+        if (atomic_load(&s->state) != FK_SLOT_FREE) {
+            fk_slot_unkeep(s);
             continue;
-        atomic_store(&s->flags, 0);
-        atomic_store(&s->holds, 0);
-        atomic_store(&s->pid_checked_ns, 0);
-        memset(s->name, 0, sizeof s->name);
-        init_life(s);
-        atomic_store(&s->parent, a->me);
+        }
         uint32_t high = atomic_load(&h->slot_high);
         while (high <= i && !atomic_compare_exchange_weak(&h->slot_high, &high, i + 1)) {
         }
+        atomic_store(&s->flags, 0);
+        atomic_store(&s->holds, 0);
+        atomic_store(&s->pid_checked_ns, 0);
+        atomic_store(&s->parent, a->me);
+        memset(s->name, 0, sizeof s->name);
+        if (a->me)
+            atomic_store(&s->pid, 0);
+        else
+            write_pid(s, (uint32_t)getpid());
+        fk_point("slot.claimed");
+        atomic_store(&s->state, FK_SLOT_RESERVED);
+        fk_slot_unkeep(s);
         atomic_store(&h->slot_hint, i + 1);
         *index = i;
         return FK_OK;
@@ -75,30 +121,31 @@ static fk_status claim(fk_arena *a, uint32_t *index)
     return FK_NOMEM;
 }
 
-static void run(fk_arena *a, uint32_t index)
+/* RESERVED -> RUNNING, if the slot still is this process's. */
+static bool run(fk_arena *a, fk_owner me)
 {
-    fk_slot *s = fk_slot_at(a, index);
-    uint32_t pid = (uint32_t)getpid();
-    a->slot = s;
-    a->me = fk_owner_word(index, atomic_load(&s->generation));
-    atomic_store(&s->pid_started, fk_pid_started(pid));
-    atomic_store(&s->pid, pid);
+    fk_slot *s;
+    do { /* whoever looks at it now is soon done */
+        s = fk_slot_of(a, me);
+        if (!s || atomic_load(&s->state) != FK_SLOT_RESERVED)
+            return false;
+    } while (!fk_slot_keep(a, s) && sched_yield() == 0);
+    if (fk_slot_of(a, me) != s || atomic_load(&s->state) != FK_SLOT_RESERVED) {
+        fk_slot_unkeep(s);
+        return false;
+    }
+    write_pid(s, (uint32_t)getpid());
     /* A robust mutex dies with the thread that locked it: only the main thread's life is the
      * process's. */
-    if ((pid_t)syscall(SYS_gettid) == getpid() && pthread_mutex_lock(&s->life) == 0)
-        atomic_store(&s->flags, 0);
-    else
-        atomic_store(&s->flags, FK_SLOT_NO_LIFE);
+    bool life = (pid_t)syscall(SYS_gettid) == getpid() && lock_life(s);
+    atomic_store(&s->flags, life ? 0 : FK_SLOT_NO_LIFE);
+    fk_point("slot.living");
     atomic_store(&s->state, FK_SLOT_RUNNING);
-}
-
-fk_status fk_slot_join(fk_arena *a)
-{
-    uint32_t index;
-    fk_status st = claim(a, &index);
-    if (st == FK_OK)
-        run(a, index);
-    return st;
+    fk_slot_unkeep(s);
+    a->slot = s;
+    a->me = me;
+    fk_point("slot.running");
+    return true;
 }
 
 fk_status fk_slot_reserve(fk_arena *a, fk_owner *child)
@@ -107,27 +154,42 @@ fk_status fk_slot_reserve(fk_arena *a, fk_owner *child)
     fk_status st = claim(a, &index);
     if (st == FK_OK)
         *child = fk_owner_word(index, atomic_load(&fk_slot_at(a, index)->generation));
+    fk_point("slot.reserved");
     return st;
+}
+
+fk_status fk_slot_join(fk_arena *a)
+{
+    for (;;) {
+        fk_owner me;
+        a->me = 0;
+        fk_status st = fk_slot_reserve(a, &me);
+        if (st != FK_OK || run(a, me))
+            return st;
+    }
 }
 
 fk_status fk_slot_adopt(fk_arena *a, fk_owner me)
 {
-    fk_slot *s = fk_slot_of(a, me);
-    if (!s || atomic_load(&s->state) != FK_SLOT_RESERVED)
-        return fk_slot_join(a);
-    run(a, fk_owner_index(me));
-    return FK_OK;
+    a->me = 0;
+    return run(a, me) ? FK_OK : fk_slot_join(a);
 }
 
 void fk_slot_set_pid(fk_arena *a, fk_owner child, uint32_t pid)
 {
-    fk_slot *s = fk_slot_of(a, child);
-    uint32_t none = 0;
-    if (s && atomic_load(&s->pid) == 0) {
-        atomic_store(&s->pid_started, fk_pid_started(pid));
-        atomic_compare_exchange_strong(&s->pid, &none, pid);
-    }
+    fk_slot *s;
+    do { /* the child itself may be its slot's keeper just now */
+        s = fk_slot_of(a, child);
+        if (!s || atomic_load(&s->pid) != 0)
+            return;
+    } while (!fk_slot_keep(a, s) && sched_yield() == 0);
+    if (fk_slot_of(a, child) == s && atomic_load(&s->state) == FK_SLOT_RESERVED &&
+        atomic_load(&s->pid) == 0)
+        write_pid(s, pid);
+    fk_slot_unkeep(s);
 }
+
+/* ---- who lives ------------------------------------------------------------------------------------ */
 
 fk_slot *fk_slot_of(const fk_arena *a, fk_owner owner)
 {
@@ -140,65 +202,55 @@ fk_slot *fk_slot_of(const fk_arena *a, fk_owner owner)
 
 static bool pid_alive(fk_slot *s)
 {
-    uint32_t pid = atomic_load(&s->pid);
     uint64_t started = atomic_load(&s->pid_started);
-    uint64_t now = fk_pid_started(pid);
-    return now != 0 && (started == 0 || started == now);
+    uint64_t now = fk_pid_started(atomic_load(&s->pid));
+    return now == FK_PID_UNKNOWN || (now != 0 && (started == 0 || started == now));
 }
 
+/* A process that has come in. Its `life` says all but what the kernel had no chance to say. */
 static bool running_alive(fk_slot *s)
 {
-    uint32_t flags = atomic_load(&s->flags);
-    if (flags & FK_SLOT_DEAD)
-        return false;
-    if (flags & FK_SLOT_NO_LIFE)
+    uint32_t life = life_word(s);
+    if ((atomic_load(&s->flags) & FK_SLOT_NO_LIFE) || life == 0)
         return pid_alive(s);
-    switch (pthread_mutex_trylock(&s->life)) {
-    case EBUSY: {
-        uint64_t now = fk_now_ns(), then = atomic_load(&s->pid_checked_ns);
-        if (then == 0 || now - then < PID_CHECK_NS) {
-            if (then == 0)
-                atomic_store(&s->pid_checked_ns, now);
-            return true;
-        }
-        atomic_store(&s->pid_checked_ns, now);
-        return pid_alive(s);
-    }
-    case EOWNERDEAD: /* the kernel's word, given once: write it down (if we die first, it says so again) */
-        atomic_fetch_or(&s->flags, FK_SLOT_DEAD);
-        pthread_mutex_unlock(&s->life);
+    if (life & ROBUST_OWNER_DIED)
         return false;
-    case ENOTRECOVERABLE: /* glibc's trylock says this only once, too, and then EBUSY */
-        atomic_fetch_or(&s->flags, FK_SLOT_DEAD);
-        return false;
-    default: /* locked by nobody: the slot changes hands just now */
-        pthread_mutex_unlock(&s->life);
+    uint64_t now = fk_now_ns(), then = atomic_load(&s->pid_checked_ns);
+    if (then != 0 && now - then < PID_CHECK_NS)
+        return true;
+    atomic_store(&s->pid_checked_ns, now);
+    return then == 0 || pid_alive(s);
+}
+
+/* A process that is being started: its parent will tell its pid, or it will come in itself. */
+static bool reserved_alive(const fk_arena *a, fk_slot *s, fk_owner owner)
+{
+    if (atomic_load(&s->pid))
         return pid_alive(s);
-    }
+    fk_owner parent = atomic_load(&s->parent);
+    if (parent == owner)
+        return false; /* abandoned */
+    if (fk_slot_alive(a, parent))
+        return true;
+    /* The parent may have died just after the fork: then a newborn is on its way that nobody
+     * knows, and it uses what its hold table holds. */
+    uint64_t now = fk_now_ns(), then = 0;
+    return atomic_compare_exchange_strong(&s->pid_checked_ns, &then, now) ||
+           now - then < FK_NEWBORN_NS;
 }
 
 bool fk_slot_alive(const fk_arena *a, fk_owner owner)
 {
     owner &= FK_OWNER_MASK;
-    if (owner == a->me)
-        return true;
     fk_slot *s = fk_slot_of(a, owner);
     if (!s)
         return false;
-    bool alive = false;
-    switch (atomic_load(&s->state)) {
-    case FK_SLOT_RESERVED: {
-        fk_owner parent = atomic_load(&s->parent);
-        alive = atomic_load(&s->pid) ? pid_alive(s)
-                                     : parent == 0 || (parent != owner && fk_slot_alive(a, parent));
-        break;
-    }
-    case FK_SLOT_RUNNING:
-        alive = running_alive(s);
-        break;
-    default:
-        break;
-    }
+    if (owner == a->me)
+        return true;
+    uint32_t state = atomic_load(&s->state);
+    bool alive = state == FK_SLOT_RESERVED  ? reserved_alive(a, s, owner)
+                 : state == FK_SLOT_RUNNING ? running_alive(s)
+                                            : false;
     return alive && fk_slot_of(a, owner) == s;
 }
 

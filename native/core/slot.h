@@ -4,6 +4,9 @@
 
 #include "arena.h"
 
+/* A newborn whose parent is dead, and which nobody has told a pid of, has so long to come forward. */
+#define FK_NEWBORN_NS UINT64_C(10000000000)
+
 /* Take a slot for this process and mark it RUNNING. For the family's root, and for a process
  * whose parent did not reserve one. Sets a->me. Returns FK_OK, FK_NOMEM (all slots in use). */
 fk_status fk_slot_join(fk_arena *a);
@@ -12,7 +15,7 @@ fk_status fk_slot_join(fk_arena *a);
 fk_status fk_slot_reserve(fk_arena *a, fk_owner *child);
 
 /* In the child: take the reserved slot over. Falls back to fk_slot_join when it was given up
- * meanwhile (the parent died before the child got here). */
+ * meanwhile (the parent died long before the child got here): then a->me is not `me`. */
 fk_status fk_slot_adopt(fk_arena *a, fk_owner me);
 
 /* Tell the pid of a child that was started into `child`: until it adopts its slot it is dead
@@ -25,12 +28,19 @@ fk_slot *fk_slot_of(const fk_arena *a, fk_owner owner);
 /* Whether that process lives. No system call in the common case; a zombie is dead. */
 bool fk_slot_alive(const fk_arena *a, fk_owner owner);
 
+/* Become the keeper of a slot, who alone may change its state. False: somebody who lives is.
+ * Never held for long, and given up by fk_slot_unkeep. */
+bool fk_slot_keep(const fk_arena *a, fk_slot *s);
+void fk_slot_unkeep(fk_slot *s);
+
 /* Pid and name of a process, living or lately dead. False: not known any more. */
 bool fk_slot_describe(const fk_arena *a, fk_owner owner, uint32_t *pid, char name[64]);
 
 void fk_slot_set_name(fk_arena *a, const char *name);
 
-/* Start time of a process in clock ticks; 0: there is none, or it is a zombie. */
+/* Start time of a process in clock ticks; 0: there is none, or it is a zombie;
+ * FK_PID_UNKNOWN: cannot be told just now (no descriptor left, no /proc). */
+#define FK_PID_UNKNOWN UINT64_MAX
 uint64_t fk_pid_started(uint32_t pid);
 
 static inline fk_slot *fk_slot_at(const fk_arena *a, uint32_t index)

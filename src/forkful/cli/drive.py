@@ -1,0 +1,267 @@
+"""The run itself: items into the pool, outcomes out of it, into lines, the journal and the tally.
+
+Everything here happens in one thread. The path of an item through it is kept to a few microseconds, because it is what a run with trivial work waits for:
+a worker has made the text of the result, and lines are joined and written in batches. A batch is never kept longer than `Screen.linger`, and a line that
+comes alone is written at once.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from time import monotonic
+from typing import Any
+
+import forkful
+from forkful.cli import worker
+from forkful.cli.encode import encode
+from forkful.cli.errors import CommandError
+from forkful.cli.inputs import NOT_YET, Source
+from forkful.cli.interrupts import Interrupted, Interrupts
+from forkful.cli.journal import Journal, Place
+from forkful.cli.output import Output
+from forkful.cli.screen import Screen
+from forkful.cli.tally import Tally
+from forkful.pool import LATER
+from forkful.remote import format_remote, type_name
+from forkful.report.progress import Progress, WorkerView
+
+_SHOWN = 300
+"""Characters of an item that are kept for progress and summary."""
+
+
+class Halt(Enum):
+    """What the first failure does to the rest."""
+
+    NEVER = "never"
+    SOON = "soon"
+    NOW = "now"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a run is to be made.
+
+    Attributes:
+        work: What is done to each item.
+        jobs: How many workers.
+        timeout: Seconds for each try of an item.
+        retries: Tries beyond the first.
+        retry_on: The exceptions that are worth another try.
+        backoff: Seconds before the first other try; it doubles with each.
+        halt: What the first failure does.
+        ordered: Whether lines come in the order of the input.
+        max_tasks: Items after which a worker is replaced.
+        max_memory: Bytes of resident memory beyond which a worker is replaced.
+        start_method: How workers are started; None is Python's own choice.
+    """
+
+    work: worker.Work
+    jobs: int
+    timeout: float | None
+    retries: int
+    retry_on: tuple[type[BaseException], ...]
+    backoff: float
+    halt: Halt
+    ordered: bool
+    max_tasks: int | None
+    max_memory: int | None
+    start_method: str | None
+
+
+class Drive:
+    """One run.
+
+    Args:
+        plan: How.
+        source: The items, checked as far as the first.
+        output: Where lines go.
+        journal: What remembers the outcomes, if anything does.
+        screen: Who shows the progress.
+        interrupts: Who raises the signals that end a run.
+    """
+
+    def __init__(
+        self, plan: Plan, source: Source, output: Output, journal: Journal | None, screen: Screen, interrupts: Interrupts
+    ) -> None:
+        self.tally = Tally()
+        self._plan = plan
+        self._source = source
+        self._output = output
+        self._journal = journal
+        self._screen = screen
+        self._interrupts = interrupts
+        self._flights: dict[int, tuple[int, Any, Place | None]] = {}
+        self._lines: list[bytes] = []
+        self._stopping = False
+        self._started = monotonic()
+        self._written = 0.0
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return monotonic() - self._started
+
+    def run(self) -> str:
+        """Run until the input is used up or a failure halts it. What has its outcome when an exception leaves is written and recorded.
+
+        Returns:
+            Why the run ended early; empty if it did not.
+
+        Raises:
+            Interrupted: A signal came.
+            CommandError: The input is bad at some place, after everything before it was done; or the output or the journal cannot be written; or no worker
+                can be started.
+            ReaderGone: Nobody reads standard output.
+        """
+        plan = self._plan
+        with forkful.Pool(
+            plan.jobs,
+            worker.begin,
+            (plan.work,),
+            plan.max_tasks,
+            context=forkful.get_context(plan.start_method),
+            max_memory_per_child=plan.max_memory,
+        ) as pool:
+            outcomes = pool.outcomes(
+                worker.run,
+                self._feed(),
+                timeout=plan.timeout,
+                retries=plan.retries,
+                retry_on=plan.retry_on,
+                backoff=plan.backoff,
+                ordered=plan.ordered,
+            )
+            try:
+                self._loop(pool, outcomes)
+            finally:
+                self._interrupts.busy = True
+                self._flush(monotonic())
+                if self._journal is not None:
+                    self._output.sync()
+        if not self._stopping:
+            return ""
+        return "--halt now: stopped at the first failure" if plan.halt is Halt.NOW else "--halt soon: nothing was started after the first failure"
+
+    def _feed(self) -> Iterator[Any]:
+        """Give the pool its inputs, as it asks for them."""
+        self._source.impatient = lambda: bool(self._flights)
+        fed = seq = 0
+        for item in self._source.items:
+            if self._stopping:
+                return
+            if item is NOT_YET:
+                yield LATER
+                continue
+            place = None
+            if self._journal is not None:
+                place = self._journal.place(seq, item)
+                if place is None:
+                    self.tally.skipped += 1
+                    seq += 1
+                    continue
+            self._flights[fed] = (seq if place is None else place.seq, item, place)
+            fed += 1
+            seq += 1
+            yield item
+
+    def _loop(self, pool: forkful.Pool, outcomes: Any) -> None:
+        interrupts, screen, linger = self._interrupts, self._screen, self._screen.linger
+        while True:
+            interrupts.busy = False
+            interrupts.check()
+            try:
+                outcome = outcomes.next(linger if self._lines else screen.interval)
+            except StopIteration:
+                return
+            except multiprocessing.TimeoutError:
+                interrupts.busy = True
+                self._flush(monotonic())
+            else:
+                interrupts.busy = True
+                self._take(outcome)
+                if self._stopping and self._plan.halt is Halt.NOW:
+                    return
+                now = monotonic()
+                if now - self._written < linger:
+                    continue
+                self._flush(now)
+            if screen.is_due(monotonic()):
+                screen.show(self.progress(pool))
+
+    def _take(self, outcome: Any) -> None:
+        """Turn one outcome into a line, a row and a count."""
+        seq, item, place = self._flights.pop(outcome.seq)
+        tally = self.tally
+        seconds: float = outcome.seconds
+        if outcome.ok:
+            tally.succeeded += 1
+            self._lines.append(
+                b'{"seq": %d, %b, "seconds": %.6f, "attempts": %d, "pid": %d}\n'
+                % (seq, outcome.value, seconds, outcome.attempts, outcome.pid)
+            )
+            if place is not None and self._journal is not None:
+                self._journal.record(place, seconds=seconds, attempts=outcome.attempts, pid=outcome.pid)
+        else:
+            self._take_failure(outcome, seq, item, place)
+        if outcome.attempts > 1:
+            tally.retried += outcome.attempts - 1
+        if seconds > tally.slow_from:
+            tally.saw_slow(seconds, seq, _shown(item))
+
+    def _take_failure(self, outcome: Any, seq: int, item: Any, place: Place | None) -> None:
+        kind, message = type_name(outcome.error), _message(outcome.error)
+        self.tally.failed += 1
+        self.tally.saw_failure(kind, message, seq, _shown(item))
+        error = {"type": kind, "message": message, "traceback": format_remote(outcome.error)}
+        self._lines.append(
+            b'{"seq": %d, "input": %b, "ok": false, "error": %b, "seconds": %.6f, "attempts": %d, "pid": %b}\n'
+            % (seq, encode(item), encode(error), outcome.seconds, outcome.attempts, encode(outcome.pid))
+        )
+        if place is not None and self._journal is not None:
+            self._journal.record(
+                place,
+                seconds=outcome.seconds,
+                attempts=outcome.attempts,
+                pid=outcome.pid,
+                failure=(encode(item).decode(), kind, encode(message).decode()),
+            )
+        if self._plan.halt is not Halt.NEVER:
+            self._stopping = True
+
+    def _flush(self, now: float) -> None:
+        """Write the lines and then record them: what the journal says was done is in the output."""
+        self._written = now
+        if not self._lines:
+            return
+        lines = b"".join(self._lines)
+        self._lines.clear()
+        with self._screen.set_aside():
+            self._output.write(lines)
+        if self._journal is not None:
+            self._journal.commit(self._output.size)
+
+    def progress(self, pool: forkful.Pool | None = None) -> Progress:
+        """Take a snapshot of the run and its workers."""
+        workers = []
+        for each in pool.statistics().workers if pool is not None else ():
+            flight = self._flights.get(each.task) if each.task is not None else None
+            workers.append(WorkerView(each.pid, _shown(flight[1]) if flight else "", each.seconds if flight else 0.0))
+        tally = self.tally
+        return Progress(tally.done, tally.failed, tally.skipped, self._source.total, self.elapsed, tuple(workers))
+
+
+def _shown(item: Any) -> str:
+    """Return an item as people see it, shortened."""
+    text = item if isinstance(item, str) else encode(item).decode()
+    return text[:_SHOWN]
+
+
+def _message(error: BaseException) -> str:
+    """Return an exception's text, whatever its ``__str__`` does."""
+    try:
+        return str(error)
+    except Exception as second:
+        return f"<str() of the {type(error).__qualname__} raised {type(second).__qualname__}>"

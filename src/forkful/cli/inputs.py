@@ -1,0 +1,185 @@
+"""Where items come from: arguments, file names, lines, JSON values. All but file names are read as they are needed.
+
+A `Source` is checked as far as its first item before anything else is started or written, and reads no further than the pool asks for.
+What is wrong later (a line that is no JSON) is a `CommandError` raised from the iterator at that place.
+"""
+
+from __future__ import annotations
+
+import glob
+import itertools
+import json
+import os
+import select
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from forkful.cli.errors import CommandError
+
+NOT_YET: Any = type("NotYet", (), {"__repr__": lambda self: "NOT_YET"})()
+"""What a source yields instead of blocking while somebody is `impatient`: there is no item now, ask again."""
+
+_CHUNK = 1 << 16
+
+
+@dataclass
+class Source:
+    """The items of a run.
+
+    Attributes:
+        name: What a journal remembers of it, such as ``lines in.txt``.
+        items: The items, once.
+        total: How many there are, where that is known beforehand.
+        impatient: Asked before a read that could block: true if the caller would rather have `NOT_YET`.
+    """
+
+    name: str
+    items: Iterator[Any]
+    total: int | None = None
+    impatient: Callable[[], bool] = lambda: False
+
+    def check_first(self) -> None:
+        """Read the first item, so that what is wrong with it is known now. Blocks until there is one or the input ends.
+
+        Raises:
+            CommandError: The first item is bad.
+        """
+        first = list(itertools.islice(self.items, 1))
+        self.items = itertools.chain(first, self.items)
+
+
+def from_arguments(words: tuple[str, ...]) -> Source:
+    """Take each argument as an item."""
+    return Source("arguments", iter(words), len(words))
+
+
+def from_globs(patterns: tuple[str, ...]) -> Source:
+    """Take each regular file that a pattern matches, once, sorted by name within a pattern. ``**`` matches folders at any depth.
+
+    Raises:
+        CommandError: A pattern matches no file.
+    """
+    names: dict[str, None] = {}
+    for pattern in patterns:
+        found = sorted(name for name in glob.iglob(os.path.expanduser(pattern), recursive=True) if os.path.isfile(name))
+        if not found:
+            raise CommandError(f"--files {pattern!r}: no file matches")
+        names.update(dict.fromkeys(found))
+    return Source("files " + " ".join(patterns), iter(names), len(names))
+
+
+def from_lines(path: str, standard_input: int) -> Source:
+    r"""Take each line of a file as an item, without its ``\n`` or ``\r\n``. Bytes that are no UTF-8 are kept as surrogate escapes.
+
+    Args:
+        path: The file, or ``-``.
+        standard_input: The descriptor that ``-`` means.
+
+    Raises:
+        CommandError: The file cannot be opened.
+    """
+    source = Source(f"lines {path}", iter(()))
+    lines = _lines(path, _open(path, standard_input, "--lines"), source)
+    source.items = (line if line is NOT_YET else line.removesuffix(b"\r").decode("utf-8", "surrogateescape") for line in lines)
+    return source
+
+
+def greet_terminal(standard_input: int) -> None:
+    """Tell a person at a terminal, who may have forgotten the inputs, that they are awaited."""
+    if standard_input >= 0 and os.isatty(standard_input):
+        print("forkful map: reading inputs from the terminal, one a line; Ctrl-D ends them", file=sys.stderr)
+
+
+def from_json_lines(path: str, standard_input: int, kwargs: bool) -> Source:
+    """Take the JSON value on each line of a file as an item. Blank lines are skipped.
+
+    Args:
+        path: The file, or ``-``.
+        standard_input: The descriptor that ``-`` means.
+        kwargs: Each value must be an object.
+
+    Raises:
+        CommandError: The file cannot be opened. From the iterator: a line is not JSON, or no object where one is needed; names file and line.
+    """
+    source = Source(f"jsonl {path}", iter(()))
+    lines = _lines(path, _open(path, standard_input, "--jsonl"), source)
+    source.items = _values(lines, _said(path), kwargs)
+    return source
+
+
+def _values(lines: Iterator[Any], name: str, kwargs: bool) -> Iterator[Any]:
+    decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
+    number = 0
+    for line in lines:
+        if line is NOT_YET:
+            yield line
+            continue
+        number += 1
+        try:
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+            if not text or text.isspace():
+                continue
+            value = decode(text)
+        except json.JSONDecodeError as error:
+            raise CommandError(f"{name}:{number}: bad JSON at column {error.colno}: {error.msg}") from error
+        except UnicodeDecodeError as error:
+            raise CommandError(f"{name}:{number}: not UTF-8: byte {line[error.start]:#04x} at offset {error.start}") from error
+        except (ValueError, RecursionError) as error:
+            raise CommandError(f"{name}:{number}: bad JSON: {error}") from error
+        if kwargs and not isinstance(value, dict):
+            raise CommandError(f"{name}:{number}: --kwargs needs a JSON object on each line, not {line[:40].decode(errors='replace')!r}")
+        yield value
+
+
+def _refuse_constant(word: str) -> NoReturn:
+    raise ValueError(f"{word} is not JSON")
+
+
+def _said(path: str) -> str:
+    return "standard input" if path == "-" else path
+
+
+def _open(path: str, standard_input: int, option: str) -> int:
+    """Open a file for reading; the descriptor lives as long as the process."""
+    if path == "-":
+        if standard_input < 0:
+            raise CommandError(f"{option} -: standard input is closed")
+        return standard_input
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise CommandError(f"{option} {path!r}: {error.strerror}") from error
+    if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+        raise CommandError(f"{option} {path!r}: is a folder")
+    return descriptor
+
+
+def _lines(path: str, descriptor: int, source: Source) -> Iterator[Any]:
+    r"""Yield the lines of a descriptor without their ``\n``, each as soon as it is there; a last line may lack its end."""
+    may_block = not stat.S_ISREG(os.fstat(descriptor).st_mode)
+    poll = select.poll()
+    if may_block:
+        poll.register(descriptor, select.POLLIN)
+    begun: list[bytes] = []
+    while True:
+        while may_block and source.impatient() and not poll.poll(0):
+            yield NOT_YET
+        try:
+            chunk = os.read(descriptor, _CHUNK)
+        except OSError as error:
+            raise CommandError(f"{_said(path)}: {error.strerror}") from error
+        if not chunk:
+            break
+        head, newline, rest = chunk.partition(b"\n")
+        begun.append(head)
+        if not newline:
+            continue
+        yield b"".join(begun)
+        *whole, last = rest.split(b"\n")
+        yield from whole
+        begun = [last]
+    if last_line := b"".join(begun):
+        yield last_line

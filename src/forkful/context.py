@@ -1,0 +1,208 @@
+"""Contexts: the only place that knows every noun.
+
+Each context is a `multiprocessing.context.BaseContext` whose factories make forkful's objects.
+What forkful takes from the stdlib as it is (managers, shared ctypes, shared memory) gets the
+context as well, so its locks and processes are forkful's.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterable, Sequence
+from multiprocessing.context import BaseContext
+from typing import Any
+
+from forkful import connection, queues, synchronize
+from forkful import process as _process
+from forkful.launch import forkserver, inherit
+from forkful.pool import Pool
+
+__all__ = [
+    "Context",
+    "DefaultContext",
+    "ForkContext",
+    "ForkServerContext",
+    "Process",
+    "SpawnContext",
+    "get_context",
+]
+
+
+class Context(BaseContext):
+    """What all of forkful's contexts share. Parameters and defaults are the stdlib's."""
+
+    _name: str
+    Process: type[_process.Process]
+
+    def Lock(self) -> synchronize.Lock:
+        """Return a lock."""
+        return synchronize.Lock(ctx=self.get_context())
+
+    def RLock(self) -> synchronize.RLock:
+        """Return a re-entrant lock."""
+        return synchronize.RLock(ctx=self.get_context())
+
+    def Condition(
+        self, lock: synchronize.Lock | synchronize.RLock | None = None
+    ) -> synchronize.Condition:
+        """Return a condition variable."""
+        return synchronize.Condition(lock, ctx=self.get_context())
+
+    def Semaphore(self, value: int = 1) -> synchronize.Semaphore:
+        """Return a semaphore."""
+        return synchronize.Semaphore(value, ctx=self.get_context())
+
+    def BoundedSemaphore(self, value: int = 1) -> synchronize.BoundedSemaphore:
+        """Return a bounded semaphore."""
+        return synchronize.BoundedSemaphore(value, ctx=self.get_context())
+
+    def Event(self) -> synchronize.Event:
+        """Return an event."""
+        return synchronize.Event(ctx=self.get_context())
+
+    def Barrier(
+        self,
+        parties: int,
+        action: Callable[[], object] | None = None,
+        timeout: float | None = None,
+    ) -> synchronize.Barrier:
+        """Return a barrier."""
+        return synchronize.Barrier(parties, action, timeout, ctx=self.get_context())
+
+    def Queue(self, maxsize: int = 0) -> queues.Queue:
+        """Return a queue."""
+        return queues.Queue(maxsize, ctx=self.get_context())
+
+    def JoinableQueue(self, maxsize: int = 0) -> queues.JoinableQueue:
+        """Return a queue with task_done and join."""
+        return queues.JoinableQueue(maxsize, ctx=self.get_context())
+
+    def SimpleQueue(self) -> queues.SimpleQueue:
+        """Return a queue with put and get only."""
+        return queues.SimpleQueue(ctx=self.get_context())
+
+    def Pipe(self, duplex: bool = True) -> tuple[connection.Connection, connection.Connection]:
+        """Return two connected ends; the first only receives and the second only sends if not duplex."""
+        return connection.Pipe(duplex)
+
+    def Pool(
+        self,
+        processes: int | None = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: Iterable[Any] = (),
+        maxtasksperchild: int | None = None,
+        *,
+        max_memory_per_child: int | None = None,
+    ) -> Pool:
+        """Return a pool of worker processes."""
+        return Pool(
+            processes,
+            initializer,
+            initargs,
+            maxtasksperchild,
+            context=self.get_context(),
+            max_memory_per_child=max_memory_per_child,
+        )
+
+    def set_forkserver_preload(self, module_names: Sequence[str]) -> None:
+        """Name the modules that the fork server imports before it forks."""
+        forkserver.server.set_forkserver_preload(list(module_names))
+
+    def get_context(self, method: str | None = None) -> Any:
+        """Return the context of a start method; this one if None."""
+        if method is None:
+            return self
+        try:
+            return _concrete[method]
+        except KeyError:
+            raise ValueError(f"cannot find context for {method!r}") from None
+
+
+class ForkContext(Context):
+    """Children are forks of this process."""
+
+    _name = "fork"
+    Process = _process.ForkProcess
+
+
+class SpawnContext(Context):
+    """Children are fresh interpreters."""
+
+    _name = "spawn"
+    Process = _process.SpawnProcess
+
+
+class ForkServerContext(Context):
+    """Children are forks of a small server process."""
+
+    _name = "forkserver"
+    Process = _process.ForkServerProcess
+
+
+_concrete: dict[str, Context] = {
+    "fork": ForkContext(),
+    "spawn": SpawnContext(),
+    "forkserver": ForkServerContext(),
+}
+
+
+class Process(_process.Process):
+    """A process started by the default start method."""
+
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:
+        return default.get_context().Process._Popen(process_obj)
+
+    @staticmethod
+    def _after_fork() -> None:
+        default.get_context().Process._after_fork()
+
+
+class DefaultContext(Context):
+    """The context of the names in `forkful` itself: its start method can be set, once."""
+
+    Process = Process
+
+    def get_context(self, method: str | None = None) -> Any:
+        """Return the context of a start method; of the default one if None."""
+        if method is not None:
+            return super().get_context(method)
+        return _concrete[self._method()]
+
+    def _method(self) -> str:
+        if inherit.defaults.start_method is None:
+            inherit.defaults.start_method = _stdlib_default()
+        return inherit.defaults.start_method
+
+    def set_start_method(self, method: str | None, force: bool = False) -> None:
+        """Choose the start method; for all that this process starts by the default context.
+
+        Raises:
+            RuntimeError: It was chosen, or used, before, and not `force`.
+        """
+        if inherit.defaults.start_method is not None and not force:
+            raise RuntimeError("context has already been set")
+        if method is None and force:
+            inherit.defaults.start_method = None
+            return
+        inherit.defaults.start_method = super().get_context(method)._name
+
+    def get_start_method(self, allow_none: bool = False) -> str | None:
+        """Return the name of the start method; choose the default one unless `allow_none`."""
+        if inherit.defaults.start_method is None and allow_none:
+            return None
+        return self._method()
+
+    def get_all_start_methods(self) -> list[str]:
+        """Return the names of the start methods, the default one first."""
+        return multiprocessing.get_all_start_methods()
+
+
+def _stdlib_default() -> str:
+    """The running Python's default start method, or what was chosen for the stdlib."""
+    chosen = multiprocessing.get_start_method(allow_none=True)
+    return chosen or multiprocessing.get_all_start_methods()[0]
+
+
+default = DefaultContext()
+get_context = default.get_context

@@ -1,0 +1,100 @@
+"""This process in its family: round a fork, and handles on their way to another process.
+
+Imports only mechanism. One invariant: `_native` is configured before any handle exists.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+from collections.abc import Callable
+from multiprocessing.context import get_spawning_popen
+from typing import Any, TypeVar
+
+from forkful import _native, errors, wire
+from forkful.errors import ForkfulError, LockOwnerDied, ShutDown
+
+__all__ = ["Handle", "Words"]
+
+_H = TypeVar("_H", bound="Handle")
+
+
+def _owner_died(handle: Any, pid: int, name: str) -> LockOwnerDied:
+    who = f"{name} (pid {pid})" if name else f"process {pid}" if pid else "a process"
+    return LockOwnerDied(
+        f"{type(handle).__name__} is held by {who}, which has ended. What the lock guards may be "
+        "half changed: check it, then take the lock over with recover() and release() it",
+        pid=pid or None,
+        name=name or None,
+    )
+
+
+def _items_lost(handle: Any, items: int) -> Exception:
+    what = "1 item" if items == 1 else f"{items} items"
+    return errors.WorkerDied(
+        f"{what} of {type(handle).__name__} will never be done: the process that took "
+        f"{'it' if items == 1 else 'them'} ended before task_done(). Put the work in again, or go "
+        "on: the queue counts as joined now"
+    )
+
+
+_native.configure(wire.dumps_oob, _owner_died, ShutDown, queue.Empty, queue.Full, _items_lost)
+os.register_at_fork(
+    before=_native.before_fork,
+    after_in_parent=_native.after_fork_parent,
+    after_in_child=_native.after_fork_child,
+)
+
+
+def _arrive(
+    cls: type[_H], family: bytes, ident: tuple[int, int, int], state: dict[str, Any] | None
+) -> _H:
+    if _native.identity() != family:
+        raise ForkfulError(
+            f"this {cls.__name__} belongs to another family of processes: it can be used by the "
+            "process that made it and by processes started from it through forkful"
+        )
+    self = cls.__new__(cls)
+    self._attach(*ident)
+    if state:
+        self.__dict__.update(state)
+    return self
+
+
+class Handle:
+    """What all shared objects have in common: how they travel.
+
+    A handle may be pickled anywhere: as an argument of a process or a task, or into a queue.
+    The object it stands for lives as long as any process holds a handle of it, or a pickled copy
+    is under way.
+    """
+
+    # Of the native base class that each subclass has beside this one.
+    _attach: Callable[..., None]
+    _identity: Callable[[], tuple[int, int, int]]
+    _depart: Callable[[], tuple[int, int, int]]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Whoever pickles for a child that is being started, or for a task, keeps this handle until
+        # the other side has it. Otherwise the pickled copy itself keeps the object alive.
+        popen = get_spawning_popen()
+        keep = getattr(popen, "keep", None)
+        if keep is not None:
+            keep(self)
+            ident = self._identity()
+        elif wire.note_handle(self):
+            ident = self._identity()
+        else:
+            ident = self._depart()
+        return _arrive, (type(self), _native.identity(), ident, self.__dict__ or None)
+
+
+class Words(Handle, _native.Words):
+    """A shared array of unsigned 64-bit words, each read and changed at once.
+
+    Args:
+        n: How many; all 0 at first.
+    """
+
+    def __init__(self, n: int) -> None:
+        self._create(n)

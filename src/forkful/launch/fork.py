@@ -1,0 +1,69 @@
+"""The fork start method."""
+
+from __future__ import annotations
+
+import os
+from multiprocessing import popen_fork, util
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from forkful import _native
+from forkful.launch.parent import add_tie, drop_tie
+
+__all__ = ["Popen", "close_ties"]
+
+
+def close_ties(fds: tuple[int, ...]) -> None:
+    """Close the parent's ends of a child's pipes."""
+    for fd in fds:
+        drop_tie(fd)
+        os.close(fd)
+
+
+class Popen(popen_fork.Popen):
+    """A child made by fork: everything is inherited, nothing is pickled."""
+
+    def __init__(self, process_obj: BaseProcess) -> None:
+        self.owner = 0
+        self._kept: list[Any] = []
+        super().__init__(process_obj)
+
+    def keep(self, handle: Any) -> None:
+        """Hold `handle` until the child has ended."""
+        self._kept.append(handle)
+
+    def _launch(self, process_obj: BaseProcess) -> None:
+        code = 1
+        parent_r, child_w = os.pipe()
+        child_r, parent_w = os.pipe()
+        # Both belong to the parent alone: the first tells it of the child's end, the second tells
+        # the child of its own.
+        add_tie(parent_w)
+        try:
+            self.pid = os.fork()
+        except BaseException:
+            _native.abandon(_native.last_child())
+            close_ties((parent_r, child_w, child_r, parent_w))
+            raise
+        if self.pid == 0:
+            try:
+                os.close(parent_r)
+                code = process_obj._bootstrap(parent_sentinel=child_r)  # type: ignore[attr-defined]
+            finally:
+                os._exit(code)
+        self.owner = _native.last_child()
+        if self.owner:
+            _native.set_pid(self.owner, self.pid)
+        os.close(child_w)
+        os.close(child_r)
+        self.finalizer = util.Finalize(self, close_ties, ((parent_r, parent_w),))
+        self.sentinel = parent_r
+
+    def poll(self, flag: int = os.WNOHANG) -> int | None:
+        """Return the exit code, or None while the child runs."""
+        code = super().poll(flag)
+        if code is not None and self.owner:
+            _native.reap(self.owner)
+            self.owner = 0
+            self._kept.clear()
+        return code

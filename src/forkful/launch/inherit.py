@@ -1,0 +1,61 @@
+"""What a child started by spawn or forkserver must have before its main module is imported.
+
+The stdlib sends a child two pickles: preparation data, then the process object. `Ticket` travels
+in the first one; unpickling it joins the family. So module-level locks and queues of the main
+module are made in the family that the child belongs to.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from multiprocessing import reduction, resource_tracker, spawn
+from typing import Any
+
+from forkful import _native
+
+__all__ = ["Ticket", "defaults", "preparation_data"]
+
+
+@dataclass(slots=True)
+class _Defaults:
+    """What children take over from their parent; `context` reads and sets it."""
+
+    start_method: str | None = None
+
+
+defaults = _Defaults()
+
+
+def _board(fd: Any, family: bytes, owner: int, start_method: str | None) -> None:
+    """In the child: join the family."""
+    defaults.start_method = start_method
+    descriptor = fd.detach()
+    if _native.identity() == family:  # forked from a fork server that is a member
+        os.close(descriptor)
+        _native.abandon(owner)
+        return
+    os.set_inheritable(descriptor, False)
+    _native.join(descriptor, owner)
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """Takes the child that unpickles it into this process's family."""
+
+    owner: int
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        fd = reduction.DupFd(_native.fd())
+        return _board, (fd, _native.identity(), self.owner, defaults.start_method)
+
+
+def preparation_data(name: str, owner: int) -> dict[str, Any]:
+    """Return the stdlib's preparation data with a ticket as its first member."""
+    data = spawn.get_preparation_data(name)
+    return {"forkful": Ticket(owner), **data}
+
+
+def tracker_fd() -> int:
+    """Return the resource tracker's descriptor, for what the stdlib makes in the child."""
+    return resource_tracker.getfd()

@@ -1,0 +1,77 @@
+"""The spawn start method: a fresh interpreter that joins the family."""
+
+from __future__ import annotations
+
+import io
+import os
+from multiprocessing import popen_spawn_posix, reduction, spawn, util
+from multiprocessing.context import set_spawning_popen
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from forkful import _native
+from forkful.launch import fork
+from forkful.launch.inherit import preparation_data, tracker_fd
+from forkful.launch.parent import add_tie
+
+__all__ = ["Popen"]
+
+
+class Popen(fork.Popen):
+    """A child made by fork and exec; the process object is pickled."""
+
+    method = "spawn"
+    DupFd = popen_spawn_posix.Popen.DupFd
+
+    def __init__(self, process_obj: BaseProcess) -> None:
+        self._fds: list[int] = []
+        super().__init__(process_obj)
+
+    def duplicate_for_child(self, fd: int) -> int:
+        """Let the child inherit `fd`; it has the same number there."""
+        self._fds.append(fd)
+        return fd
+
+    def _launch(self, process_obj: BaseProcess) -> None:
+        tracker = tracker_fd()
+        self._fds.append(tracker)
+        self.owner = _native.reserve()
+        try:
+            payload = self._pickle(process_obj)
+            self._start(payload, tracker)
+        except BaseException:
+            _native.abandon(self.owner)
+            raise
+
+    def _pickle(self, process_obj: BaseProcess) -> memoryview:
+        buffer = io.BytesIO()
+        set_spawning_popen(self)
+        try:
+            reduction.dump(preparation_data(process_obj.name, self.owner), buffer)
+            reduction.dump(process_obj, buffer)
+        finally:
+            set_spawning_popen(None)
+        return buffer.getbuffer()
+
+    def _start(self, payload: memoryview, tracker: int) -> None:
+        parent_r, child_w = os.pipe()
+        child_r, parent_w = os.pipe()
+        add_tie(parent_w)
+        self.finalizer = util.Finalize(self, fork.close_ties, ((parent_r, parent_w),))
+        self.sentinel = parent_r
+        try:
+            command = spawn.get_command_line(tracker_fd=tracker, pipe_handle=child_r)
+            self._fds.extend([child_r, child_w])
+            self.pid = util.spawnv_passfds(spawn.get_executable(), command, self._fds)
+        except BaseException:
+            self.finalizer()
+            raise
+        finally:
+            os.close(child_r)
+            os.close(child_w)
+        _native.set_pid(self.owner, self.pid)
+        try:
+            with open(parent_w, "wb", closefd=False) as f:
+                f.write(payload)
+        except BrokenPipeError:
+            pass  # it died while it started: its exit code will say so

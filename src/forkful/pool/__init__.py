@@ -1,0 +1,27 @@
+"""Process pools: `multiprocessing.pool`, and `Pool.outcomes` for work in which some inputs fail.
+
+`ThreadPool` is the stdlib's: threads share memory already, and nothing of them dies alone.
+"""
+
+from multiprocessing.pool import MaybeEncodingError, ThreadPool
+
+from forkful.pool.iterators import IMapIterator, IMapUnorderedIterator
+from forkful.pool.outcome import Outcome, PoolStatistics, WorkerStatistics
+from forkful.pool.pool import Pool
+from forkful.pool.results import AsyncResult, MapResult
+
+ApplyResult = AsyncResult
+
+__all__ = [
+    "ApplyResult",
+    "AsyncResult",
+    "IMapIterator",
+    "IMapUnorderedIterator",
+    "MapResult",
+    "MaybeEncodingError",
+    "Outcome",
+    "Pool",
+    "PoolStatistics",
+    "ThreadPool",
+    "WorkerStatistics",
+]

@@ -1,0 +1,70 @@
+"""The thread that drives a pool for what nobody waits for.
+
+Started by the first call that may need it (`*_async`, `imap`). It drives all the time while callbacks
+are due; else it only steps in when nobody has driven for a moment, so that it does not compete with
+a caller that waits for its results itself.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+
+from forkful.pool.engine import TERMINATE, Engine
+
+__all__ = ["Collector"]
+
+PATIENCE = 0.02  # seconds without a driver after which the collector steps in
+
+
+class Collector:
+    """Drives `engine` when nobody else does; ends when the engine is ended or gone."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = weakref.ref(engine)
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def need(self) -> None:
+        """There is something to collect. Under the engine's lock."""
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(
+                target=self._run, name="forkful-collector", daemon=True
+            )
+            self._thread.start()
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def stop(self) -> None:
+        """Let the thread end; wait for it unless called from it."""
+        thread = self._thread
+        self._wake.set()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+
+    def _run(self) -> None:
+        steps = -1
+        while True:
+            engine = self._engine()
+            if engine is None or engine.state == TERMINATE:
+                return
+            if not engine.open_jobs:
+                with engine.lock:
+                    if not engine.open_jobs:
+                        self._wake.clear()
+                del engine
+                self._wake.wait(1.0)  # and look whether the pool is still there
+                continue
+            if any(job.callbacks for job in tuple(engine.open_jobs)):
+                engine.wait_for(lambda e=engine: _nothing_due(e), 1.0)
+            else:
+                if engine.steps == steps and not engine.driven:
+                    engine.poll()
+                steps = engine.steps
+                with engine.lock:
+                    engine.changed.wait(PATIENCE)
+            del engine
+
+
+def _nothing_due(engine: Engine) -> bool:
+    return engine.state == TERMINATE or not any(j.callbacks for j in tuple(engine.open_jobs))

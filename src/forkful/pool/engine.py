@@ -1,0 +1,509 @@
+"""The pool's engine: sends tasks, takes answers, looks after the workers.
+
+It has no thread of its own. Whoever waits for a result drives: it becomes the one driver, takes answers
+until what it waits for is there, and hands the role on. What nobody waits for is driven by the
+collector (`collector.py`), a thread that is started when something needs it.
+
+All state is guarded by `lock`. User code never runs under it, save the pickling of arguments.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import os
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing import connection
+from typing import Any, Literal, Protocol
+
+from forkful import errors, remote
+from forkful.family import Words
+from forkful.pool import messages as m
+from forkful.pool.outcome import PoolStatistics, WorkerStatistics
+from forkful.pool.state import Doom, Job, Roster, Task, WorkerRecord, plan_loss
+from forkful.pool.worker import WorkerConfig, work
+from forkful.queues import SimpleQueue
+
+__all__ = ["CLOSE", "RUN", "TERMINATE", "Engine"]
+
+RUN, CLOSE, TERMINATE = "RUN", "CLOSE", "TERMINATE"
+
+LOOK_EVERY = 0.05  # seconds between two looks at the workers: how late a death is noticed at most
+GRACE = 1.0  # seconds that workers have to end at SIGTERM, before SIGKILL
+_ANSWERS = 256
+
+
+class OpenJob(Job, Protocol):
+    """A job as the engine sees it."""
+
+    callbacks: bool  # somebody is to be called when it is done
+
+    def feed(self) -> None:
+        """Send more of the inputs, as far as there is room."""
+
+    def abandon(self, error: BaseException) -> None:
+        """Nothing more will come: the pool has ended."""
+
+
+class Engine:
+    """See the module. Made and ended by `Pool`, in the process that owns it."""
+
+    def __init__(
+        self,
+        processes: int,
+        initializer: Callable[..., object] | None,
+        initargs: tuple[Any, ...],
+        max_tasks: int | None,
+        max_memory: int | None,
+        make_process: Callable[..., Any],
+    ) -> None:
+        self.lock = threading.RLock()
+        self.changed = threading.Condition(self.lock)
+        self.state: Literal["RUN", "CLOSE", "TERMINATE"] = RUN
+        self.size = processes
+        self.open_jobs: set[OpenJob] = set()
+        self.steps = 0  # how often somebody has driven
+        self.pid = os.getpid()
+        self._initializer, self._initargs = initializer, initargs
+        self._max_tasks, self._max_memory = max_tasks, max_memory
+        self._make_process = make_process
+        self._taskq, self._answers = SimpleQueue(), SimpleQueue()
+        self._inbox: list[tuple[int, int, bytes]] = []
+        self._tasks: dict[int, Task] = {}
+        self._sent = 0
+        self._later: list[tuple[float, int, Task]] = []
+        self._later_number = itertools.count()
+        self._roster = Roster(processes)
+        self._claims = Words(self._roster.places * m.CLAIM_WORDS)
+        self._driver: int | None = None
+        self._waiting = 0
+        self._calls: list[Callable[[], None]] = []
+        self._next_look = 0.0
+        self._start_error: BaseException | None = None
+        self._stops_sent = False
+
+    # -- sending -------------------------------------------------------------------------------------
+
+    def check_running(self) -> None:
+        """Raise ValueError if no more calls are taken; the initializer's exception, once, if it raised."""
+        if self.pid != os.getpid():
+            raise ValueError("a pool can only be used in the process that made it")
+        error, self._start_error = self._start_error, None
+        if error is not None:
+            raise error
+        if self.state != RUN:
+            raise ValueError("Pool not running")
+
+    def send(self, task: Task) -> None:
+        """Put a task into the workers' queue. Under the lock."""
+        seq = self._taskq._put_bytes(task.data, task.kind)
+        self._tasks[seq] = task
+        self._sent = seq + 1
+        if task.items is None and not task.retry.retries:
+            task.data = b""
+
+    def send_later(self, task: Task, delay: float) -> None:
+        """The same after `delay` seconds. Under the lock."""
+        if delay <= 0:
+            self.send(task)
+        else:
+            when = time.monotonic() + delay
+            heapq.heappush(self._later, (when, next(self._later_number), task))
+
+    # -- driving -------------------------------------------------------------------------------------
+
+    def wait_for(self, done: Callable[[], Any], timeout: float | None = None) -> bool:
+        """Drive, or wait while another thread does, until `done()` is true.
+
+        Returns:
+            False if that was not so after `timeout` seconds.
+        """
+        me = threading.get_ident()
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not done():
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                self.poll()
+                return bool(done())
+            with self.lock:
+                before = self._driver
+                if before not in (None, me):
+                    if not done():
+                        self._waiting += 1
+                        try:
+                            self.changed.wait(left)
+                        finally:
+                            self._waiting -= 1
+                    continue
+                self._driver = me
+            try:
+                while not done():
+                    left = LOOK_EVERY
+                    if deadline is not None:
+                        left = min(left, deadline - time.monotonic())
+                        if left <= 0:
+                            break
+                    self._step(left)
+            finally:
+                with self.lock:
+                    self._driver = before
+                    if self._waiting:
+                        self.changed.notify_all()
+        return True
+
+    def poll(self) -> None:
+        """Deal with what is there, without waiting, unless another thread is at it."""
+        me = threading.get_ident()
+        with self.lock:
+            before = self._driver
+            if before not in (None, me):
+                return
+            self._driver = me
+        try:
+            self._step(0)
+        finally:
+            with self.lock:
+                self._driver = before
+                if self._waiting:
+                    self.changed.notify_all()
+
+    @property
+    def driven(self) -> bool:
+        """Whether some thread drives."""
+        return self._driver is not None
+
+    def _step(self, wait: float) -> None:
+        if self.state == TERMINATE:
+            return
+        took = self._answers._take_bytes(self._inbox, _ANSWERS, wait)
+        with self.lock:
+            self.steps += 1
+            self._read_inbox()
+            now = time.monotonic()
+            if not took or now >= self._next_look:
+                self._look(now)
+            for job in tuple(self.open_jobs):
+                job.feed()
+        self._run_calls()
+
+    def _run_calls(self) -> None:
+        """Callbacks of the user: not under the lock."""
+        while self._calls:
+            with self.lock:
+                calls, self._calls = self._calls, []
+            for call in calls:
+                call()
+
+    def call_soon(self, call: Callable[[], None]) -> None:
+        """Let the driver call this, when it does not hold the lock."""
+        self._calls.append(call)
+
+    def closed_job(self, job: OpenJob) -> None:
+        """A job is complete. Under the lock."""
+        self.open_jobs.discard(job)
+        if self._waiting:
+            self.changed.notify_all()
+        if self.state == CLOSE:
+            self._stop_if_done()
+
+    # -- answers -------------------------------------------------------------------------------------
+
+    def _read_inbox(self) -> None:
+        inbox = self._inbox
+        if not inbox:
+            return
+        inbox.reverse()
+        tasks = self._tasks
+        while inbox:
+            _, meta, data = inbox.pop()
+            seq, kind = meta >> 4, meta & 15
+            if kind == m.RESULT:
+                task = tasks.pop(seq, None)
+                if task is not None:
+                    task.job.result(task, data)
+            elif kind == m.TIMED_RESULT:
+                task = tasks.pop(seq, None)
+                if task is not None:
+                    task.job.timed_result(task, data)
+            elif kind in (m.ITEM_DONE, m.ITEM_ERROR):
+                self._item(seq, kind, data)
+            elif kind == m.ERROR:
+                task = tasks.pop(seq, None)
+                if task is not None:
+                    self._error(task, remote.unpack(data))
+            else:
+                self._about_worker(seq, kind, data)
+
+    def _item(self, seq: int, kind: int, data: bytes) -> None:
+        task = self._tasks.get(seq)
+        if task is None or task.items is None:
+            return
+        index, seconds, pid = m.ITEM.unpack_from(data)
+        task.next = index + 1
+        if task.next == len(task.items):
+            del self._tasks[seq]
+        payload = data[m.ITEM.size :]
+        if kind == m.ITEM_DONE:
+            task.job.item(task, index, seconds, pid, payload)
+        else:
+            self._failed(task, index, remote.unpack(payload), seconds, pid)
+
+    def _error(self, task: Task, error: BaseException) -> None:
+        """The worker could not do the task; of a batch: could not read it."""
+        if task.items is None:
+            self._failed(task, None, error, 0.0, None)
+        elif len(task.items) == 1:
+            self._failed(task, 0, error, 0.0, None)
+        else:
+            for i in range(task.next, len(task.items)):
+                self._send_items(task, [i], 0)
+
+    def _about_worker(self, number: int, kind: int, data: bytes) -> None:
+        if kind == m.READY:
+            self._roster.ready(number)
+            if number in self._roster.workers:
+                self._roster.workers[number].since = time.monotonic()
+        elif kind == m.RETIRED:
+            worker = self._roster.workers.get(number)
+            if worker is not None:
+                worker.retired = True
+                self._next_look = 0.0
+        elif kind == m.FAILED_START:
+            self._break(remote.unpack(data))
+
+    def _failed(
+        self, task: Task, item: int | None, error: BaseException, seconds: float, pid: int | None
+    ) -> None:
+        """An attempt failed: try again, or give up."""
+        delay = task.retry.delay(task.attempts, error)
+        if delay is None:
+            if task.deaths >= task.attempts > 1:
+                error = errors.PoisonTask(attempts=task.attempts, last=error)
+            task.job.failed(task, item, error, seconds, pid)
+        elif item is None:
+            task.attempts += 1
+            self.send_later(task, delay)
+        else:
+            self._send_items(task, [item], delay, attempts=task.attempts + 1)
+
+    def _send_items(
+        self, task: Task, which: list[int], delay: float, attempts: int | None = None
+    ) -> None:
+        """Send some items of a batch once more, in a batch of their own."""
+        assert task.items is not None
+        task.job.send_again(
+            task, [task.items[i] for i in which], delay, attempts or task.attempts
+        )
+
+    # -- workers -------------------------------------------------------------------------------------
+
+    def start_workers(self) -> None:
+        """Start as many as are missing. Under the lock."""
+        for _ in range(self._roster.missing()):
+            number, place = self._roster.place()
+            for word in range(m.CLAIM_WORDS):
+                self._claims.store(place * m.CLAIM_WORDS + word, 0)
+            config = WorkerConfig(
+                number,
+                place * m.CLAIM_WORDS,
+                self._taskq,
+                self._answers,
+                self._claims,
+                self._initializer,
+                self._initargs,
+                self._max_tasks,
+                self._max_memory,
+            )
+            process = self._make_process(target=work, args=(config,))
+            process.name = process.name.replace("Process", "PoolWorker")
+            process.daemon = True
+            try:
+                process.start()
+            except BaseException:
+                self._roster.give_back(place)
+                raise
+            self._roster.workers[number] = WorkerRecord(number, place, process, time.monotonic())
+
+    def processes(self) -> list[Any]:
+        """Return the workers' process objects."""
+        return [w.process for w in self._roster.workers.values()]
+
+    def _look(self, now: float) -> None:
+        """Look after the workers, late tasks and those to be tried again. Under the lock."""
+        self._next_look = now + LOOK_EVERY
+        dead = [w for w in self._roster.workers.values() if w.process.exitcode is not None]
+        if dead:
+            # What they had answered comes first.
+            while self._answers._take_bytes(self._inbox, _ANSWERS, 0):
+                self._read_inbox()
+            for worker in dead:
+                self._lost(worker)
+        self._kill_late(now)
+        while self._later and self._later[0][0] <= now:
+            self.send(heapq.heappop(self._later)[2])
+        if self.state == RUN or (self.state == CLOSE and self.open_jobs):
+            self.start_workers()
+
+    def _claim(self, worker: WorkerRecord) -> tuple[int, Task, int] | None:
+        """Return (number, task, since) of what a worker has taken and not answered."""
+        at = worker.place * m.CLAIM_WORDS
+        seq = self._claims.load(at + m.CLAIM_SEQ) - 1
+        task = self._tasks.get(seq)
+        # A claim is written just before the take: a worker may have died in between.
+        if task is None or seq >= self._sent - self._taskq.qsize():
+            return None
+        return seq, task, self._claims.load(at + m.CLAIM_SINCE)
+
+    def _lost(self, worker: WorkerRecord) -> None:
+        process = worker.process
+        claim = self._claim(worker)
+        process.join()
+        go_on = self._roster.ended(worker)
+        if claim is not None:
+            seq, task, since = claim
+            del self._tasks[seq]
+            self._lost_task(worker, task, since)
+        if not go_on and self.state != TERMINATE:
+            self._break(
+                errors.WorkerDied(
+                    f"the pool gives up: its workers end before they are ready, the last one "
+                    f"({process.name}, pid {process.pid}) with exit code {process.exitcode}. What "
+                    "they wrote to standard error says why",
+                    pid=process.pid,
+                    exitcode=process.exitcode,
+                    name=process.name,
+                )
+            )
+
+    def _lost_task(self, worker: WorkerRecord, task: Task, since: int) -> None:
+        process = worker.process
+        plan = plan_loss(task, begun=since != 0)
+        task.deaths += 1
+        if plan.again:
+            self._send_items(task, plan.again, 0)
+        for item in plan.alone:
+            self._send_items(task, [item], 0)
+        if not plan.blame:
+            return
+        what = task.job.describe(task, plan.item)
+        error: BaseException
+        if worker.doom is not None:
+            error = errors.TaskTimeout(seconds=worker.doom.seconds, task=what, pid=process.pid)
+        else:
+            error = errors.WorkerDied(
+                pid=process.pid, exitcode=process.exitcode, task=what, name=process.name
+            )
+        seconds = (time.monotonic_ns() - since) / 1e9 if since else 0.0
+        self._failed(task, plan.item, error, seconds, process.pid)
+
+    def _kill_late(self, now: float) -> None:
+        """Kill whoever is over its task's timeout; its end is noticed as any other."""
+        for worker in self._roster.workers.values():
+            claim = None if worker.doom else self._claim(worker)
+            if claim is None:
+                continue
+            _, task, since = claim
+            if task.timeout is None or not since:
+                continue
+            left = since / 1e9 + task.timeout - now
+            if left <= 0:
+                worker.doom = Doom(task.timeout)
+                worker.process.kill()
+            else:
+                self._next_look = min(self._next_look, now + left)
+
+    def _break(self, error: BaseException) -> None:
+        """No worker can work: everybody who waits gets `error`; if nobody does, the next call."""
+        if self.state == TERMINATE:
+            return
+        jobs = tuple(self.open_jobs)
+        if not jobs:
+            self._start_error = error
+        self.end(error)
+
+    # -- the end ---------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Take no more calls; the workers end when all is done."""
+        with self.lock:
+            if self.state == RUN:
+                self.state = CLOSE
+                for job in tuple(self.open_jobs):
+                    job.feed()
+                self._stop_if_done()
+
+    def _stop_if_done(self) -> None:
+        if not self.open_jobs and not self._stops_sent:
+            self._stops_sent = True
+            for _ in self._roster.workers:
+                self._taskq._put_bytes(b"", m.STOP)
+
+    def end(self, error: BaseException) -> None:
+        """End the workers at once, whatever they do; jobs that are open fail with `error`."""
+        with self.lock:
+            if self.state == TERMINATE:
+                return
+            self.state = TERMINATE
+            jobs, self.open_jobs = tuple(self.open_jobs), set()
+            self._tasks.clear()
+            self._later.clear()
+            for job in jobs:
+                job.abandon(error)
+            workers = self.processes()
+            self.changed.notify_all()
+        self._run_calls()
+        end_processes(workers)
+
+    def join(self) -> None:
+        """Wait until all is done and the workers have ended."""
+        self.wait_for(lambda: not self.open_jobs or self.state == TERMINATE)
+        if self.state != TERMINATE:
+            with self.lock:
+                self._stop_if_done()
+        for process in self.processes():
+            process.join()
+
+    # -- what is going on ------------------------------------------------------------------------------
+
+    def statistics(self) -> PoolStatistics:
+        """Return what the pool's workers do at this moment."""
+        with self.lock:
+            now = time.monotonic()
+            workers = []
+            for w in self._roster.workers.values():
+                claim = self._claim(w)
+                state: Literal["starting", "idle", "busy"] = "idle" if w.ready else "starting"
+                task, seconds = None, now - w.since
+                if claim is not None:
+                    _, of, since = claim
+                    state = "busy"
+                    place = of.items[of.next][0] if of.items and of.next < len(of.items) else None
+                    task = place if of.items else of.index
+                    seconds = max(0.0, now - since / 1e9) if since else 0.0
+                workers.append(
+                    WorkerStatistics(w.process.pid, w.process.name, state, task, seconds)
+                )
+            return PoolStatistics(
+                tuple(workers), self._taskq.qsize(), self._roster.died, self._roster.retired
+            )
+
+
+def end_processes(processes: list[Any]) -> None:
+    """End processes: SIGTERM, and SIGKILL for whoever is still there after GRACE seconds.
+
+    A stopped process does not react to SIGTERM, one in native code may not. Returns when all
+    have ended.
+    """
+    left = [p for p in processes if p.exitcode is None]
+    for p in left:
+        p.terminate()
+    deadline = time.monotonic() + GRACE
+    while left and (time_left := deadline - time.monotonic()) > 0:
+        connection.wait([p.sentinel for p in left], time_left)
+        left = [p for p in left if p.exitcode is None]
+    for p in left:
+        p.kill()
+    for p in processes:
+        p.join()

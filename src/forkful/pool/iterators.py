@@ -1,0 +1,414 @@
+"""What `imap`, `imap_unordered` and `outcomes` iterate over: inputs in, results out, both lazily.
+
+Inputs are read a bounded way ahead of the consumer. Reading an input may block or run the user's
+code, so it has a thread of its own unless the inputs are there already (a list, a range).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from multiprocessing import TimeoutError
+from typing import TYPE_CHECKING, Any
+
+from forkful.pool.messages import BATCH, SECONDS
+from forkful.pool.outcome import Outcome
+from forkful.pool.results import load
+from forkful.pool.state import ChunkSizer, Retry, Task, describe_call
+
+if TYPE_CHECKING:
+    from forkful.pool.engine import Engine
+
+__all__ = ["IMapIterator", "IMapUnorderedIterator", "OutcomeJob", "Stream"]
+
+AHEAD = 16  # inputs read ahead of the consumer, for each worker
+_AT_ONCE = (list, tuple, range, str, bytes, set, frozenset, dict, deque)
+
+_Pickle = Callable[[Any], tuple[bytes, list[Any]]]
+
+
+class Stream:
+    """Inputs on their way in, results on their way out; the engine's job.
+
+    Args:
+        engine: The pool's engine.
+        pool: Kept alive until all is done.
+        func: For error messages.
+        inputs: Where the inputs come from.
+        ordered: Whether results come out in the order of the inputs.
+        function: The function's part of a message.
+        pickle: Turns inputs to the rest of a message, and says which handles it holds.
+    """
+
+    callbacks = False
+
+    def __init__(
+        self,
+        engine: Engine,
+        pool: object,
+        func: Callable[..., Any],
+        inputs: Iterable[Any],
+        ordered: bool,
+        function: bytes,
+        pickle: _Pickle,
+        timeout: float | None,
+        retry: Retry,
+    ) -> None:
+        self._engine = engine
+        self._pool: object | None = pool
+        self._func = func
+        self._inputs: Iterator[Any] = iter(inputs)
+        self._inline = isinstance(inputs, _AT_ONCE)
+        self._ordered = ordered
+        self._function, self._pickle = function, pickle
+        self._timeout, self._retry = timeout, retry
+        self._read = 0  # units (chunks, or inputs) read
+        self._given = 0  # units given to the consumer
+        self._landed = 0  # units answered
+        self._ended = False  # no more inputs
+        self._closed = False  # nobody wants the results
+        self._done = False
+        self._out: deque[tuple[bool, Any]] = deque()  # in the order of giving
+        self._early: dict[int, tuple[bool, Any]] = {}  # ordered: ahead of their turn
+        self._next = 0
+        self._feeding = False
+        self._room = threading.Condition(engine.lock)
+        self._feeder: threading.Thread | None = None
+
+    # -- feeding: the engine calls `feed` under its lock ------------------------------------------------
+
+    def _ahead(self) -> int:
+        """How many units may be read ahead of the consumer."""
+        return AHEAD * self._engine.size
+
+    def _wants(self) -> bool:
+        """Whether to read more now. What nobody consumes is bounded by what is under way."""
+        if self._ended or self._done:
+            return False
+        passed = self._landed if self._closed or self._engine.state != "RUN" else self._given
+        return self._read - passed < self._ahead()
+
+    def feed(self) -> None:
+        """Read inputs and send them, as far as there is room; or let the feeder do so."""
+        if self._feeding or not self._wants():
+            return
+        if self._inline:
+            self._feeding = True
+            try:
+                while self._wants():
+                    self._send_next()
+            finally:
+                self._feeding = False
+        elif self._feeder is None:
+            self._feeder = threading.Thread(
+                target=self._feed_lazily, name="forkful-feeder", daemon=True
+            )
+            self._feeder.start()
+        else:
+            self._room.notify()
+
+    def _feed_lazily(self) -> None:
+        """The feeder's program. Reads without the lock: reading may take for ever."""
+        lock = self._engine.lock
+        while True:
+            with lock:
+                # Woken when half of the room is free, so as not to switch threads for each input.
+                while not self._done and not self._ended and not self._wants():
+                    self._room.wait(1.0)
+                if self._done or self._ended:
+                    return
+            self._send_next()
+
+    def _send_next(self) -> None:
+        """Read the next unit and send it."""
+        raise NotImplementedError
+
+    def _end_of_inputs(self, error: BaseException | None = None) -> None:
+        """Under the lock: there are no more; `error` is what reading them raised."""
+        self._ended = True
+        if error is not None:
+            self._read += 1
+            self._land(self._read - 1, False, error)
+        self._close_if_done()
+
+    # -- results ------------------------------------------------------------------------------------------
+
+    def _land(self, index: int, ok: bool, value: Any) -> None:
+        """Unit `index` has its result. Under the lock."""
+        self._landed += 1
+        if not self._closed:
+            if not self._ordered:
+                self._out.append((ok, value))
+            else:
+                self._early[index] = ok, value
+                while self._next in self._early:
+                    self._out.append(self._early.pop(self._next))
+                    self._next += 1
+        self._close_if_done()
+
+    def _close_if_done(self) -> None:
+        if self._ended and self._landed == self._read and not self._done:
+            self._finish()
+
+    def _finish(self) -> None:
+        self._done = True
+        self._pool = None
+        self._room.notify_all()
+        self._engine.closed_job(self)
+
+    def _take(self, timeout: float | None = None) -> tuple[bool, Any]:
+        """Return the next result.
+
+        Raises:
+            StopIteration: All have been given.
+            multiprocessing.TimeoutError: None after `timeout` seconds.
+        """
+        if not self._out:
+            self._engine.wait_for(lambda: self._out or self._done, timeout)
+        try:
+            taken = self._out.popleft()
+        except IndexError:
+            if self._done:
+                raise StopIteration from None
+            raise TimeoutError from None
+        self._given += 1
+        if not self._ended and self._read - self._given <= self._ahead() // 2:
+            with self._engine.lock:
+                self.feed()
+        return taken
+
+    def forget(self) -> None:
+        """Nobody wants the results any more; the inputs are worked through all the same."""
+        with self._engine.lock:
+            self._closed = True
+            self._out.clear()
+            self._early.clear()
+            self._room.notify_all()
+
+    # -- for the engine -----------------------------------------------------------------------------------
+
+    def abandon(self, error: BaseException) -> None:
+        """The pool has ended: that is the last result."""
+        if not self._done:
+            self._out.append((False, error))
+            self._finish()
+
+    def result(self, task: Task, data: bytes) -> None:
+        """Not of this kind of job."""
+        raise NotImplementedError
+
+    def timed_result(self, task: Task, data: bytes) -> None:
+        """Not of this kind of job."""
+        raise NotImplementedError
+
+    def item(self, task: Task, index: int, seconds: float, pid: int, data: bytes) -> None:
+        """Not of this kind of job."""
+        raise NotImplementedError
+
+    def failed(
+        self, task: Task, item: int | None, error: BaseException, seconds: float, pid: int | None
+    ) -> None:
+        """A unit failed for good."""
+        raise NotImplementedError
+
+    def send_again(self, task: Task, items: list[Any], delay: float, attempts: int) -> None:
+        """Not of this kind of job."""
+        raise NotImplementedError
+
+    def describe(self, task: Task, item: int | None) -> str:
+        """Name the unit for an error message."""
+        return f"task {task.index} of {getattr(self._func, '__qualname__', self._func)}"
+
+
+class IMapIterator(Stream):
+    """The iterator of `imap`. A unit is a chunk of `chunksize` inputs.
+
+    An exception takes the place of its chunk's results; the iteration goes on after it.
+    """
+
+    def __init__(self, *args: Any, chunksize: int, kind: int) -> None:
+        super().__init__(*args)
+        self._chunksize = chunksize
+        self._kind = kind
+        self._chunk: Iterator[Any] = iter(())
+
+    def _send_next(self) -> None:
+        chunk = []
+        error: BaseException | None = None
+        try:
+            for x in self._inputs:
+                chunk.append(x)
+                if len(chunk) == self._chunksize:
+                    break
+        except Exception as e:
+            error = e
+        held: list[Any] = []
+        data, refusal = b"", None
+        if chunk:
+            try:
+                data, held = self._pickle(chunk)
+            except Exception as e:
+                refusal = e
+        with self._engine.lock:
+            if self._done:
+                return
+            if chunk:
+                index = self._read
+                self._read += 1
+                if refusal is not None:
+                    self._land(index, False, refusal)
+                else:
+                    task = Task(self, self._kind, self._function + data, index, len(chunk))
+                    task.timeout, task.retry, task.held = self._timeout, self._retry, held
+                    self._engine.send(task)
+            if error is not None or len(chunk) < self._chunksize:
+                self._end_of_inputs(error)
+
+    def timed_result(self, task: Task, data: bytes) -> None:
+        """A chunk's values."""
+        self._land(task.index, *load(memoryview(data)[SECONDS.size :]))
+
+    def failed(
+        self, task: Task, item: int | None, error: BaseException, seconds: float, pid: int | None
+    ) -> None:
+        """A chunk failed for good."""
+        self._land(task.index, False, error)
+
+    def __iter__(self) -> IMapIterator:
+        return self
+
+    def next(self, timeout: float | None = None) -> Any:
+        """Return the next result.
+
+        Raises:
+            StopIteration: There is none.
+            multiprocessing.TimeoutError: Not there after `timeout` seconds.
+            Exception: What the function raised for it.
+        """
+        for value in self._chunk:
+            return value
+        ok, values = self._take(timeout)
+        if not ok:
+            raise values
+        self._chunk = iter(values)
+        return self.next(timeout)
+
+    __next__ = next
+
+    def __del__(self) -> None:
+        if not self._done:
+            self.forget()
+
+
+class IMapUnorderedIterator(IMapIterator):
+    """The iterator of `imap_unordered`: results in the order in which they come."""
+
+
+class OutcomeJob(Stream):
+    """What `Pool.outcomes` iterates over. A unit is an input; each has its own outcome.
+
+    Inputs travel in batches when they take so little time that a message each would cost more.
+    """
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._sizer = ChunkSizer(self._engine.size, target=0.002, most=256)
+
+    def _ahead(self) -> int:
+        return (AHEAD + 4 * self._sizer.size) * self._engine.size
+
+    def _send_next(self) -> None:
+        room = max(1, self._ahead() - (self._read - self._given))
+        size = min(self._sizer.size, room)
+        batch = []
+        error: BaseException | None = None
+        ended = False
+        try:
+            for _ in range(size):
+                batch.append(next(self._inputs))
+        except StopIteration:
+            ended = True
+        except Exception as e:
+            error = e
+        with self._engine.lock:
+            if self._done:
+                return
+            first = self._read
+            self._read += len(batch)
+            if batch:
+                self._send(list(enumerate(batch, first)), 0.0, 1)
+            if ended or error is not None:
+                self._end_of_inputs(error)
+
+    def _send(
+        self, items: list[tuple[int, Any]], delay: float, attempts: int, deaths: int = 0
+    ) -> None:
+        """Send a batch; inputs that cannot be pickled fail by themselves."""
+        try:
+            data, held = self._pickle([x for _, x in items])
+        except Exception as e:
+            if len(items) == 1:
+                seq, x = items[0]
+                self._give(Outcome(seq, x, False, None, e, 0.0, attempts, None))
+            else:
+                for item in items:
+                    self._send([item], delay, attempts, deaths)
+            return
+        task = Task(self, BATCH, self._function + data, items[0][0], len(items))
+        task.timeout, task.retry, task.held = self._timeout, self._retry, held
+        task.items, task.attempts, task.deaths = items, attempts, deaths
+        self._engine.send_later(task, delay)
+
+    def send_again(self, task: Task, items: list[Any], delay: float, attempts: int) -> None:
+        """Send some items once more."""
+        self._send(items, delay, attempts, task.deaths)
+
+    def item(self, task: Task, index: int, seconds: float, pid: int, data: bytes) -> None:
+        """An input has its result."""
+        assert task.items is not None
+        seq, x = task.items[index]
+        ok, value = load(data)
+        if self._timeout is None:
+            self._sizer.took(1, seconds + 2e-5)
+        if ok:
+            self._give(Outcome(seq, x, True, value, None, seconds, task.attempts, pid))
+        else:
+            self._give(Outcome(seq, x, False, None, value, seconds, task.attempts, pid))
+
+    def failed(
+        self, task: Task, item: int | None, error: BaseException, seconds: float, pid: int | None
+    ) -> None:
+        """An input failed for good."""
+        assert task.items is not None
+        seq, x = task.items[item or 0]
+        self._give(Outcome(seq, x, False, None, error, seconds, task.attempts, pid))
+
+    def describe(self, task: Task, item: int | None) -> str:
+        """Name the input for an error message."""
+        assert task.items is not None
+        seq, x = task.items[item or 0]
+        return f"task {seq}: {describe_call(self._func, (x,))}"
+
+    def _give(self, outcome: Outcome) -> None:
+        self._land(outcome.seq, True, outcome)
+
+    def __iter__(self) -> Iterator[Outcome]:
+        try:
+            while True:
+                try:
+                    ok, value = self._take()
+                except StopIteration:
+                    return
+                if not ok:
+                    raise value
+                yield value
+        finally:
+            self.stop()
+
+    def stop(self) -> None:
+        """Read no more inputs; drop what has not been sent to a worker's hands yet."""
+        with self._engine.lock:
+            self._ended = True
+            self.forget()
+            self._close_if_done()

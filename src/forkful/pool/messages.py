@@ -1,0 +1,58 @@
+"""What pool and workers say to each other: kinds of messages, and their layout.
+
+A task is `u32 size of the function's pickle, that pickle, pickled arguments`, with the kind as the
+message's meta number. An answer's meta number is `sequence number of the task << 4 | kind`. The
+number of a task is never inside a pickle, so one that cannot be read fails only itself.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+
+__all__ = [
+    "APPLY",
+    "BATCH",
+    "CLAIM_ITEM",
+    "CLAIM_SEQ",
+    "CLAIM_SINCE",
+    "CLAIM_WORDS",
+    "ERROR",
+    "FAILED_START",
+    "ITEM",
+    "ITEM_DONE",
+    "ITEM_ERROR",
+    "MAP",
+    "READY",
+    "RESULT",
+    "RETIRED",
+    "SECONDS",
+    "STARMAP",
+    "STOP",
+    "TIMED_RESULT",
+]
+
+# Tasks.
+APPLY = 1  # arguments (args, kwargs); answered by RESULT or ERROR
+MAP = 2  # a list: func(x) for each, answered by one TIMED_RESULT or by ERROR at the first failure
+STARMAP = 3  # the same with func(*x)
+BATCH = 4  # a list: func(x) for each, each answered by an ITEM_DONE or ITEM_ERROR of its own
+STOP = 5  # whoever takes it ends
+
+# Answers.
+RESULT = 1  # the pickled value
+ERROR = 2  # remote.pack
+TIMED_RESULT = 3  # SECONDS, then the pickled list
+ITEM_DONE = 4  # ITEM, then the pickled value
+ITEM_ERROR = 5  # ITEM, then remote.pack
+READY = 6  # of the worker whose number stands for the task's: it is initialised
+FAILED_START = 7  # its initializer raised: remote.pack
+RETIRED = 8  # it has done enough, and ends
+
+SECONDS = Struct("<d")
+ITEM = Struct("<IdI")  # index in the batch, seconds, pid
+
+# A worker's claim: four words of its own. Written by the worker alone, while it lives.
+CLAIM_WORDS = 4
+CLAIM_SEQ = 0  # number of the task taken last, plus 1; set before the take commits
+CLAIM_ITEM = 1  # which item of a batch it is at
+CLAIM_SINCE = 2  # when it began that (monotonic ns); 0: between two

@@ -1,0 +1,478 @@
+"""`Pool`: `multiprocessing.pool.Pool` in which a worker's death costs its own task and nothing else."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from multiprocessing import util
+from struct import Struct
+from typing import TYPE_CHECKING, Any
+
+from forkful import _native, errors, wire
+from forkful.cpus import usable_cpus
+from forkful.pool import messages as m
+from forkful.pool.collector import Collector
+from forkful.pool.engine import CLOSE, RUN, TERMINATE, Engine
+from forkful.pool.iterators import IMapIterator, IMapUnorderedIterator, OutcomeJob
+from forkful.pool.outcome import Outcome, PoolStatistics
+from forkful.pool.results import AsyncResult, MapResult
+from forkful.pool.state import NO_RETRY, Retry, Task
+
+if TYPE_CHECKING:
+    from multiprocessing.context import BaseContext
+
+__all__ = ["Pool"]
+
+_U32 = Struct("<I")
+
+
+def _dump(obj: Any) -> tuple[bytes, list[Any]]:
+    """Pickle arguments; return the handles among them, too, to be held until the answer."""
+    data = _native.pickle_plain(obj)
+    if data is not None:
+        return data, []
+    with wire.collecting() as held:
+        return wire.dumps(obj), held
+
+
+def _function(func: Callable[..., Any]) -> bytes:
+    """The function's part of a message."""
+    data = wire.dumps(func)
+    return _U32.pack(len(data)) + data
+
+
+def _end(engine: Engine, collector: Collector) -> None:
+    """What is left to do when a pool ends, also by being forgotten, or with the interpreter."""
+    engine.end(errors.WorkerDied("the pool was terminated before this was done"))
+    collector.stop()
+
+
+class Pool:
+    """A pool of worker processes.
+
+    Args:
+        processes: How many; None: as many as there are usable CPUs.
+        initializer: Called once in each worker before its first task. If it raises, that exception
+            reaches the caller, once, and the pool is closed.
+        initargs: Its arguments.
+        maxtasksperchild: A worker that has done so many tasks is replaced by a new one.
+        context: Whose processes to use.
+        max_memory_per_child: A worker that holds more resident bytes than this after a task is
+            replaced by a new one.
+
+    A worker that dies is replaced; the task that it had fails with `WorkerDied`. Tasks may be given a
+    `timeout` in seconds (then `TaskTimeout`, and the worker is replaced) and `retries`, the number
+    of extra attempts.
+    """
+
+    _wrap_exception = True
+
+    @staticmethod
+    def Process(ctx: BaseContext, *args: Any, **kwds: Any) -> Any:  # noqa: N802 - the stdlib's name
+        """Make a worker's process object."""
+        return ctx.Process(*args, **kwds)  # type: ignore[attr-defined]
+
+    def __init__(
+        self,
+        processes: int | None = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: Iterable[Any] = (),
+        maxtasksperchild: int | None = None,
+        context: Any = None,
+        *,
+        max_memory_per_child: int | None = None,
+    ) -> None:
+        self._engine: Engine | None = None
+        if processes is None:
+            processes = usable_cpus()
+        if processes < 1:
+            raise ValueError("Number of processes must be at least 1")
+        if maxtasksperchild is not None:
+            if not isinstance(maxtasksperchild, int) or maxtasksperchild <= 0:
+                raise ValueError("maxtasksperchild must be a positive int or None")
+        if max_memory_per_child is not None and max_memory_per_child <= 0:
+            raise ValueError("max_memory_per_child must be a positive number of bytes or None")
+        if initializer is not None and not callable(initializer):
+            raise TypeError("initializer must be a callable")
+        if context is None:
+            raise TypeError("a pool needs a context: use forkful.Pool() or get_context(...).Pool()")
+        self._ctx = context
+        make = self.Process
+
+        def make_process(**kwds: Any) -> Any:
+            return make(context, **kwds)
+
+        engine = Engine(
+            processes,
+            initializer,
+            tuple(initargs),
+            maxtasksperchild,
+            max_memory_per_child,
+            make_process,
+        )
+        self._collector = Collector(engine)
+        self._terminate = util.Finalize(self, _end, (engine, self._collector), exitpriority=15)
+        self._engine = engine
+        try:
+            with engine.lock:
+                engine.start_workers()
+        except BaseException:
+            self._terminate()
+            raise
+
+    def __del__(self, _warn: Any = warnings.warn, _run: str = RUN) -> None:
+        engine = self._engine
+        if engine is not None and engine.state == _run and engine.pid == os.getpid():
+            _warn(
+                f"unclosed running multiprocessing pool {self!r}", ResourceWarning, source=self
+            )
+
+    def __repr__(self) -> str:
+        cls = self.__class__
+        state = self._engine.state if self._engine else "INIT"
+        return f"<{cls.__module__}.{cls.__qualname__} state={state} pool_size={len(self._pool)}>"
+
+    def __reduce__(self) -> Any:
+        raise NotImplementedError("pool objects cannot be passed between processes or pickled")
+
+    @property
+    def _pool(self) -> list[Any]:
+        """The workers' process objects."""
+        return self._engine.processes() if self._engine else []
+
+    @property
+    def _state(self) -> str:
+        return self._engine.state if self._engine else "INIT"
+
+    def _running(self) -> Engine:
+        engine = self._engine
+        assert engine is not None
+        engine.check_running()
+        return engine
+
+    # -- one call ----------------------------------------------------------------------------------------
+
+    def apply(
+        self,
+        func: Callable[..., Any],
+        args: Iterable[Any] = (),
+        kwds: dict[str, Any] = {},  # noqa: B006 - the stdlib's signature
+        *,
+        timeout: float | None = None,
+        retries: int = 0,
+    ) -> Any:
+        """Call `func(*args, **kwds)` in a worker and return what it returns."""
+        return self._apply(func, args, kwds, None, None, timeout, retries).get()
+
+    def apply_async(
+        self,
+        func: Callable[..., Any],
+        args: Iterable[Any] = (),
+        kwds: dict[str, Any] = {},  # noqa: B006 - the stdlib's signature
+        callback: Callable[[Any], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+        *,
+        timeout: float | None = None,
+        retries: int = 0,
+    ) -> AsyncResult:
+        """Call `func(*args, **kwds)` in a worker; return at once with an `AsyncResult`."""
+        result = self._apply(func, args, kwds, callback, error_callback, timeout, retries)
+        self._collector.need()
+        return result
+
+    def _apply(
+        self,
+        func: Callable[..., Any],
+        args: Iterable[Any],
+        kwds: dict[str, Any],
+        callback: Any,
+        error_callback: Any,
+        timeout: float | None,
+        retries: int,
+    ) -> AsyncResult:
+        engine = self._running()
+        args = tuple(args)
+        job = AsyncResult(engine, self, func, args, callback, error_callback)
+        try:
+            function = _function(func)
+            data, held = _dump((args, kwds))
+        except Exception as e:
+            with engine.lock:
+                engine.open_jobs.add(job)
+                job.abandon(e)
+            engine.poll()
+            return job
+        task = Task(job, m.APPLY, function + data)
+        task.timeout, task.held = timeout, held
+        if retries:
+            task.retry = Retry(retries)
+        with engine.lock:
+            engine.check_running()
+            engine.open_jobs.add(job)
+            engine.send(task)
+        return job
+
+    # -- many inputs, one list -----------------------------------------------------------------------------
+
+    def map(
+        self,
+        func: Callable[[Any], Any],
+        iterable: Iterable[Any],
+        chunksize: int | None = None,
+        *,
+        timeout: float | None = None,
+        retries: int = 0,
+    ) -> list[Any]:
+        """Return `[func(x) for x in iterable]`, computed by the workers.
+
+        Args:
+            func: What to call with each input.
+            iterable: The inputs; read at once.
+            chunksize: How many inputs to send in one message; None: as suits the time they take.
+            timeout: Seconds that one message's inputs may take in a worker.
+            retries: Extra attempts of a message that failed.
+        """
+        job = self._map(m.MAP, func, iterable, chunksize, None, None, timeout, retries)
+        values: list[Any] = job.get()
+        return values
+
+    def map_async(
+        self,
+        func: Callable[[Any], Any],
+        iterable: Iterable[Any],
+        chunksize: int | None = None,
+        callback: Callable[[Any], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+        *,
+        timeout: float | None = None,
+        retries: int = 0,
+    ) -> MapResult:
+        """Like `map`; return at once with an `AsyncResult` of the list."""
+        job = self._map(
+            m.MAP, func, iterable, chunksize, callback, error_callback, timeout, retries
+        )
+        self._collector.need()
+        return job
+
+    def starmap(
+        self,
+        func: Callable[..., Any],
+        iterable: Iterable[Iterable[Any]],
+        chunksize: int | None = None,
+        *,
+        timeout: float | None = None,
+        retries: int = 0,
+    ) -> list[Any]:
+        """Return `[func(*x) for x in iterable]`, computed by the workers. Arguments as of `map`."""
+        job = self._map(m.STARMAP, func, iterable, chunksize, None, None, timeout, retries)
+        values: list[Any] = job.get()
+        return values
+
+    def starmap_async(
+        self,
+        func: Callable[..., Any],
+        iterable: Iterable[Iterable[Any]],
+        chunksize: int | None = None,
+        callback: Callable[[Any], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+        *,
+        timeout: float | None = None,
+        retries: int = 0,
+    ) -> MapResult:
+        """Like `starmap`; return at once with an `AsyncResult` of the list."""
+        job = self._map(
+            m.STARMAP, func, iterable, chunksize, callback, error_callback, timeout, retries
+        )
+        self._collector.need()
+        return job
+
+    def _map(
+        self,
+        kind: int,
+        func: Callable[..., Any],
+        iterable: Iterable[Any],
+        chunksize: int | None,
+        callback: Any,
+        error_callback: Any,
+        timeout: float | None,
+        retries: int,
+    ) -> MapResult:
+        engine = self._running()
+        inputs = iterable if isinstance(iterable, (list, tuple, range)) else list(iterable)
+        if chunksize is None and (timeout is not None or retries):
+            chunksize = 1  # both are then of an input
+        if chunksize is not None and chunksize < 1:
+            chunksize = 1
+        retry = Retry(retries) if retries else NO_RETRY
+        function, refusal = b"", None
+        try:
+            function = _function(func)
+        except Exception as e:
+            refusal = e
+        job = MapResult(
+            engine,
+            self,
+            func,
+            inputs,
+            chunksize,
+            kind,
+            function,
+            _dump,
+            timeout,
+            retry,
+            callback,
+            error_callback,
+        )
+        with engine.lock:
+            engine.check_running()
+            engine.open_jobs.add(job)
+            if refusal is not None:
+                job.abandon(refusal)
+            else:
+                job.feed()
+                job.finish_if_empty()
+        if job.callbacks and (refusal is not None or not inputs):
+            engine.poll()
+        return job
+
+    # -- many inputs, one at a time ------------------------------------------------------------------------
+
+    def imap(
+        self,
+        func: Callable[[Any], Any],
+        iterable: Iterable[Any],
+        chunksize: int = 1,
+        *,
+        timeout: float | None = None,
+        retries: int = 0,
+    ) -> IMapIterator:
+        """Iterate over `func(x)` for x in `iterable`, in that order, as they become ready.
+
+        Inputs are read lazily, a bounded way ahead of the consumer. Arguments as of `map`.
+        """
+        return self._imap(IMapIterator, True, func, iterable, chunksize, timeout, retries)
+
+    def imap_unordered(
+        self,
+        func: Callable[[Any], Any],
+        iterable: Iterable[Any],
+        chunksize: int = 1,
+        *,
+        timeout: float | None = None,
+        retries: int = 0,
+    ) -> IMapIterator:
+        """Like `imap`, with the results in the order in which they become ready."""
+        return self._imap(IMapUnorderedIterator, False, func, iterable, chunksize, timeout, retries)
+
+    def _imap(
+        self,
+        make: type[IMapIterator],
+        ordered: bool,
+        func: Callable[[Any], Any],
+        iterable: Iterable[Any],
+        chunksize: int,
+        timeout: float | None,
+        retries: int,
+    ) -> IMapIterator:
+        engine = self._running()
+        if chunksize < 1:
+            raise ValueError(f"Chunksize must be 1+, not {chunksize:n}")
+        job = make(
+            engine,
+            self,
+            func,
+            iterable,
+            ordered,
+            _function(func),
+            _dump,
+            timeout,
+            Retry(retries) if retries else NO_RETRY,
+            chunksize=chunksize,
+            kind=m.MAP,
+        )
+        with engine.lock:
+            engine.check_running()
+            engine.open_jobs.add(job)
+            job.feed()
+            self._collector.need()
+        return job
+
+    def outcomes(
+        self,
+        func: Callable[[Any], Any],
+        iterable: Iterable[Any],
+        *,
+        timeout: float | None = None,
+        retries: int = 0,
+        retry_on: tuple[type[BaseException], ...] = (Exception,),
+        backoff: float = 0.0,
+        ordered: bool = False,
+    ) -> Iterator[Outcome]:
+        """Iterate over the outcome of `func(x)` for each x in `iterable`; a failure is an outcome, too.
+
+        Args:
+            func: What to call with each input.
+            iterable: The inputs; read lazily, a bounded way ahead of the consumer. What reading
+                them raises is raised here, after the outcomes of those before.
+            timeout: Seconds that an input may take in a worker.
+            retries: Extra attempts of an input that failed.
+            retry_on: Only after errors of these classes.
+            backoff: Seconds before the first extra attempt; doubled before each further one.
+            ordered: Whether to yield in the order of the inputs, and not as they become ready.
+
+        Yields:
+            An `Outcome` for each input. Closing the iterator reads no more inputs and drops
+            what has not been begun.
+        """
+        engine = self._running()
+        job = OutcomeJob(
+            engine,
+            self,
+            func,
+            iterable,
+            ordered,
+            _function(func),
+            _dump,
+            timeout,
+            Retry(retries, retry_on, backoff) if retries else NO_RETRY,
+        )
+        with engine.lock:
+            engine.check_running()
+            engine.open_jobs.add(job)
+            job.feed()
+            self._collector.need()
+        return iter(job)
+
+    # -- the end ---------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Take no more calls; the workers end when all that was called is done."""
+        if self._engine is not None:
+            self._engine.close()
+
+    def terminate(self) -> None:
+        """End the workers at once; whatever is not done fails with `WorkerDied`."""
+        self._terminate()
+
+    def join(self) -> None:
+        """Wait until the workers have ended, after `close` or `terminate`."""
+        engine = self._engine
+        assert engine is not None
+        if engine.state == RUN:
+            raise ValueError("Pool is still running")
+        assert engine.state in (CLOSE, TERMINATE)
+        engine.join()
+
+    def statistics(self) -> PoolStatistics:
+        """Return what the workers do at this moment."""
+        assert self._engine is not None
+        self._engine.poll()
+        return self._engine.statistics()
+
+    def __enter__(self) -> Pool:
+        self._running()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.terminate()

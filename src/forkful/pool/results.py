@@ -1,0 +1,289 @@
+"""What the pool's asynchronous calls return: `AsyncResult`, `MapResult`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from multiprocessing import TimeoutError
+from typing import TYPE_CHECKING, Any
+
+from forkful import wire
+from forkful.pool.messages import SECONDS
+from forkful.pool.state import ChunkSizer, Retry, Task, describe_call
+
+if TYPE_CHECKING:
+    from forkful.pool.engine import Engine
+
+__all__ = ["AsyncResult", "MapResult", "load", "report_callback_error"]
+
+_Callback = Callable[[Any], object] | None
+
+
+def load(data: bytes | memoryview) -> tuple[bool, Any]:
+    """Unpickle a result: (True, value), or (False, why not)."""
+    try:
+        return True, wire.loads(data)
+    except Exception as e:
+        e.add_note("the task's result arrived, but could not be unpickled in the pool's process")
+        return False, e
+
+
+def report_callback_error() -> None:
+    """A callback raised: say so as any uncaught exception; the result is delivered all the same."""
+    sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+
+
+class AsyncResult:
+    """The result of a call that is under way.
+
+    Args:
+        engine: The pool's engine.
+        pool: Kept alive until the result is there.
+        func: For error messages.
+        args: For error messages.
+        callback: Called with the value, before anybody gets it.
+        error_callback: Called with the exception instead, if it fails.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        pool: object,
+        func: Callable[..., Any],
+        args: tuple[Any, ...],
+        callback: _Callback = None,
+        error_callback: _Callback = None,
+    ) -> None:
+        self._engine = engine
+        self._pool: object | None = pool
+        self._func, self._args = func, args
+        self._callback, self._error_callback = callback, error_callback
+        self.callbacks = callback is not None or error_callback is not None
+        self._done = False
+        self._success = True
+        self._value: Any = None
+
+    # -- for the user ------------------------------------------------------------------------------
+
+    def ready(self) -> bool:
+        """Return whether the call has ended."""
+        if not self._done:
+            self._engine.poll()
+        return self._done
+
+    def successful(self) -> bool:
+        """Return whether it ended without an exception.
+
+        Raises:
+            ValueError: It has not ended.
+        """
+        if not self.ready():
+            raise ValueError(f"{self!r} not ready")
+        return self._success
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until it has ended, at most `timeout` seconds."""
+        if not self._done:
+            self._engine.wait_for(lambda: self._done, timeout)
+
+    def get(self, timeout: float | None = None) -> Any:
+        """Wait for the value and return it.
+
+        Raises:
+            multiprocessing.TimeoutError: Not there after `timeout` seconds.
+            WorkerDied: The process that ran it has ended; no other call is affected.
+            Exception: What the call raised, with the traceback that it had there.
+        """
+        self.wait(timeout)
+        if not self._done:
+            raise TimeoutError
+        if self._success:
+            return self._value
+        raise self._value
+
+    # -- for the engine, under its lock ------------------------------------------------------------
+
+    def feed(self) -> None:
+        """Everything has been sent."""
+
+    def result(self, task: Task, data: bytes) -> None:
+        """The call returned."""
+        self._finish(*load(data))
+
+    def failed(
+        self, task: Task, item: int | None, error: BaseException, seconds: float, pid: int | None
+    ) -> None:
+        """The call failed for good."""
+        self._finish(False, error)
+
+    def abandon(self, error: BaseException) -> None:
+        """The pool has ended."""
+        self._finish(False, error)
+
+    def timed_result(self, task: Task, data: bytes) -> None:
+        """Not of this kind of job."""
+        raise NotImplementedError
+
+    def item(self, task: Task, index: int, seconds: float, pid: int, data: bytes) -> None:
+        """Not of this kind of job."""
+        raise NotImplementedError
+
+    def send_again(self, task: Task, items: list[Any], delay: float, attempts: int) -> None:
+        """Not of this kind of job."""
+        raise NotImplementedError
+
+    def describe(self, task: Task, item: int | None) -> str:
+        """Name the call for an error message."""
+        return describe_call(self._func, self._args)
+
+    def _finish(self, success: bool, value: Any) -> None:
+        if self._done:
+            return
+        self._success, self._value = success, value
+        if (self._callback if success else self._error_callback) is None:
+            self._set_done()
+        else:
+            self._engine.call_soon(self._call_back)
+
+    def _call_back(self) -> None:
+        """Not under the lock: the callback, then the result is there."""
+        callback = self._callback if self._success else self._error_callback
+        assert callback is not None
+        try:
+            callback(self._value)
+        except Exception:
+            report_callback_error()
+        finally:
+            with self._engine.lock:
+                self._set_done()
+
+    def _set_done(self) -> None:
+        self._done = True
+        self._pool = None
+        self._engine.closed_job(self)
+
+
+class MapResult(AsyncResult):
+    """The result of `map_async` and `starmap_async`: a list.
+
+    Args:
+        inputs: All inputs.
+        chunksize: How many to send in a message; None: as suits how long they take.
+        kind: The kind of the messages.
+        function: The function's part of a message.
+        pickle: Turns inputs to the rest of a message, and says which handles it holds.
+    """
+
+    # Enough under way that no worker waits while the driver deals with a heap of answers; not so
+    # much that the messages take real memory.
+    MOST_TASKS = 1024
+    MOST_BYTES = 8 << 20
+
+    def __init__(
+        self,
+        engine: Engine,
+        pool: object,
+        func: Callable[..., Any],
+        inputs: Any,
+        chunksize: int | None,
+        kind: int,
+        function: bytes,
+        pickle: Callable[[Any], tuple[bytes, list[Any]]],
+        timeout: float | None,
+        retry: Retry,
+        callback: _Callback = None,
+        error_callback: _Callback = None,
+    ) -> None:
+        super().__init__(engine, pool, func, (), callback, error_callback)
+        self._inputs = inputs
+        self._length = len(inputs)
+        self._value = [None] * self._length
+        self._error: BaseException | None = None
+        self._left = self._length
+        self._fed = 0
+        self._under_way = 0
+        self._bytes = 0
+        self._chunksize = chunksize
+        self._sizer = ChunkSizer(engine.size, target=0.005, most=1 << 16)
+        self._kind, self._function, self._pickle = kind, function, pickle
+        self._timeout, self._retry = timeout, retry
+
+    def feed(self) -> None:
+        """Send chunks while there is room."""
+        while (
+            self._fed < self._length
+            and self._under_way < self.MOST_TASKS
+            and self._bytes < self.MOST_BYTES
+        ):
+            if self._chunksize is None and self._under_way >= 4 * self._engine.size:
+                return  # first learn how long an input takes
+            at = self._fed
+            size = self._chunksize or self._sizer.chunk(self._length - at)
+            chunk = list(self._inputs[at : at + size])
+            self._fed = at + len(chunk)
+            try:
+                data, held = self._pickle(chunk)
+            except Exception as e:
+                self._take_error(len(chunk), e)
+                continue
+            task = Task(
+                self, self._kind, self._function + data, at, len(chunk), self._timeout, self._retry
+            )
+            task.held = held
+            self._under_way += 1
+            self._bytes += len(data)
+            task.cost = len(data)
+            self._engine.send(task)
+
+    def result(self, task: Task, data: bytes) -> None:
+        """Not of this kind of job."""
+        raise NotImplementedError
+
+    def timed_result(self, task: Task, data: bytes) -> None:
+        """A chunk's values."""
+        (seconds,) = SECONDS.unpack_from(data)
+        if self._chunksize is None:
+            self._sizer.took(task.size, seconds)
+        ok, values = load(memoryview(data)[SECONDS.size :])
+        self._landed(task)
+        if not ok:
+            self._take_error(task.size, values)
+            return
+        self._value[task.index : task.index + task.size] = values
+        self._take(task.size)
+
+    def failed(
+        self, task: Task, item: int | None, error: BaseException, seconds: float, pid: int | None
+    ) -> None:
+        """A chunk failed: the first such error is the call's, once the others have ended."""
+        self._landed(task)
+        self._take_error(task.size, error)
+
+    def describe(self, task: Task, item: int | None) -> str:
+        """Name the chunk for an error message."""
+        name = getattr(self._func, "__qualname__", repr(self._func))
+        if task.size == 1:
+            return f"task {task.index}: " + describe_call(self._func, (self._inputs[task.index],))
+        return f"{name} over inputs {task.index} to {task.index + task.size - 1}"
+
+    def _landed(self, task: Task) -> None:
+        self._under_way -= 1
+        self._bytes -= task.cost
+
+    def _take_error(self, size: int, error: BaseException) -> None:
+        if self._error is None:
+            self._error = error
+        self._take(size)
+
+    def _take(self, size: int) -> None:
+        self._left -= size
+        if self._left == 0:
+            self.finish_if_empty()
+
+    def finish_if_empty(self) -> None:
+        """All inputs are dealt with (perhaps there was none)."""
+        if self._left == 0:
+            if self._error is None:
+                self._finish(True, self._value)
+            else:
+                self._finish(False, self._error)

@@ -1,0 +1,240 @@
+"""What a pool decides, without doing it: no clock, no process, no file descriptor.
+
+The engine tells what happened and when; these answer what follows from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+__all__ = [
+    "ChunkSizer",
+    "Doom",
+    "Job",
+    "LossPlan",
+    "Retry",
+    "Roster",
+    "Task",
+    "WorkerRecord",
+    "plan_loss",
+]
+
+
+class Job(Protocol):
+    """What a task belongs to: a call of the pool's user."""
+
+    def result(self, task: Task, data: bytes) -> None:
+        """The task returned `data`."""
+
+    def timed_result(self, task: Task, data: bytes) -> None:
+        """The chunk returned `data`."""
+
+    def item(self, task: Task, index: int, seconds: float, pid: int, data: bytes) -> None:
+        """Item `index` of the batch returned `data`."""
+
+    def failed(
+        self, task: Task, item: int | None, error: BaseException, seconds: float, pid: int | None
+    ) -> None:
+        """The task, or one item of the batch, is given up."""
+
+    def send_again(self, task: Task, items: list[Any], delay: float, attempts: int) -> None:
+        """Send these items of the batch once more, after `delay` seconds, as that attempt."""
+
+    def describe(self, task: Task, item: int | None) -> str:
+        """Name the task for an error message."""
+
+
+@dataclass(slots=True)
+class Retry:
+    """How often, and after how long, something that failed is tried again.
+
+    Args:
+        retries: Extra attempts.
+        retry_on: Only after errors of these classes.
+        backoff: Seconds before the first extra attempt; twice as long before each further one.
+    """
+
+    retries: int = 0
+    retry_on: tuple[type[BaseException], ...] = (Exception,)
+    backoff: float = 0.0
+
+    def delay(self, attempts: int, error: BaseException) -> float | None:
+        """Return the seconds to wait before the next attempt; None: there is none."""
+        if attempts > self.retries or not isinstance(error, self.retry_on):
+            return None
+        return float(self.backoff * 2.0 ** (attempts - 1))
+
+
+NO_RETRY = Retry()
+
+
+@dataclass(slots=True, eq=False)
+class Task:
+    """One message to the workers. A batch has items, which are answered one by one."""
+
+    job: Job
+    kind: int
+    data: bytes  # the whole message; b"" once it is not needed again
+    index: int = 0  # in its job
+    size: int = 1  # inputs in it
+    timeout: float | None = None
+    retry: Retry = NO_RETRY
+    attempts: int = 1
+    deaths: int = 0  # workers that died with it
+    cost: int = 0  # bytes of the arguments
+    items: list[Any] | None = None  # of a batch: what the job needs to know each by
+    func: bytes = b""  # of a batch: the function's part of the message, to send items again
+    next: int = 0  # of a batch: the first item not answered yet
+    held: list[Any] = field(default_factory=list)  # handles in the arguments
+
+
+@dataclass(slots=True)
+class Doom:
+    """Why the pool is killing a worker."""
+
+    seconds: float  # the timeout that its task has passed
+
+
+@dataclass(slots=True, eq=False)
+class WorkerRecord:
+    """What the pool knows of a worker."""
+
+    number: int
+    place: int  # its claim begins at this word
+    process: Any
+    since: float  # when it was started, or went idle
+    ready: bool = False
+    retired: bool = False
+    doom: Doom | None = None
+
+
+@dataclass(slots=True)
+class LossPlan:
+    """What becomes of the task that a dead worker had. Items are of a batch; None: the task."""
+
+    blame: bool  # the task, or the item `item`, has this death counted as its failed attempt
+    item: int | None = None
+    again: list[int] = field(default_factory=list)  # items that go back together
+    alone: list[int] = field(default_factory=list)  # items that go back one by one
+
+
+def plan_loss(task: Task, begun: bool) -> LossPlan:
+    """Say what follows when a worker dies that had taken `task`.
+
+    Args:
+        task: The task, with `next` telling which of its items have been answered.
+        begun: Whether the worker was at that item; it may also have died between two.
+
+    An item that was not begun has not failed. But if a worker died before it began any, reading the
+    batch may be what kills: then its items are sent alone, and one that is alone is to blame.
+    """
+    if task.items is None:
+        return LossPlan(blame=True)
+    rest = list(range(task.next, len(task.items)))
+    if not rest:
+        return LossPlan(blame=False)
+    if begun or len(task.items) == 1 and task.deaths > 0:
+        return LossPlan(blame=True, item=rest[0], again=rest[1:])
+    if task.next == 0:
+        return LossPlan(blame=False, alone=rest)
+    return LossPlan(blame=False, again=rest)
+
+
+class Roster:
+    """The workers, by number; how many there shall be; and when to stop replacing them.
+
+    Args:
+        size: How many workers there shall be.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.workers: dict[int, WorkerRecord] = {}
+        self.died = 0
+        self.retired = 0
+        self._next_number = 0
+        self._deaths_at_start = 0
+        self._free_places = list(range(2 * size))[::-1]
+
+    @property
+    def places(self) -> int:
+        """How many claims are needed: a retiring worker and its successor overlap."""
+        return 2 * self.size
+
+    def missing(self) -> int:
+        """Return how many workers to start now."""
+        active = sum(not w.retired for w in self.workers.values())
+        return min(self.size - active, len(self._free_places))
+
+    def place(self) -> tuple[int, int]:
+        """Return number and place for a new worker."""
+        self._next_number += 1
+        return self._next_number, self._free_places.pop()
+
+    def give_back(self, place: int) -> None:
+        """A place is free again."""
+        self._free_places.append(place)
+
+    def ready(self, number: int) -> None:
+        """A worker has been initialised."""
+        self._deaths_at_start = 0
+        if number in self.workers:
+            self.workers[number].ready = True
+
+    def ended(self, worker: WorkerRecord) -> bool:
+        """A worker has ended. Return False if it is pointless to start further ones."""
+        del self.workers[worker.number]
+        self.give_back(worker.place)
+        if worker.retired:
+            self.retired += 1
+            return True
+        self.died += 1
+        if worker.ready:
+            return True
+        self._deaths_at_start += 1
+        return self._deaths_at_start < max(3, self.size)
+
+
+class ChunkSizer:
+    """How many inputs to send in one message, from how long they take.
+
+    Small at first, so that the first answers tell soon how long an input takes; then as many as
+    take `target` seconds: far more than a message costs, far less than the tail of uneven work
+    that it may cause.
+
+    Args:
+        workers: How many workers share the inputs.
+        target: Seconds that a message's inputs should take together.
+        most: The largest size.
+    """
+
+    def __init__(self, workers: int, target: float, most: int) -> None:
+        self._workers = workers
+        self._target = target
+        self._most = most
+        self.size = 1
+
+    def took(self, inputs: int, seconds: float) -> None:
+        """`inputs` inputs took `seconds` in a worker."""
+        each = max(seconds / inputs, 1e-9)
+        wanted = int(self._target / each)
+        self.size = max(1, min(wanted, 4 * self.size, self._most))
+
+    def chunk(self, left: int | None) -> int:
+        """Return the next size, when `left` inputs are left (None: not known)."""
+        if left is None:
+            return self.size
+        # Towards the end in smaller pieces, so that all workers finish together.
+        return max(1, min(self.size, -(-left // (2 * self._workers))))
+
+
+def describe_call(func: Callable[..., Any] | str, args: tuple[Any, ...]) -> str:
+    """Return `f(7)` for an error message; never raises, never long."""
+    name = func if isinstance(func, str) else getattr(func, "__qualname__", type(func).__name__)
+    try:
+        text = ", ".join(repr(a)[:60] for a in args[:4])
+    except Exception:
+        text = "..."
+    return f"{name}({text})"

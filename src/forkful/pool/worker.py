@@ -1,0 +1,186 @@
+"""A worker: takes a task, does it, answers; until it is told to stop.
+
+The worker says which task it has (its claim) in the same step in which it takes it. It answers before it takes
+the next. So when it dies, the pool knows from the claim and the answers what it held.
+"""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.pool import MaybeEncodingError
+from multiprocessing.process import current_process
+from struct import Struct
+from types import BuiltinFunctionType, FunctionType
+from typing import Any
+
+from forkful import _native, remote, wire
+from forkful.family import Words
+from forkful.pool import messages as m
+from forkful.queues import SimpleQueue
+
+__all__ = ["WorkerConfig", "work"]
+
+_U32 = Struct("<I")
+_CACHED_FUNCTIONS = 64
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(slots=True)
+class WorkerConfig:
+    """All that a worker needs; it travels to it at its start."""
+
+    number: int  # of the worker; names it in READY and the like
+    place: int  # its words in `claims` begin here
+    tasks: SimpleQueue
+    answers: SimpleQueue
+    claims: Words
+    initializer: Callable[..., object] | None
+    initargs: tuple[Any, ...]
+    max_tasks: int | None
+    max_memory: int | None  # bytes of resident memory
+
+
+class _Worker:
+    def __init__(self, config: WorkerConfig) -> None:
+        self._config = config
+        self._where = f"{current_process().name} (pid {os.getpid()})"
+        self._functions: dict[bytes, Callable[..., Any]] = {}
+        self._answer = config.answers._put_bytes
+        self._set = config.claims.store
+        self._since = config.place + m.CLAIM_SINCE
+        self._item = config.place + m.CLAIM_ITEM
+
+    def start(self) -> bool:
+        """Run the initializer; False: it raised, and the pool has been told."""
+        c = self._config
+        if c.initializer is not None:
+            try:
+                c.initializer(*c.initargs)
+            except SystemExit:
+                raise
+            except BaseException as e:
+                self._answer(remote.pack(e, self._where), c.number << 4 | m.FAILED_START)
+                return False
+        self._answer(b"", c.number << 4 | m.READY)
+        return True
+
+    def loop(self) -> None:
+        c = self._config
+        take = c.tasks._take_bytes
+        do = {m.APPLY: self._apply, m.MAP: self._map, m.STARMAP: self._starmap, m.BATCH: self._batch}
+        taken: list[tuple[int, int, bytes]] = []
+        done = 0
+        while True:
+            take(taken, 1, None, c.claims, c.place + m.CLAIM_SEQ)
+            seq, kind, data = taken.pop()
+            if kind == m.STOP:
+                return
+            if kind != m.BATCH:  # which sets it for each item
+                self._set(self._since, time.monotonic_ns())
+            try:
+                do[kind](seq, data)
+            except SystemExit:
+                raise  # ends the worker, as the task asked; the pool sees with what status
+            except BaseException as e:
+                self._answer(remote.pack(e, self._where), seq << 4 | m.ERROR)
+                del e
+            self._set(self._since, 0)
+            done += 1
+            if done == c.max_tasks or (c.max_memory and _resident() > c.max_memory):
+                self._answer(b"", c.number << 4 | m.RETIRED)
+                return
+
+    # -- the kinds of tasks ------------------------------------------------------------------------
+
+    def _open(self, data: bytes) -> tuple[Callable[..., Any], Any]:
+        """Return function and arguments."""
+        (size,) = _U32.unpack_from(data)
+        key = data[4 : 4 + size]
+        func = self._functions.get(key)
+        if func is None:
+            func = wire.loads(key)
+            # What has no state of its own is the same each time. The rest is made anew for each
+            # task, so that no task sees what another one did to it.
+            if isinstance(func, (FunctionType, BuiltinFunctionType, type)):
+                if len(self._functions) >= _CACHED_FUNCTIONS:
+                    self._functions.clear()
+                self._functions[key] = func
+        return func, wire.loads(memoryview(data)[4 + size :])
+
+    def _apply(self, seq: int, data: bytes) -> None:
+        func, (args, kwargs) = self._open(data)
+        value = func(*args, **kwargs)
+        self._answer(_pickle(value), seq << 4 | m.RESULT)
+
+    def _map(self, seq: int, data: bytes) -> None:
+        begun = time.perf_counter()
+        func, items = self._open(data)
+        values = list(map(func, items))
+        seconds = m.SECONDS.pack(time.perf_counter() - begun)
+        self._answer(seconds + _pickle(values), seq << 4 | m.TIMED_RESULT)
+
+    def _starmap(self, seq: int, data: bytes) -> None:
+        begun = time.perf_counter()
+        func, items = self._open(data)
+        values = list(itertools.starmap(func, items))
+        seconds = m.SECONDS.pack(time.perf_counter() - begun)
+        self._answer(seconds + _pickle(values), seq << 4 | m.TIMED_RESULT)
+
+    def _batch(self, seq: int, data: bytes) -> None:
+        func, items = self._open(data)
+        done, error = seq << 4 | m.ITEM_DONE, seq << 4 | m.ITEM_ERROR
+        set_word, since, item = self._set, self._since, self._item
+        now, pack, pid = time.monotonic_ns, m.ITEM.pack, os.getpid()
+        for i, x in enumerate(items):
+            set_word(item, i)
+            begun = now()
+            set_word(since, begun)
+            try:
+                answer, kind = _pickle(func(x)), done
+            except SystemExit:
+                raise
+            except BaseException as e:
+                answer, kind = remote.pack(e, self._where), error
+            # Told before the next is begun: whatever the next one does to this process, this
+            # one's result is safe.
+            self._answer(pack(i, (now() - begun) / 1e9, pid) + answer, kind)
+            set_word(since, 0)
+
+
+def _pickle(value: Any) -> bytes:
+    data = _native.pickle_plain(value)
+    if data is None:
+        try:
+            data = wire.dumps(value)
+        except Exception as e:
+            raise MaybeEncodingError(e, value) from e
+    return data
+
+
+def _resident() -> int:
+    with open("/proc/self/statm", "rb") as f:
+        return int(f.read().split()[1]) * _PAGE
+
+
+def _ignore_interrupt(signum: int, frame: object) -> None:
+    """On SIGINT: Ctrl-C at a terminal reaches all processes; the pool's owner decides.
+
+    A function and not SIG_IGN, which the programs that a task runs would inherit.
+    """
+
+
+def work(config: WorkerConfig) -> None:
+    """Be a worker, in a process of its own, until stopped."""
+    signal.signal(signal.SIGINT, _ignore_interrupt)
+    worker = _Worker(config)
+    if not worker.start():
+        sys.exit(1)
+    gc.freeze()  # what was there at the start stays: let no collection walk (and copy) it
+    worker.loop()

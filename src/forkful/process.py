@@ -1,0 +1,291 @@
+"""Processes: `multiprocessing.process` with an end that can be known.
+
+A child leaves a report: what its `run` returned, or the exception that ended it. The parent reads it
+with `result()` and `exception()`. The report is in shared memory before the child exits, so a
+large one delays nothing and nobody need read it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import TimeoutError
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from forkful import _native, errors, remote, wire
+from forkful.launch import fork, forkserver, inherit, parent, spawn
+from forkful.queues import SimpleQueue
+
+__all__ = ["ForkProcess", "ForkServerProcess", "Process", "SpawnProcess", "describe_exit"]
+
+_RESULT, _EXCEPTION, _EXIT = 1, 2, 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Unreadable:
+    """Stands for a result that cannot be unpickled here."""
+
+    error: Exception
+
+
+def describe_exit(exitcode: int | None) -> str:
+    """Return how a process ended, in words: 'was killed by SIGKILL', 'exited with status 3'."""
+    if exitcode is None:
+        return "is running"
+    if exitcode < 0:
+        try:
+            return f"was killed by {signal.Signals(-exitcode).name}"
+        except ValueError:
+            return f"was killed by signal {-exitcode}"
+    return f"exited with status {exitcode}"
+
+
+def _flush_and_die(signum: int, frame: object) -> None:
+    """On SIGTERM: what has been printed is not lost; then die as by default."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception:
+            pass  # closed, or in the middle of a write: the signal comes first
+    signal.signal(signum, signal.SIG_DFL)
+    os.kill(os.getpid(), signum)
+
+
+class Process(BaseProcess):
+    """A process that runs `target(*args, **kwargs)`, or an overridden `run`.
+
+    Args:
+        group: None; for the likeness with threading.Thread.
+        target: What to call; None: `run` does nothing.
+        name: For people; by default `Process-1:2`, which tells the descent.
+        args: Positional arguments.
+        kwargs: Keyword arguments.
+        daemon: Whether the process ends with its parent, however that ends.
+    """
+
+    _start_method: str | None = None
+    _report: SimpleQueue
+    _outcome: tuple[int, Any] | None = None
+
+    @staticmethod
+    def _Popen(process_obj: BaseProcess) -> Any:
+        raise NotImplementedError("a context's Process has a start method")
+
+    def run(self) -> Any:
+        """Do the work, in the child; what it returns is what `result` returns in the parent."""
+        if self._target:  # type: ignore[attr-defined]
+            return self._target(*self._args, **self._kwargs)  # type: ignore[attr-defined]
+        return None
+
+    def start(self) -> None:
+        """Start the process. It is running when this returns, or an exception says why not."""
+        self._report = SimpleQueue()
+        super().start()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until the process has ended, at most `timeout` seconds."""
+        with self._parked(timeout):
+            super().join(timeout)
+
+    @contextmanager
+    def _parked(self, timeout: float | None) -> Iterator[None]:
+        popen = self._popen  # type: ignore[attr-defined]
+        if popen is None or popen.returncode is not None:
+            yield
+            return
+        deadline = 2**64 - 1 if timeout is None else time.monotonic_ns() + int(timeout * 1e9)
+        frame = sys._getframe(2)
+        while frame.f_back and frame.f_code.co_filename == __file__:
+            frame = frame.f_back
+        _native.board_enter(
+            _native.OP_PROCESS,
+            getattr(popen, "owner", 0),
+            max(0, deadline),
+            frame.f_code.co_filename,
+            frame.f_lineno or 0,
+        )
+        try:
+            yield
+        finally:
+            _native.board_leave()
+
+    # -- the report --------------------------------------------------------------------------
+
+    def _bootstrap(self, parent_sentinel: int | None = None) -> int:
+        """In the child: the stdlib's bootstrap, with the report round `run`."""
+        _native.set_name(self.name)
+        if self._start_method is not None:
+            inherit.defaults.start_method = self._start_method
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, _flush_and_die)
+        if self.daemon and parent_sentinel is not None:
+            parent.die_with_parent(parent_sentinel, signal.SIGTERM)
+        self.run = self._reporting(self.run)  # type: ignore[method-assign]
+        code: int = super()._bootstrap(parent_sentinel)  # type: ignore[misc]
+        return code
+
+    def _reporting(self, run: Callable[[], Any]) -> Callable[[], None]:
+        def reporting() -> None:
+            try:
+                value = run()
+            except SystemExit as e:
+                code = e.code if isinstance(e.code, int) else 0 if e.code is None else 1
+                self._report._put_bytes(str(code).encode(), _EXIT)
+                raise
+            except BaseException as e:
+                self._report._put_bytes(remote.pack(e, f"{self.name} (pid {os.getpid()})"), _EXCEPTION)
+                raise
+            if value is not None:
+                self._report_result(value)
+
+        return reporting
+
+    def _report_result(self, value: Any) -> None:
+        try:
+            self._report._put_bytes(wire.dumps(value), _RESULT)
+        except Exception as e:
+            # Who never asks for the result is not bothered with that it cannot be sent.
+            self._report._put_bytes(remote.pack(e, f"{self.name} (pid {os.getpid()})"), _EXCEPTION)
+
+    def _read_report(self, timeout: float | None) -> tuple[int, Any]:
+        """Return (kind, content), once the process has ended."""
+        self.join(timeout)
+        if self.exitcode is None:
+            raise TimeoutError(f"{self.name} (pid {self.pid}) is still running")
+        if self._outcome is None:
+            messages: list[tuple[int, int, bytes]] = []
+            if self._report._take_bytes(messages, 1, 0):
+                _, kind, data = messages[0]
+                self._outcome = kind, self._unpack(kind, data)
+            elif self.exitcode == 0:
+                self._outcome = _RESULT, None
+            else:
+                self._outcome = _EXCEPTION, self._died()
+        return self._outcome
+
+    def _unpack(self, kind: int, data: bytes) -> Any:
+        if kind == _EXCEPTION:
+            return remote.unpack(data)
+        if kind == _EXIT:
+            return int(data)
+        try:
+            return wire.loads(data)
+        except Exception as e:
+            e.add_note(f"the result of {self.name} (pid {self.pid}) cannot be unpickled here")
+            return _Unreadable(e)
+
+    def _died(self) -> Exception:
+        return errors.WorkerDied(
+            f"{self.name} (pid {self.pid}) {describe_exit(self.exitcode)} before it returned",
+            pid=self.pid,
+            exitcode=self.exitcode,
+            name=self.name,
+        )
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Wait until the process has ended and return what its `run` returned.
+
+        Args:
+            timeout: Seconds to wait at most; None: for ever.
+
+        Returns:
+            The value; None also after `sys.exit()` or `sys.exit(0)`.
+
+        Raises:
+            multiprocessing.TimeoutError: Still running.
+            WorkerDied: It was killed, or exited by itself with another status than 0.
+            Exception: What ended it, with the traceback that it had there.
+        """
+        kind, content = self._read_report(timeout)
+        if kind == _EXCEPTION:
+            raise content
+        if kind == _EXIT:
+            if content:
+                raise self._died()
+            return None
+        if isinstance(content, _Unreadable):
+            raise content.error
+        return content
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Wait until the process has ended and return the exception that ended it, or None.
+
+        Args:
+            timeout: Seconds to wait at most; None: for ever.
+
+        Raises:
+            multiprocessing.TimeoutError: Still running.
+        """
+        kind, content = self._read_report(timeout)
+        if kind == _EXCEPTION:
+            error: BaseException = content
+            return error
+        return self._died() if kind == _EXIT and content else None
+
+    # -- signals -------------------------------------------------------------------------------
+
+    def interrupt(self) -> None:
+        """Send SIGINT: KeyboardInterrupt in the child unless it handles that otherwise."""
+        self._check_closed()  # type: ignore[attr-defined]
+        self._popen._send_signal(signal.SIGINT)  # type: ignore[attr-defined]
+
+    def terminate(self, *, tree: bool = False) -> None:
+        """Send SIGTERM.
+
+        Args:
+            tree: Also to all processes that descend from this one, deepest first. Without it they
+                are left to themselves, as with the stdlib.
+        """
+        if tree and self.pid is not None and self.is_alive():
+            import psutil  # on first use: few programs do this
+
+            try:
+                below = psutil.Process(self.pid).children(recursive=True)
+            except psutil.NoSuchProcess:
+                below = []
+            for descendant in reversed(below):
+                try:
+                    descendant.terminate()
+                except psutil.NoSuchProcess:
+                    pass
+        super().terminate()
+
+
+class ForkProcess(Process):
+    """A process started by fork."""
+
+    _start_method = "fork"
+
+    @staticmethod
+    def _Popen(process_obj: BaseProcess) -> fork.Popen:
+        return fork.Popen(process_obj)
+
+
+class SpawnProcess(Process):
+    """A process started by spawn."""
+
+    _start_method = "spawn"
+
+    @staticmethod
+    def _Popen(process_obj: BaseProcess) -> spawn.Popen:
+        return spawn.Popen(process_obj)
+
+    @staticmethod
+    def _after_fork() -> None:
+        """Nothing to do: the process was not forked."""
+
+
+class ForkServerProcess(Process):
+    """A process forked by the family's fork server."""
+
+    _start_method = "forkserver"
+
+    @staticmethod
+    def _Popen(process_obj: BaseProcess) -> forkserver.Popen:
+        return forkserver.Popen(process_obj)

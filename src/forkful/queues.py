@@ -1,0 +1,122 @@
+"""Queues: `multiprocessing.queues` without the feeder thread.
+
+`put` has written when it returns, and has raised if the object cannot be pickled. Whatever process is
+killed at whatever moment, a queue stays whole: what it had taken is gone with it, nothing else.
+A process may end at once: what it put stays.
+"""
+
+from __future__ import annotations
+
+import types
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from forkful import _native
+from forkful.family import Handle
+
+if TYPE_CHECKING:
+    from multiprocessing.context import BaseContext
+
+__all__ = ["JoinableQueue", "Queue", "SimpleQueue"]
+
+
+class Queue(Handle, _native.Queue):
+    """A queue of any number of producers and consumers.
+
+    Args:
+        maxsize: `put` waits while so many objects are inside; 0 or less: no bound.
+
+    `put`, `get`, `qsize` and `shutdown` are the native base class's; see their docstrings.
+    """
+
+    _joinable: ClassVar[bool] = False
+
+    __class_getitem__ = classmethod(types.GenericAlias)
+
+    def __init__(self, maxsize: int = 0, *, ctx: BaseContext | None = None) -> None:
+        self._create(maxsize, self._joinable)
+
+    def put_nowait(self, obj: Any) -> None:
+        """Append an object; raise queue.Full instead of waiting for room."""
+        self.put(obj, False)
+
+    def get_nowait(self) -> Any:
+        """Take the first object; raise queue.Empty instead of waiting for one."""
+        return self.get(False)
+
+    def empty(self) -> bool:
+        """Return whether nothing is inside. Exact, at that moment."""
+        return self.qsize() == 0
+
+    def full(self) -> bool:
+        """Return whether `put` would wait. Exact, at that moment."""
+        size, maxsize, _ = self._counts()
+        return bool(maxsize) and size >= maxsize
+
+    def close(self) -> None:
+        """Say that this process will use this handle no more: `put` and `get` raise ValueError."""
+        self._close()
+
+    def join_thread(self) -> None:
+        """Return at once: there is no feeder thread to wait for."""
+        assert self._is_closed(), f"Queue {self!r} not closed"
+
+    def cancel_join_thread(self) -> None:
+        """Return at once: there is no feeder thread, and nothing put is lost."""
+
+    def __repr__(self) -> str:
+        size, maxsize, _ = self._counts()
+        bound = f"/{maxsize}" if maxsize else ""
+        return f"<{type(self).__qualname__} at {id(self):#x} size={size}{bound}>"
+
+
+class JoinableQueue(Queue):
+    """A queue that knows which of its objects have been dealt with."""
+
+    _joinable = True
+
+    def task_done(self) -> None:
+        """Say that one object taken has been dealt with.
+
+        Raises:
+            ValueError: More often than objects were put.
+        """
+        self._task_done()
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait until all objects put have been dealt with, at most `timeout` seconds.
+
+        Returns:
+            Whether they have (always True without a timeout).
+
+        Raises:
+            WorkerDied: All that is left was in the hands of processes that died. It counts as
+                dealt with from now on.
+        """
+        return self._join(timeout)
+
+
+class SimpleQueue(Handle, _native.Queue):
+    """A queue with put, get, empty and close only."""
+
+    __class_getitem__ = classmethod(types.GenericAlias)
+
+    def __init__(self, *, ctx: BaseContext | None = None) -> None:
+        self._create(0, False)
+
+    def empty(self) -> bool:
+        """Return whether nothing is inside."""
+        return self.qsize() == 0
+
+    def close(self) -> None:
+        """Say that this process will use this handle no more."""
+        self._close()
+
+    if not TYPE_CHECKING:
+        # The stdlib's have no block and timeout.
+        def put(self, obj):
+            """Append an object."""
+            super().put(obj)
+
+        def get(self):
+            """Take the first object; wait for one."""
+            return super().get()
