@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import re
 import signal
 import tempfile
 import time
@@ -16,6 +17,7 @@ from pathlib import Path
 from tests.kit import procs
 
 STACKS_SIGNAL = signal.SIGRTMAX
+_RUNNER = re.compile(r'File ".*/(_pytest|pluggy|pytest)/|File "<frozen runpy>')  # tells nothing
 _ANSWER_S = 0.5  # a process that is stopped, or waits in the kernel for good, does not answer
 
 
@@ -40,7 +42,8 @@ def stacks_of(proc: procs.Proc, fd: int) -> str:
         if now == size > start:
             break
         size = now
-    return os.pread(fd, size - start, start).decode(errors="replace") or "  it does not answer\n"
+    text = os.pread(fd, size - start, start).decode(errors="replace") or "  it does not answer\n"
+    return "".join(line for line in text.splitlines(keepends=True) if not _RUNNER.search(line))
 
 
 def report(root: int, fd: int) -> str:
