@@ -142,6 +142,34 @@ static PyObject *Queue_put_bytes(PyObject *self, PyObject *args)
     return PyLong_FromUnsignedLongLong(c.seq);
 }
 
+static PyObject *Queue_put_many(PyObject *self, PyObject *args)
+{
+    fk_handle *h = (fk_handle *)self;
+    fk_queue *q = fk_handle_data(h);
+    unsigned long long meta, first = 0;
+    PyObject *list;
+    if (!q || !PyArg_ParseTuple(args, "O!K", &PyList_Type, &list, &meta))
+        return NULL;
+    uint32_t n = 0;
+    int r = 0;
+    for (Py_ssize_t i = 0; r == 0 && i < PyList_GET_SIZE(list); i++) {
+        put_call c = {.q = q, .put = {.meta = meta, .quiet = true}};
+        fk_wait w = FK_WAIT_UNTIL(FK_NEVER);
+        PyObject *data = Py_NewRef(PyList_GET_ITEM(list, i));
+        if (!PyBytes_CheckExact(data)) {
+            PyErr_SetString(PyExc_TypeError, "a list of bytes expected");
+            r = -1;
+        } else {
+            r = put_data(h, data, NULL, &c, &w);
+        }
+        Py_DECREF(data);
+        if (r == 0 && n++ == 0)
+            first = c.seq;
+    }
+    fk_queue_wake(q, n);
+    return r < 0 ? NULL : PyLong_FromUnsignedLongLong(first);
+}
+
 /* ---- get ----------------------------------------------------------------------------------------- */
 
 typedef struct take_call {
@@ -378,6 +406,9 @@ static PyMethodDef methods[] = {
               "empty.\n    ValueError: this handle was closed."),
     {"_put_bytes", Queue_put_bytes, METH_VARARGS,
      "_put_bytes(data, meta)\n\nAppend bytes as they are and return their sequence number."},
+    {"_put_many", Queue_put_many, METH_VARARGS,
+     "_put_many(list, meta)\n\nAppend each of the bytes in the list, then wake whoever waits for "
+     "them. Return the number of the\nfirst; they follow one another if nobody else puts."},
     {"_take_bytes", Queue_take_bytes, METH_VARARGS,
      "_take_bytes(into, max, timeout, claim=None, index=0)\n\nTake up to max messages that "
      "_put_bytes put, at once; append (seq, meta, bytes) of each to the list\n`into` (so that no "

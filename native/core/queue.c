@@ -329,10 +329,17 @@ fk_status fk_queue_put(fk_arena *a, fk_queue *q, const fk_put *p, uint64_t *seq,
         if (st == FK_OK) {
             if (seq)
                 *seq = at.seq - 1;
-            fk_ec_notify(&q->head.ec, 1);
+            if (!p->quiet)
+                fk_ec_notify(&q->head.ec, 1);
         }
         return st;
     }
+}
+
+void fk_queue_wake(fk_queue *q, uint32_t n)
+{
+    if (n)
+        fk_ec_notify(&q->head.ec, n > INT_MAX ? INT_MAX : (int)n);
 }
 
 /* ---- take ------------------------------------------------------------------------------------------ */

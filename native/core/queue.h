@@ -23,11 +23,16 @@ typedef struct fk_put {
     uint32_t data_size;
     uint64_t block; /* not 0: the message is this block, which the caller holds, instead of bytes */
     uint64_t meta;  /* any number: comes out with the message, unread */
+    bool quiet;     /* wake nobody: the caller will, after several (fk_queue_wake) */
 } fk_put;
 
 /* Append a message. *seq (may be NULL) becomes its number, from 0.
  * FK_OK; FK_AGAIN (full, deadline 0); FK_TIMEOUT; FK_INTR; FK_SHUTDOWN; FK_NOMEM. */
 fk_status fk_queue_put(fk_arena *a, fk_queue *q, const fk_put *p, uint64_t *seq, fk_wait *w);
+
+/* Wake consumers for `n` messages that were put quietly. A message that was not announced is found
+ * all the same, after a slice. */
+void fk_queue_wake(fk_queue *q, uint32_t n);
 
 typedef struct fk_taken {
     uint64_t seq;

@@ -146,7 +146,7 @@ class Journal:
         if found is not None and found.ok:
             return None
         if found is not None and found.id is not None:
-            return Place(found.id, seq, key)
+            return Place(found.id, found.seq, key)
         if self._resume is Resume.FAILED:
             return None
         self._next_id += 1

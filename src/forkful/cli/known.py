@@ -1,8 +1,9 @@
 """The recorded items that a resumed run has not met yet, and which of them the next item of the input is.
 
 An item is known by a hash of its value, and among equal items by its place. If the input has changed, an item that is not at its old place is
-matched to a record of an equal item. Equal items are interchangeable: which of two identical lines is skipped does not matter, only
-that as many are skipped as were done, and that no sequence number is given out twice.
+matched to a record of an equal item and takes its sequence number over; its own number is then free for the equal item that comes later. Equal items are
+interchangeable: which of two identical lines is skipped does not matter, only that as many are skipped as were done, and that no
+number is given out twice.
 
 The records are kept in a database of their own without a name, which SQLite holds in its cache and, if they are many, in a temporary file: a journal may be larger
 than memory.
@@ -30,7 +31,7 @@ class Record(NamedTuple):
     """What is known of an item.
 
     Attributes:
-        seq: The sequence number under which it was recorded, or a free one that it must take.
+        seq: The sequence number that it has: its record's, or one that an equal item has left free.
         id: The row of its outcome; None if it has none.
         ok: Whether it succeeded.
     """
@@ -67,6 +68,6 @@ class Known:
             return None
         record = Record(*row)
         self._db.execute("DELETE FROM known WHERE key = ? AND seq = ?", (key, record.seq))
-        if record.ok and record.seq != seq:
+        if record.id is not None and record.seq != seq:
             self._db.execute("INSERT INTO known(key, seq) VALUES (?, ?)", (key, seq))
         return record

@@ -104,6 +104,17 @@ class Engine:
         if task.items is None and not task.retry.retries:
             task.data = b""
 
+    def send_all(self, tasks: list[Task]) -> None:
+        """The same for several tasks of one kind, waking the workers once. Under the lock."""
+        if not tasks:
+            return
+        first = self._taskq._put_many([task.data for task in tasks], tasks[0].kind)
+        self._tasks.update(zip(range(first, first + len(tasks)), tasks, strict=True))
+        self._sent = first + len(tasks)
+        for task in tasks:
+            if task.items is None and not task.retry.retries:
+                task.data = b""
+
     def send_later(self, task: Task, delay: float) -> None:
         """The same after `delay` seconds. Under the lock."""
         if delay <= 0:

@@ -259,7 +259,8 @@ class IMapIterator(Stream):
                 if refusal is not None:
                     self._land(index, False, refusal)
                 else:
-                    task = Task(self, self._kind, self._function + data, index, len(chunk))
+                    task = Task(self, self._kind, self._function + data, index)
+                    task.size = len(chunk)
                     task.timeout, task.retry, task.held = self._timeout, self._retry, held
                     self._engine.send(task)
             if error is not None or len(chunk) < self._chunksize:
@@ -355,7 +356,8 @@ class OutcomeJob(Stream):
                 for item in items:
                     self._send([item], delay, attempts, deaths)
             return
-        task = Task(self, BATCH, self._function + data, items[0][0], len(items))
+        task = Task(self, BATCH, self._function + data, items[0][0])
+        task.size = len(items)
         task.timeout, task.retry, task.held = self._timeout, self._retry, held
         task.items, task.attempts, task.deaths = items, attempts, deaths
         self._engine.send_later(task, delay)

@@ -178,6 +178,7 @@ class MapResult(AsyncResult):
     # much that the messages take real memory.
     MOST_TASKS = 1024
     MOST_BYTES = 8 << 20
+    TOGETHER = 32  # messages sent at once: to wake a worker costs more than to make a message
 
     def __init__(
         self,
@@ -210,13 +211,14 @@ class MapResult(AsyncResult):
 
     def feed(self) -> None:
         """Send chunks while there is room."""
+        tasks: list[Task] = []
         while (
             self._fed < self._length
             and self._under_way < self.MOST_TASKS
             and self._bytes < self.MOST_BYTES
         ):
             if self._chunksize is None and self._under_way >= 4 * self._engine.size:
-                return  # first learn how long an input takes
+                break  # first learn how long an input takes
             at = self._fed
             size = self._chunksize or self._sizer.chunk(self._length - at)
             chunk = list(self._inputs[at : at + size])
@@ -226,14 +228,21 @@ class MapResult(AsyncResult):
             except Exception as e:
                 self._take_error(len(chunk), e)
                 continue
-            task = Task(
-                self, self._kind, self._function + data, at, len(chunk), self._timeout, self._retry
-            )
-            task.held = held
-            self._under_way += 1
-            self._bytes += len(data)
+            task = Task(self, self._kind, self._function + data, at)
             task.cost = len(data)
-            self._engine.send(task)
+            if len(chunk) > 1:
+                task.size = len(chunk)
+            if held:
+                task.held = held
+            if self._timeout is not None or self._retry.retries:
+                task.timeout, task.retry = self._timeout, self._retry
+            self._under_way += 1
+            self._bytes += task.cost
+            tasks.append(task)
+            if len(tasks) == self.TOGETHER:
+                self._engine.send_all(tasks)
+                tasks = []
+        self._engine.send_all(tasks)
 
     def result(self, task: Task, data: bytes) -> None:
         """Not of this kind of job."""

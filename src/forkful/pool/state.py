@@ -5,7 +5,7 @@ The engine tells what happened and when; these answer what follows from it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -46,7 +46,7 @@ class Job(Protocol):
         """Name the task for an error message."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Retry:
     """How often, and after how long, something that failed is tried again.
 
@@ -70,14 +70,12 @@ class Retry:
 NO_RETRY = Retry()
 
 
-@dataclass(slots=True, eq=False)
 class Task:
-    """One message to the workers. A batch has items, which are answered one by one."""
+    """One message to the workers. A batch has items, which are answered one by one.
 
-    job: Job
-    kind: int
-    data: bytes  # the whole message; b"" once it is not needed again
-    index: int = 0  # in its job
+    Most tasks need little of this, and there may be a million: what is not set is the class's.
+    """
+
     size: int = 1  # inputs in it
     timeout: float | None = None
     retry: Retry = NO_RETRY
@@ -85,9 +83,14 @@ class Task:
     deaths: int = 0  # workers that died with it
     cost: int = 0  # bytes of the arguments
     items: list[Any] | None = None  # of a batch: what the job needs to know each by
-    func: bytes = b""  # of a batch: the function's part of the message, to send items again
     next: int = 0  # of a batch: the first item not answered yet
-    held: list[Any] = field(default_factory=list)  # handles in the arguments
+    held: Sequence[Any] = ()  # handles in the arguments, kept until the answer
+
+    def __init__(self, job: Job, kind: int, data: bytes, index: int = 0) -> None:
+        self.job = job
+        self.kind = kind
+        self.data = data  # the whole message; b"" once it is not needed again
+        self.index = index  # in its job
 
 
 @dataclass(slots=True)

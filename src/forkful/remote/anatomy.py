@@ -1,8 +1,8 @@
 """Reads and makes exceptions through what ``BaseException`` itself offers.
 
-A class may hide its ``args`` behind a property, forbid ``setattr`` or raise in ``__getattribute__``;
-the descriptors of ``BaseException`` and the ``__new__`` of its nearest native base are out of the
-reach of all that.
+A class may hide its ``args`` behind a property, forbid ``setattr`` or raise in its
+``__getattribute__``; the descriptors of ``BaseException`` and the ``__new__`` of its nearest native
+base are out of the reach of all that.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ _usual = {
     name: {getattr(kind, name) for kind in _natives}
     for name in ("__reduce_ex__", "__reduce__", "__getstate__", "__setstate__")
 }
-_NOT_SENT = {"message", "exceptions", "obj", "__suppress_context__"}
-"""Members that are sent otherwise; and the object that lacks an attribute, which may be anything."""
+_NOT_SENT = {_group["message"], _group["exceptions"], vars(AttributeError)["obj"]}
+"""``members`` reads the first two; the object that lacks an attribute may be anything."""
+_BARE = {BaseException, Exception, object}
 
 
 def attributes(exc: BaseException) -> dict[str, Any]:
@@ -69,9 +70,18 @@ def slots(kind: type) -> dict[str, Any]:
     return {
         name: member
         for owner in reversed(kind.__mro__)
+        if owner not in _BARE
         for name, member in vars(owner).items()
-        if type(member) is MemberDescriptorType and name not in _NOT_SENT
+        if type(member) is MemberDescriptorType and member not in _NOT_SENT
     }
+
+
+def set_slot(exc: BaseException, member: Any, value: object) -> None:
+    """Set such an attribute. Raises what the descriptor raises."""
+    if value is not None or member.__objclass__.__flags__ & _HEAP_TYPE:
+        member.__set__(exc, value)
+    elif member.__get__(exc) is not None:  # natively, None means not set: an OSError shows others
+        member.__delete__(exc)
 
 
 def reduces_as_usual(kind: type) -> bool:
@@ -87,11 +97,12 @@ def reduces_as_usual(kind: type) -> bool:
     )
 
 
-def native(kind: type[Any]) -> Any:
+def native(kind: type) -> Any:
     """The nearest base that is written in C. Its ``__new__`` decides how instances are laid out."""
-    while kind.__flags__ & _HEAP_TYPE:
-        kind = kind.__base__
-    return kind
+    base: Any = kind
+    while base.__flags__ & _HEAP_TYPE:
+        base = base.__base__
+    return base
 
 
 def make(

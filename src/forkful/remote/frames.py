@@ -58,7 +58,10 @@ def rebuild(runs: Runs) -> TracebackType | None:
     """Return a traceback of real frames; their local variables did not cross."""
     traceback: TracebackType | None = None
     for entry, count in reversed(runs):
-        frame, instruction = _frame(*entry)
+        try:
+            frame, instruction = _frame(*entry)
+        except ValueError:  # places that no compiler gives
+            frame, instruction = _frame(*entry[:4], max(1, entry[4]), None, None, None)
         for _ in range(count):
             traceback = TracebackType(traceback, frame, instruction, entry[4])
     return traceback
@@ -97,19 +100,12 @@ def _first(
 def _describe(entry: TracebackType) -> Frame:
     code = entry.tb_frame.f_code
     module = entry.tb_frame.f_globals.get("__name__")
-    line, end_line, column, end_column = _position(code, entry.tb_lasti)
-    if line != entry.tb_lineno:
-        line, end_line, column, end_column = entry.tb_lineno, *_NO_COLUMNS
-    return (
-        code.co_filename,
-        code.co_name,
-        code.co_qualname,
-        module if type(module) is str else None,
-        line,
-        end_line,
-        column,
-        end_column,
-    )
+    name = code.co_filename, code.co_name, code.co_qualname, module if type(module) is str else None
+    line, *columns = _position(code, entry.tb_lasti)
+    if line is None or line != entry.tb_lineno:
+        return *name, entry.tb_lineno or code.co_firstlineno, None, None, None
+    end_line, column, end_column = columns
+    return *name, line, end_line, column, end_column
 
 
 def _position(code: CodeType, instruction: int) -> tuple[int | None, ...]:
@@ -142,12 +138,14 @@ def _frame(
     body: list[ast.stmt] = [ast.Expr(ast.Yield(None, **where), **where)]
     definition = ast.FunctionDef("stub", nothing, body, [], **where)
     definition.type_params = []  # type: ignore[attr-defined, unused-ignore]  # from Python 3.12 on
-    module_code = compile(ast.Module([definition], []), filename, "exec")
+    module_code = compile(ast.Module([definition], []), "<stub>", "exec")
     code = next(const for const in module_code.co_consts if isinstance(const, CodeType))
     variables: dict[str, Any] = {"__name__": module, "__file__": filename}
     known = sys.modules.get(module or "")
     if getattr(known, "__file__", None) == filename:  # where to get the source of a zipped module
         variables["__loader__"] = getattr(known, "__loader__", None)
         variables["__spec__"] = getattr(known, "__spec__", None)
-    stub = FunctionType(code.replace(co_name=name, co_qualname=qualname), variables)
-    return stub().gi_frame, 2 * list(code.co_positions()).index(place)
+    named = code.replace(co_filename=filename, co_name=name, co_qualname=qualname)
+    stub = FunctionType(named, variables)
+    places = list(code.co_positions())
+    return stub().gi_frame, 2 * places.index(place) if place in places else -1
