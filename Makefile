@@ -66,7 +66,7 @@ test-c: ## Run each C test plain, under ThreadSanitizer, under Address- and UBSa
 C_TESTS   := $(patsubst native/tests/%.c,%,$(sort $(wildcard native/tests/test_*.c)))
 C_CORE    := $(patsubst native/core/%.c,%,$(sort $(wildcard native/core/*.c)))
 C_HEADERS := $(wildcard native/core/*.h native/tests/*.h)
-C_BASE    := -std=c11 -D_GNU_SOURCE -g -pthread -Wall -Wextra -Werror -Inative/core -Inative/tests
+C_BASE    := -std=c11 -D_GNU_SOURCE -DFK_POINTS -g -pthread -Wall -Wextra -Werror -Inative/core -Inative/tests
 C_LIMIT   := 300 # seconds for one test program
 
 FLAVOURS := plain tsan asan
