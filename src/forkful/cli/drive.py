@@ -24,7 +24,7 @@ from forkful.cli.journal import Journal, Place
 from forkful.cli.output import Output
 from forkful.cli.screen import Screen
 from forkful.cli.tally import Tally
-from forkful.pool import LATER
+from forkful.pool import LATER, Pool
 from forkful.remote import format_remote, type_name
 from forkful.report.progress import Progress, WorkerView
 
@@ -117,12 +117,11 @@ class Drive:
             ReaderGone: Nobody reads standard output.
         """
         plan = self._plan
-        with forkful.Pool(
+        with forkful.get_context(plan.start_method).Pool(
             plan.jobs,
             worker.begin,
             (plan.work,),
             plan.max_tasks,
-            context=forkful.get_context(plan.start_method),
             max_memory_per_child=plan.max_memory,
         ) as pool:
             outcomes = pool.outcomes(
@@ -133,6 +132,7 @@ class Drive:
                 retry_on=plan.retry_on,
                 backoff=plan.backoff,
                 ordered=plan.ordered,
+                inline=True,
             )
             try:
                 self._loop(pool, outcomes)
@@ -147,7 +147,7 @@ class Drive:
 
     def _feed(self) -> Iterator[Any]:
         """Give the pool its inputs, as it asks for them."""
-        self._source.impatient = lambda: bool(self._flights)
+        self._source.impatient = lambda: bool(self._flights or self._lines)
         fed = seq = 0
         for item in self._source.items:
             if self._stopping:
@@ -167,7 +167,7 @@ class Drive:
             seq += 1
             yield item
 
-    def _loop(self, pool: forkful.Pool, outcomes: Any) -> None:
+    def _loop(self, pool: Pool, outcomes: Any) -> None:
         interrupts, screen, linger = self._interrupts, self._screen, self._screen.linger
         while True:
             interrupts.busy = False
@@ -243,7 +243,7 @@ class Drive:
         if self._journal is not None:
             self._journal.commit(self._output.size)
 
-    def progress(self, pool: forkful.Pool | None = None) -> Progress:
+    def progress(self, pool: Pool | None = None) -> Progress:
         """Take a snapshot of the run and its workers."""
         workers = []
         for each in pool.statistics().workers if pool is not None else ():

@@ -5,7 +5,7 @@
 
 from multiprocessing.pool import MaybeEncodingError, ThreadPool
 
-from forkful.pool.iterators import IMapIterator, IMapUnorderedIterator
+from forkful.pool.iterators import LATER, IMapIterator, IMapUnorderedIterator, Outcomes
 from forkful.pool.outcome import Outcome, PoolStatistics, WorkerStatistics
 from forkful.pool.pool import Pool
 from forkful.pool.results import AsyncResult, MapResult
@@ -13,6 +13,7 @@ from forkful.pool.results import AsyncResult, MapResult
 ApplyResult = AsyncResult
 
 __all__ = [
+    "LATER",
     "ApplyResult",
     "AsyncResult",
     "IMapIterator",
@@ -20,6 +21,7 @@ __all__ = [
     "MapResult",
     "MaybeEncodingError",
     "Outcome",
+    "Outcomes",
     "Pool",
     "PoolStatistics",
     "ThreadPool",

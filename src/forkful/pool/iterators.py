@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing import TimeoutError
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from forkful.pool.messages import BATCH, SECONDS
 from forkful.pool.outcome import Outcome
@@ -20,10 +20,13 @@ from forkful.pool.state import ChunkSizer, Retry, Task, describe_call
 if TYPE_CHECKING:
     from forkful.pool.engine import Engine
 
-__all__ = ["IMapIterator", "IMapUnorderedIterator", "OutcomeJob", "Stream"]
+__all__ = ["LATER", "IMapIterator", "IMapUnorderedIterator", "Outcomes", "Stream"]
 
 AHEAD = 16  # inputs read ahead of the consumer, for each worker
 _AT_ONCE = (list, tuple, range, str, bytes, set, frozenset, dict, deque)
+
+LATER: Final = object()
+"""What inputs of `Pool.outcomes(..., inline=True)` may yield: nothing to be had at the moment."""
 
 _Pickle = Callable[[Any], tuple[bytes, list[Any]]]
 
@@ -306,15 +309,28 @@ class IMapUnorderedIterator(IMapIterator):
     """The iterator of `imap_unordered`: results in the order in which they come."""
 
 
-class OutcomeJob(Stream):
-    """What `Pool.outcomes` iterates over. A unit is an input; each has its own outcome.
+class Outcomes(Stream):
+    """The iterator of `outcomes`. A unit is an input; each has its own outcome.
 
     Inputs travel in batches when they take so little time that a message each would cost more.
     """
 
-    def __init__(self, *args: Any) -> None:
+    def __init__(self, *args: Any, inline: bool) -> None:
         super().__init__(*args)
         self._sizer = ChunkSizer(self._engine.size, target=0.002, most=256)
+        self._later = False
+        # Inputs that are read inline are read by the consumer's thread only, not by whoever drives.
+        self._reader = threading.get_ident() if inline else None
+        self._inline = self._inline or inline
+
+    def feed(self) -> None:
+        """Read inputs and send them, as far as there is room."""
+        if self._reader is None or self._reader == threading.get_ident():
+            self._later = False
+            super().feed()
+
+    def _wants(self) -> bool:
+        return not self._later and super()._wants()
 
     def _ahead(self) -> int:
         return (AHEAD + 4 * self._sizer.size) * self._engine.size
@@ -327,7 +343,11 @@ class OutcomeJob(Stream):
         ended = False
         try:
             for _ in range(size):
-                batch.append(next(self._inputs))
+                x = next(self._inputs)
+                if x is LATER:
+                    self._later = True
+                    break
+                batch.append(x)
         except StopIteration:
             ended = True
         except Exception as e:
@@ -395,22 +415,33 @@ class OutcomeJob(Stream):
     def _give(self, outcome: Outcome) -> None:
         self._land(outcome.seq, True, outcome)
 
-    def __iter__(self) -> Iterator[Outcome]:
-        try:
-            while True:
-                try:
-                    ok, value = self._take()
-                except StopIteration:
-                    return
-                if not ok:
-                    raise value
-                yield value
-        finally:
-            self.stop()
+    def __iter__(self) -> Outcomes:
+        return self
 
-    def stop(self) -> None:
-        """Read no more inputs; drop what has not been sent to a worker's hands yet."""
+    def next(self, timeout: float | None = None) -> Outcome:
+        """Return the next outcome.
+
+        Raises:
+            StopIteration: There is none.
+            multiprocessing.TimeoutError: Not there after `timeout` seconds.
+            Exception: What reading the inputs raised.
+        """
+        ok, value = self._take(timeout)
+        if not ok:
+            self.close()
+            raise value
+        outcome: Outcome = value
+        return outcome
+
+    __next__ = next
+
+    def close(self) -> None:
+        """Read no more inputs. What a worker has begun is finished, and nobody hears of it."""
         with self._engine.lock:
             self._ended = True
             self.forget()
             self._close_if_done()
+
+    def __del__(self) -> None:
+        if not self._done:
+            self.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from multiprocessing import util
 from struct import Struct
 from typing import TYPE_CHECKING, Any
@@ -14,8 +14,8 @@ from forkful.cpus import usable_cpus
 from forkful.pool import messages as m
 from forkful.pool.collector import Collector
 from forkful.pool.engine import CLOSE, RUN, TERMINATE, Engine
-from forkful.pool.iterators import IMapIterator, IMapUnorderedIterator, OutcomeJob
-from forkful.pool.outcome import Outcome, PoolStatistics
+from forkful.pool.iterators import IMapIterator, IMapUnorderedIterator, Outcomes
+from forkful.pool.outcome import PoolStatistics
 from forkful.pool.results import AsyncResult, MapResult
 from forkful.pool.state import NO_RETRY, Retry, Task
 
@@ -408,7 +408,8 @@ class Pool:
         retry_on: tuple[type[BaseException], ...] = (Exception,),
         backoff: float = 0.0,
         ordered: bool = False,
-    ) -> Iterator[Outcome]:
+        inline: bool = False,
+    ) -> Outcomes:
         """Iterate over the outcome of `func(x)` for each x in `iterable`; a failure is an outcome, too.
 
         Args:
@@ -420,13 +421,16 @@ class Pool:
             retry_on: Only after errors of these classes.
             backoff: Seconds before the first extra attempt; doubled before each further one.
             ordered: Whether to yield in the order of the inputs, and not as they become ready.
+            inline: Read the inputs in the calling thread, while it asks for outcomes, and not
+                in a thread of their own. They should not block then; `LATER` among them says
+                that there is none at the moment.
 
-        Yields:
-            An `Outcome` for each input. Closing the iterator reads no more inputs and drops
-            what has not been begun.
+        Returns:
+            An iterator over an `Outcome` for each input, with `next(timeout)` beside `next()`, and
+            `close()`, which reads no more inputs.
         """
         engine = self._running()
-        job = OutcomeJob(
+        job = Outcomes(
             engine,
             self,
             func,
@@ -436,13 +440,14 @@ class Pool:
             _dump,
             timeout,
             Retry(retries, retry_on, backoff) if retries else NO_RETRY,
+            inline=inline,
         )
         with engine.lock:
             engine.check_running()
             engine.open_jobs.add(job)
             job.feed()
             self._collector.need()
-        return iter(job)
+        return job
 
     # -- the end ---------------------------------------------------------------------------------------------
 
