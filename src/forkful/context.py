@@ -24,6 +24,7 @@ __all__ = [
     "ForkServerContext",
     "Process",
     "SpawnContext",
+    "default",
     "get_context",
 ]
 

@@ -21,6 +21,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+__all__ = ["quota_cpus", "usable_cpus"]
+
 _QUOTA_FILES = {1: ("cpu.cfs_quota_us", "cpu.cfs_period_us"), 2: ("cpu.max",)}
 """By version: where the time and its period stand, in microseconds."""
 

@@ -139,7 +139,9 @@ class Process(BaseProcess):
                 self._report._put_bytes(str(code).encode(), _EXIT)
                 raise
             except BaseException as e:
-                self._report._put_bytes(remote.pack(e, f"{self.name} (pid {os.getpid()})"), _EXCEPTION)
+                self._report._put_bytes(
+                    remote.pack(e, f"{self.name} (pid {os.getpid()})"), _EXCEPTION
+                )
                 raise
             if value is not None:
                 self._report_result(value)

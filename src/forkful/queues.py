@@ -30,7 +30,7 @@ class Queue(Handle, _native.Queue):
 
     _joinable: ClassVar[bool] = False
 
-    __class_getitem__ = classmethod(types.GenericAlias)
+    __class_getitem__: ClassVar[Any] = classmethod(types.GenericAlias)
 
     def __init__(self, maxsize: int = 0, *, ctx: BaseContext | None = None) -> None:
         self._create(maxsize, self._joinable)
@@ -98,7 +98,7 @@ class JoinableQueue(Queue):
 class SimpleQueue(Handle, _native.Queue):
     """A queue with put, get, empty and close only."""
 
-    __class_getitem__ = classmethod(types.GenericAlias)
+    __class_getitem__: ClassVar[Any] = classmethod(types.GenericAlias)
 
     def __init__(self, *, ctx: BaseContext | None = None) -> None:
         self._create(0, False)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
 
 __all__ = [
+    "SEM_VALUE_MAX",
     "Barrier",
     "BoundedSemaphore",
     "Condition",

@@ -48,7 +48,7 @@ class Popen(popen_fork.Popen):
         if self.pid == 0:
             try:
                 os.close(parent_r)
-                code = process_obj._bootstrap(parent_sentinel=child_r)  # type: ignore[attr-defined]
+                code = process_obj._bootstrap(parent_sentinel=child_r)
             finally:
                 os._exit(code)
         self.owner = _native.last_child()

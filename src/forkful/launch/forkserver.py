@@ -33,6 +33,10 @@ __all__ = ["Popen", "server", "serve"]
 class ForkServer(forkserver.ForkServer):
     """The stdlib's client of a fork server; what differs is the program that it starts."""
 
+    _forkserver_address: Any
+    _forkserver_alive_fd: Any
+    _forkserver_pid: Any
+
     def ensure_running(self) -> None:
         """Start the server unless it runs. May be called from any process of the family."""
         with self._lock:
@@ -53,9 +57,9 @@ class ForkServer(forkserver.ForkServer):
             self._start()
 
     def _start(self) -> None:
-        main = {}
+        main: dict[str, Any] = {}
         if self._preload_modules:
-            data = spawn.get_preparation_data("ignore")
+            data: dict[str, Any] = {**spawn.get_preparation_data("ignore")}
             main = {k: data[k] for k in ("init_main_from_path", "sys_path") if k in data}
             if "init_main_from_path" in main:
                 main["main_path"] = main.pop("init_main_from_path")
@@ -93,7 +97,7 @@ def serve(family: int, listener: int, alive_r: int, preload: list[str], **main: 
     _native.join(family, 0)
     _native.set_name("forkserver")
     # What the stdlib's server hands to its children is its own client object; ours must be it.
-    forkserver._forkserver = server  # type: ignore[attr-defined]
+    forkserver._forkserver = server
     forkserver.main(listener, alive_r, preload, **main)
 
 
@@ -108,7 +112,8 @@ class _DupFd:
 
     def detach(self) -> int:
         """In the child: the descriptor."""
-        fds: list[int] = server.get_inherited_fds()
+        fds = server.get_inherited_fds()
+        assert fds is not None, "not a child of the fork server"
         return fds[self.index]
 
 

@@ -58,4 +58,6 @@ def preparation_data(name: str, owner: int) -> dict[str, Any]:
 
 def tracker_fd() -> int:
     """Return the resource tracker's descriptor, for what the stdlib makes in the child."""
-    return resource_tracker.getfd()
+    fd = resource_tracker.getfd()
+    assert fd is not None
+    return fd

@@ -7,7 +7,6 @@ import os
 from multiprocessing import popen_spawn_posix, reduction, spawn, util
 from multiprocessing.context import set_spawning_popen
 from multiprocessing.process import BaseProcess
-from typing import Any
 
 from forkful import _native
 from forkful.launch import fork

@@ -3,7 +3,7 @@
 `ThreadPool` is the stdlib's: threads share memory already, and nothing of them dies alone.
 """
 
-from multiprocessing.pool import MaybeEncodingError, ThreadPool
+from multiprocessing.pool import MaybeEncodingError, ThreadPool  # type: ignore[attr-defined]
 
 from forkful.pool.iterators import LATER, IMapIterator, IMapUnorderedIterator, Outcomes
 from forkful.pool.outcome import Outcome, PoolStatistics, WorkerStatistics

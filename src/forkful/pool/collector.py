@@ -7,6 +7,7 @@ a caller that waits for its results itself.
 
 from __future__ import annotations
 
+import functools
 import threading
 import weakref
 
@@ -28,9 +29,7 @@ class Collector:
     def need(self) -> None:
         """There is something to collect. Under the engine's lock."""
         if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(
-                target=self._run, name="forkful-collector", daemon=True
-            )
+            self._thread = threading.Thread(target=self._run, name="forkful-collector", daemon=True)
             self._thread.start()
         if not self._wake.is_set():
             self._wake.set()
@@ -56,7 +55,7 @@ class Collector:
                 self._wake.wait(1.0)  # and look whether the pool is still there
                 continue
             if any(job.callbacks for job in tuple(engine.open_jobs)):
-                engine.wait_for(lambda e=engine: _nothing_due(e), 1.0)
+                engine.wait_for(functools.partial(_nothing_due, engine), 1.0)
             else:
                 if engine.steps == steps and not engine.driven:
                     engine.poll()

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 from multiprocessing import connection
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from forkful import errors, remote
 from forkful.family import Words
@@ -28,7 +28,9 @@ from forkful.queues import SimpleQueue
 
 __all__ = ["CLOSE", "RUN", "TERMINATE", "Engine"]
 
-RUN, CLOSE, TERMINATE = "RUN", "CLOSE", "TERMINATE"
+RUN: Final = "RUN"
+CLOSE: Final = "CLOSE"
+TERMINATE: Final = "TERMINATE"
 
 LOOK_EVERY = 0.05  # seconds between two looks at the workers: how late a death is noticed at most
 GRACE = 1.0  # seconds that workers have to end at SIGTERM, before SIGKILL
@@ -304,9 +306,7 @@ class Engine:
     ) -> None:
         """Send some items of a batch once more, in a batch of their own."""
         assert task.items is not None
-        task.job.send_again(
-            task, [task.items[i] for i in which], delay, attempts or task.attempts
-        )
+        task.job.send_again(task, [task.items[i] for i in which], delay, attempts or task.attempts)
 
     # -- workers -------------------------------------------------------------------------------------
 

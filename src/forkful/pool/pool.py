@@ -69,7 +69,7 @@ class Pool:
     _wrap_exception = True
 
     @staticmethod
-    def Process(ctx: BaseContext, *args: Any, **kwds: Any) -> Any:  # noqa: N802 - the stdlib's name
+    def Process(ctx: BaseContext, *args: Any, **kwds: Any) -> Any:
         """Make a worker's process object."""
         return ctx.Process(*args, **kwds)  # type: ignore[attr-defined]
 
@@ -88,9 +88,10 @@ class Pool:
             processes = usable_cpus()
         if processes < 1:
             raise ValueError("Number of processes must be at least 1")
-        if maxtasksperchild is not None:
-            if not isinstance(maxtasksperchild, int) or maxtasksperchild <= 0:
-                raise ValueError("maxtasksperchild must be a positive int or None")
+        if maxtasksperchild is not None and (
+            not isinstance(maxtasksperchild, int) or maxtasksperchild <= 0
+        ):
+            raise ValueError("maxtasksperchild must be a positive int or None")
         if max_memory_per_child is not None and max_memory_per_child <= 0:
             raise ValueError("max_memory_per_child must be a positive number of bytes or None")
         if initializer is not None and not callable(initializer):
@@ -124,9 +125,7 @@ class Pool:
     def __del__(self, _warn: Any = warnings.warn, _run: str = RUN) -> None:
         engine = self._engine
         if engine is not None and engine.state == _run and engine.pid == os.getpid():
-            _warn(
-                f"unclosed running multiprocessing pool {self!r}", ResourceWarning, source=self
-            )
+            _warn(f"unclosed running multiprocessing pool {self!r}", ResourceWarning, source=self)
 
     def __repr__(self) -> str:
         cls = self.__class__

@@ -30,7 +30,7 @@ def load(data: bytes | memoryview) -> tuple[bool, Any]:
 
 def report_callback_error() -> None:
     """A callback raised: say so as any uncaught exception; the result is delivered all the same."""
-    sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+    sys.excepthook(*sys.exc_info())
 
 
 class AsyncResult:

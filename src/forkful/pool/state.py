@@ -138,7 +138,7 @@ def plan_loss(task: Task, begun: bool) -> LossPlan:
     rest = list(range(task.next, len(task.items)))
     if not rest:
         return LossPlan(blame=False)
-    if begun or len(task.items) == 1 and task.deaths > 0:
+    if begun or (len(task.items) == 1 and task.deaths > 0):
         return LossPlan(blame=True, item=rest[0], again=rest[1:])
     if task.next == 0:
         return LossPlan(blame=False, alone=rest)

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing.pool import MaybeEncodingError
+from multiprocessing.pool import MaybeEncodingError  # type: ignore[attr-defined]
 from multiprocessing.process import current_process
 from struct import Struct
 from types import BuiltinFunctionType, FunctionType
@@ -74,7 +74,12 @@ class _Worker:
     def loop(self) -> None:
         c = self._config
         take = c.tasks._take_bytes
-        do = {m.APPLY: self._apply, m.MAP: self._map, m.STARMAP: self._starmap, m.BATCH: self._batch}
+        do = {
+            m.APPLY: self._apply,
+            m.MAP: self._map,
+            m.STARMAP: self._starmap,
+            m.BATCH: self._batch,
+        }
         taken: list[tuple[int, int, bytes]] = []
         done = 0
         while True:
