@@ -88,7 +88,7 @@ int fk_parse_wait(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, Py
         else if (PyUnicode_CompareWithASCIIString(key, "timeout") == 0)
             position = 1, timeout = value;
         else if (first == 1 && PyUnicode_CompareWithASCIIString(key, "obj") == 0)
-            continue; /* the caller's */
+            position = -1; /* the caller's */
         else {
             PyErr_Format(PyExc_TypeError, "unexpected keyword argument '%U'", key);
             return -1;

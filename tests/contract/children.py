@@ -1,0 +1,73 @@
+"""Child processes of the contract tests: started, awaited by state, never left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from forkful import _native
+
+LONG = 40  # seconds: nothing that works takes so long
+
+
+@contextmanager
+def running(ctx: Any, target: Callable[..., object], *args: object) -> Iterator[Any]:
+    """A started child; at the end it is joined, or killed if the test has failed."""
+    with several(ctx, (target, *args)) as (child,):
+        yield child
+
+
+@contextmanager
+def several(ctx: Any, *calls: tuple[Any, ...]) -> Iterator[list[Any]]:
+    """A started child for each (target, *args)."""
+    children = []
+    try:
+        for target, *args in calls:
+            child = ctx.Process(target=target, args=tuple(args))
+            child.start()
+            children.append(child)
+        yield children
+        for child in children:
+            child.join(LONG)
+            assert child.exitcode is not None, f"{child} has not ended"
+    finally:
+        for child in children:
+            if child.exitcode is None:
+                child.kill()
+                child.join()
+            child.close()
+
+
+def until(happens: Callable[[], object]) -> None:
+    """Wait for a state that nothing announces."""
+    deadline = time.monotonic() + LONG
+    while not happens():
+        assert time.monotonic() < deadline, f"{happens} has not happened"
+        time.sleep(0.002)  # sleep: the state of another process is asked for, it does not report
+
+
+def blocked(pid: int) -> list[str]:
+    """Which operations the threads of a process are blocked in, as the board tells."""
+    return [row[4] for row in _native.board_snapshot() if row[1] == pid]
+
+
+def until_blocked(pid: int, threads: int = 1) -> None:
+    """Wait until so many threads of a process are blocked on forkful objects."""
+    until(lambda: len(blocked(pid)) >= threads)
+
+
+def kill(child: Any) -> None:
+    """Kill -9, and wait until the process is no more."""
+    os.kill(child.pid, signal.SIGKILL)
+    child.join(LONG)
+    assert child.exitcode == -signal.SIGKILL
+
+
+def used() -> int:
+    """Bytes of the family's memory in use, with the dead's holdings given back."""
+    _native.reap_all()
+    return _native.statistics()["used"]

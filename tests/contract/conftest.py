@@ -1,0 +1,32 @@
+"""Contexts that contract tests run on."""
+
+from __future__ import annotations
+
+import multiprocessing
+from typing import Any
+
+import pytest
+
+import forkful
+
+
+@pytest.fixture(params=["fork", "spawn", "forkserver", "stdlib"])
+def either(request: pytest.FixtureRequest) -> Any:
+    """forkful's context of each start method, and the standard library's as the oracle."""
+    if request.param == "stdlib":
+        return multiprocessing.get_context("fork")
+    return forkful.get_context(request.param)
+
+
+@pytest.fixture
+def fork() -> Any:
+    """forkful's fork context, where the start method changes nothing."""
+    return forkful.get_context("fork")
+
+
+@pytest.fixture(params=["forkful", "stdlib"])
+def module(request: pytest.FixtureRequest) -> Any:
+    """Forking contexts of both, for what is done in one process."""
+    if request.param == "stdlib":
+        return multiprocessing.get_context("fork")
+    return forkful.get_context("fork")

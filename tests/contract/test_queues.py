@@ -1,0 +1,578 @@
+"""Queue, JoinableQueue, SimpleQueue: what they promise, alive and after deaths."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import threading
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+
+import forkful
+from forkful import _native
+from tests.contract.children import LONG, kill, running, several, until, until_blocked, used
+
+
+def put_all(q: Any, items: list[Any]) -> None:
+    for item in items:
+        q.put(item)
+
+
+def put_numbered(q: Any, producer: int, n: int) -> None:
+    for i in range(n):
+        q.put((producer, i))
+
+
+def forward(source: Any, target: Any) -> None:
+    """Until None."""
+    while (item := source.get()) is not None:
+        target.put((os.getpid(), item))
+    target.put((os.getpid(), None))
+
+
+def report_error(function: Any, answers: Any, *args: Any) -> None:
+    try:
+        answers.put(function(*args))
+    except BaseException as error:
+        answers.put(type(error))
+
+
+# ---- in one process --------------------------------------------------------------------------
+
+
+def test_items_come_out_in_the_order_they_went_in(module: Any) -> None:
+    q = module.Queue()
+    items = [1, "two", (3, 4.0), None, b"five", {"six": [6]}]
+    put_all(q, items)
+    assert [q.get(timeout=LONG) for _ in items] == items
+    q.close()
+    q.join_thread()
+
+
+def test_size_is_exact_right_after_put(fork: Any) -> None:
+    q = fork.Queue(3)
+    assert (q.qsize(), q.empty(), q.full()) == (0, True, False)
+    for n in (1, 2, 3):
+        q.put(n)
+        assert (q.qsize(), q.empty(), q.full()) == (n, False, n == 3)
+    assert q.get_nowait() == 1
+    assert (q.qsize(), q.full()) == (2, False)
+
+
+def test_an_empty_queue_refuses_at_once_and_after_the_timeout(module: Any) -> None:
+    q = module.Queue()
+    for call in (q.get_nowait, lambda: q.get(False), lambda: q.get(True, 0.01), lambda: q.get(timeout=-1)):
+        with pytest.raises(queue.Empty):
+            call()
+    q.close()
+
+
+def test_a_full_queue_refuses_at_once_and_after_the_timeout(module: Any) -> None:
+    q = module.Queue(1)
+    q.put(1)
+    for call in (
+        lambda: q.put_nowait(2),
+        lambda: q.put(2, False),
+        lambda: q.put(2, True, 0.01),
+        lambda: q.put(2, timeout=-1),
+        lambda: q.put(obj=2, block=False),
+    ):
+        with pytest.raises(queue.Full):
+            call()
+    assert q.get(timeout=LONG) == 1
+    q.close()
+
+
+def test_a_maxsize_of_zero_or_less_is_no_bound(fork: Any) -> None:
+    for maxsize in (0, -1):
+        q = fork.Queue(maxsize)
+        put_all(q, list(range(100)))
+        assert not q.full()
+
+
+def test_wrong_arguments_raise_type_error(fork: Any) -> None:
+    q = fork.Queue()
+    for call in (
+        lambda: q.put(),
+        lambda: q.put(1, True, 1, 1),
+        lambda: q.put(1, wait=True),
+        lambda: q.put(1, True, block=True),
+        lambda: q.get(timeout="soon"),
+        lambda: q.get(1, 2, 3),
+        lambda: q.put(1, obj=2),
+    ):
+        with pytest.raises(TypeError):
+            call()
+    assert q.empty()
+
+
+def test_an_unpicklable_object_raises_in_the_caller_and_leaves_the_queue_unchanged(fork: Any) -> None:
+    for q in (fork.Queue(2), fork.SimpleQueue(), fork.JoinableQueue()):
+        q.put("before")
+        with pytest.raises(Exception, match=r"\['deep'\]\[1\]") as caught:
+            q.put({"deep": [0, threading.Lock()]})
+        assert isinstance(caught.value, TypeError)
+        assert q.qsize() == 1
+        q.put("after")
+        assert [q.get(), q.get()] == ["before", "after"]
+
+
+def test_lambdas_and_closures_travel(fork: Any) -> None:
+    q = fork.Queue()
+    n = 20
+    q.put(lambda x: x + n)
+    q.put({"f": [lambda: "inner"]})
+    assert q.get()(1) == 21
+    assert q.get()["f"][0]() == "inner"
+
+
+def test_an_object_that_cannot_be_unpickled_raises_in_get_and_the_queue_goes_on(fork: Any) -> None:
+    q = fork.Queue()
+    q.put(RaisesWhenRead())
+    q.put("next")
+    with pytest.raises(ZeroDivisionError):
+        q.get()
+    assert q.get() == "next"
+
+
+class RaisesWhenRead:
+    def __reduce__(self) -> Any:
+        return divmod, (1, 0)
+
+
+def test_a_closed_queue_raises_value_error(module: Any) -> None:
+    q = module.Queue()
+    q.close()
+    with pytest.raises(ValueError, match="is closed"):
+        q.put(1)
+    with pytest.raises(ValueError, match="is closed"):
+        q.get()
+    q.close()
+    q.join_thread()
+
+
+def test_join_thread_of_an_open_queue_is_an_error(module: Any) -> None:
+    q = module.Queue()
+    with pytest.raises(AssertionError, match="not closed"):
+        q.join_thread()
+    q.close()
+
+
+def test_closing_one_handle_leaves_the_others_usable(fork: Any) -> None:
+    q = fork.Queue()
+    carrier = fork.Queue()
+    carrier.put(q)
+    other = carrier.get()
+    other.close()
+    q.put(1)
+    assert q.get() == 1
+
+
+def test_queues_can_be_subscripted_in_annotations(fork: Any) -> None:
+    for q in (fork.Queue(), fork.JoinableQueue(), fork.SimpleQueue()):
+        alias = type(q)[int]
+        assert alias.__origin__ is type(q)
+        assert alias.__args__ == (int,)
+
+
+def test_a_repr_tells_the_size(fork: Any) -> None:
+    q = fork.Queue(3)
+    q.put(1)
+    assert "size=1/3" in repr(q)
+
+
+# ---- large objects -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [0, 1, 16_000, 16_384, 16_385, 1 << 20, 5_000_000])
+def test_bytes_of_any_size_travel(fork: Any, size: int) -> None:
+    q = fork.Queue()
+    for kind in (bytes, bytearray):
+        data = kind(os.urandom(size))
+        q.put(data)
+        got = q.get()
+        assert type(got) is kind
+        assert got == data
+
+
+ARRAYS = {
+    "small": np.arange(5),
+    "large": np.arange(300_000),
+    "fortran": np.asfortranarray(np.arange(300_000.0).reshape(500, 600)),
+    "strided": np.arange(300_000)[::3],
+    "transposed": np.arange(300_000).reshape(500, 600).T,
+    "empty": np.empty((0, 3)),
+    "structured": np.zeros(50_000, dtype=[("a", "i4"), ("b", "f8")]),
+    "objects": np.array(["a", None, 3], dtype=object),
+    "scalar": np.array(3.5),
+}
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+@pytest.mark.parametrize("writable", [True, False])
+def test_arrays_arrive_equal_and_writable(module: Any, name: str, writable: bool) -> None:
+    sent = ARRAYS[name].view()
+    sent.flags.writeable = writable
+    q = module.Queue()
+    q.put(sent)
+    got = q.get(timeout=LONG)
+    assert (got.dtype, got.shape) == (sent.dtype, sent.shape)
+    assert got.flags.f_contiguous == (sent.flags.f_contiguous or sent.ndim < 2 and got.flags.c_contiguous)
+    assert np.array_equal(got, sent)
+    assert got.flags.writeable
+    got.fill(0)
+    q.close()
+    q.join_thread()
+
+
+def test_what_is_received_is_private(fork: Any) -> None:
+    q = fork.Queue()
+    sent = np.arange(300_000)
+    q.put(sent)
+    got = q.get()
+    got[:] = -1
+    assert sent[5] == 5
+    sent[:] = -2
+    assert (got == -1).all()
+
+
+def test_many_arrays_in_one_object(fork: Any) -> None:
+    q = fork.Queue()
+    sent = {i: np.full(40_000 + i, i) for i in range(20)}
+    shared = np.arange(100_000)
+    q.put([sent, shared, shared])
+    got, one, two = q.get()
+    assert one is two
+    assert all((got[i] == sent[i]).all() for i in sent)
+    before = got.pop(3)
+    del got, one, two
+    assert (before == 3).all()
+
+
+def test_memory_of_large_objects_is_given_back(fork: Any) -> None:
+    q = fork.Queue()
+    q.put(1), q.get()
+    before = used()
+    for _ in range(20):
+        q.put([np.arange(300_000), bytes(200_000)])
+        q.get()
+    assert used() == before
+
+
+def write_into(array: Any, answers: Any) -> None:
+    array[:] = 7
+    answers.put(int(array.sum()))
+
+
+def test_a_change_in_a_forked_child_is_not_seen_in_the_parent(fork: Any) -> None:
+    """A received array is backed by shared memory; that must not show."""
+    q, answers = fork.Queue(), fork.Queue()
+    q.put(np.zeros(300_000, dtype=np.int64))
+    got = q.get()
+    process = fork.Process(target=write_into, args=(got, answers))
+    process.start()
+    assert answers.get(timeout=LONG) == 7 * 300_000
+    process.join()
+    process.close()
+    assert not got.any()
+
+
+def test_a_change_in_the_parent_after_a_fork_is_not_seen_in_the_child(fork: Any) -> None:
+    q, go, answers = fork.Queue(), fork.Event(), fork.Queue()
+    q.put(np.zeros(300_000, dtype=np.int64))
+    got = q.get()
+    with running(fork, sum_when_told, got, go, answers):
+        got[:] = 1
+        go.set()
+        assert answers.get(timeout=LONG) == 0
+
+
+def sum_when_told(array: Any, go: Any, answers: Any) -> None:
+    go.wait()
+    answers.put(int(array.sum()))
+
+
+# ---- between processes -----------------------------------------------------------------------------
+
+
+def test_what_one_producer_puts_keeps_its_order(either: Any) -> None:
+    q = either.Queue()
+    with several(either, *[(put_numbered, q, n, 300) for n in range(3)]):
+        got = [q.get(timeout=LONG) for _ in range(900)]
+    for producer in range(3):
+        assert [i for p, i in got if p == producer] == list(range(300))
+    q.close()
+
+
+def test_many_producers_and_consumers_pass_each_item_once(either: Any) -> None:
+    source, target = either.Queue(50), either.Queue()
+    consumers = [(forward, source, target)] * 3
+    with several(either, *[(put_numbered, source, n, 400) for n in range(3)]) as producers:
+        with several(either, *consumers):
+            for producer in producers:
+                producer.join(LONG)
+            for _ in consumers:
+                source.put(None)
+            got, ends = [], 0
+            while ends < len(consumers):
+                _, item = target.get(timeout=LONG)
+                ends += item is None
+                got += [item] if item else []
+    assert Counter(got) == Counter((p, i) for p in range(3) for i in range(400))
+    source.close()
+    target.close()
+
+
+def put_large(q: Any) -> None:
+    for i in range(100):
+        q.put((i, bytes([i]) * 1_000_000))
+
+
+def test_a_process_whose_items_nobody_has_read_can_be_joined(ctx: Any) -> None:
+    q = ctx.Queue()
+    with running(ctx, put_large, q) as producer:
+        producer.join(LONG)
+        assert producer.exitcode == 0
+    assert q.qsize() == 100
+    for i in range(100):
+        assert q.get() == (i, bytes([i]) * 1_000_000)
+
+
+def put_and_vanish(q: Any) -> None:
+    q.put("said")
+    os._exit(0)
+
+
+def test_what_was_put_survives_a_process_that_exits_at_once(ctx: Any) -> None:
+    q = ctx.Queue()
+    with running(ctx, put_and_vanish, q):
+        assert q.get(timeout=LONG) == "said"
+
+
+def test_a_blocked_get_returns_what_is_put(ctx: Any) -> None:
+    q, answers = ctx.Queue(), ctx.Queue()
+    with running(ctx, report_error, q.get, answers) as child:
+        until_blocked(child.pid)
+        q.put("hello")
+        assert answers.get(timeout=LONG) == "hello"
+
+
+def test_a_blocked_put_returns_when_there_is_room(ctx: Any) -> None:
+    q, answers = ctx.Queue(1), ctx.Queue()
+    q.put(1)
+    with running(ctx, report_error, q.put, answers, 2) as child:
+        until_blocked(child.pid)
+        assert q.get() == 1
+        assert answers.get(timeout=LONG) is None
+        assert q.get(timeout=LONG) == 2
+
+
+def test_simple_queue(either: Any) -> None:
+    q = either.SimpleQueue()
+    assert q.empty()
+    with running(either, put_all, q, [1, None, "x" * 100_000]):
+        assert [q.get(), q.get(), q.get()] == [1, None, "x" * 100_000]
+    assert q.empty()
+    q.close()
+
+
+# ---- shutdown ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("immediate", [False, True])
+def test_shutdown_wakes_getters(fork: Any, immediate: bool) -> None:
+    q, answers = fork.Queue(), fork.Queue()
+    with several(fork, *[(report_error, q.get, answers)] * 2) as children:
+        for child in children:
+            until_blocked(child.pid)
+        q.shutdown(immediate=immediate)
+        assert [answers.get(timeout=LONG) for _ in children] == [forkful.ShutDown] * 2
+
+
+@pytest.mark.parametrize("immediate", [False, True])
+def test_shutdown_wakes_putters(fork: Any, immediate: bool) -> None:
+    q, answers = fork.Queue(1), fork.Queue()
+    q.put(1)
+    with several(fork, *[(report_error, q.put, answers, 2)] * 2) as children:
+        for child in children:
+            until_blocked(child.pid)
+        q.shutdown(immediate)
+        assert [answers.get(timeout=LONG) for _ in children] == [forkful.ShutDown] * 2
+
+
+def test_after_shutdown_what_is_inside_can_be_read(fork: Any) -> None:
+    q = fork.Queue()
+    q.put(1)
+    q.shutdown()
+    with pytest.raises(forkful.ShutDown):
+        q.put(2)
+    assert q.get() == 1
+    for block in (True, False):
+        with pytest.raises(forkful.ShutDown):
+            q.get(block)
+
+
+def test_after_an_immediate_shutdown_nothing_can_be_read(fork: Any) -> None:
+    q = fork.JoinableQueue()
+    q.put(1)
+    q.shutdown(immediate=True)
+    with pytest.raises(forkful.ShutDown):
+        q.get()
+    assert q.qsize() == 0
+    assert q.join(LONG)
+
+
+# ---- JoinableQueue ---------------------------------------------------------------------------------
+
+
+def work_off(q: Any) -> None:
+    while q.get() is not None:
+        q.task_done()
+    q.task_done()
+
+
+def test_join_waits_until_all_is_done(either: Any) -> None:
+    q = either.JoinableQueue()
+    with several(either, (work_off, q), (work_off, q)):
+        put_all(q, list(range(200)))
+        q.join()
+        assert q.empty()
+        put_all(q, [None, None])
+        q.join()
+    q.close()
+
+
+def test_task_done_more_often_than_put_is_an_error(module: Any) -> None:
+    q = module.JoinableQueue()
+    with pytest.raises(ValueError, match="task_done"):
+        q.task_done()
+    q.put(1)
+    q.get(timeout=LONG)
+    q.task_done()
+    with pytest.raises(ValueError, match="task_done"):
+        q.task_done()
+    q.join()
+    q.close()
+
+
+def test_join_with_a_timeout_tells_whether_all_is_done(fork: Any) -> None:
+    q = fork.JoinableQueue()
+    assert q.join(0) is True
+    q.put(1)
+    assert q.join(0.01) is False
+    assert q.get() == 1
+    assert q.join(0) is False
+    q.task_done()
+    assert q.join(timeout=LONG) is True
+
+
+def take_and_hold(q: Any, n: int, taken: Any) -> None:
+    for _ in range(n):
+        q.get()
+    taken.set()
+    signal.pause()
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_join_names_the_items_that_died_with_their_consumer_once(ctx: Any, n: int) -> None:
+    q, taken = ctx.JoinableQueue(), ctx.Event()
+    put_all(q, list(range(n)))
+    with running(ctx, take_and_hold, q, n, taken) as child:
+        assert taken.wait(LONG)
+        kill(child)
+    with pytest.raises(forkful.WorkerDied, match="1 item " if n == 1 else f"{n} items "):
+        q.join()
+    assert q.join(0) is True
+    q.put("again")
+    assert q.join(0) is False
+    assert q.get() == "again"
+    q.task_done()
+    q.join()
+
+
+def test_a_join_under_way_learns_that_the_consumer_has_died(fork: Any) -> None:
+    q, taken, answers = fork.JoinableQueue(), fork.Event(), fork.Queue()
+    q.put(1)
+    with running(fork, take_and_hold, q, 1, taken) as consumer:
+        assert taken.wait(LONG)
+        with running(fork, report_error, q.join, answers) as joiner:
+            until_blocked(joiner.pid)
+            kill(consumer)
+            assert answers.get(timeout=LONG) is forkful.WorkerDied
+
+
+def test_a_consumer_that_exits_with_an_item_in_hand_loses_it_too(fork: Any) -> None:
+    q = fork.JoinableQueue()
+    q.put(1)
+    with running(fork, q.get) as child:
+        child.join(LONG)
+    with pytest.raises(forkful.WorkerDied):
+        q.join()
+
+
+def test_join_waits_for_what_can_still_be_done_before_it_tells_of_a_loss(fork: Any) -> None:
+    q, taken = fork.JoinableQueue(), fork.Event()
+    put_all(q, [1, 2])
+    with running(fork, take_and_hold, q, 1, taken) as child:
+        assert taken.wait(LONG)
+        kill(child)
+    assert q.join(0.01) is False
+    assert q.get() == 2
+    q.task_done()
+    with pytest.raises(forkful.WorkerDied, match="1 item "):
+        q.join()
+
+
+def test_task_done_by_another_process_than_the_taker_counts(fork: Any) -> None:
+    q = fork.JoinableQueue()
+    q.put(1)
+    q.get()
+    with running(fork, q.task_done):
+        pass
+    assert q.join(LONG) is True
+
+
+# ---- deaths ------------------------------------------------------------------------------------------
+
+
+def test_a_getter_killed_while_it_waits_takes_nothing_along(fork: Any) -> None:
+    q = fork.Queue()
+    with several(fork, (q.get,), (q.get,)) as children:
+        for child in children:
+            until_blocked(child.pid)
+        for child in children:
+            kill(child)
+    q.put(1)
+    assert q.get_nowait() == 1
+
+
+def test_a_putter_killed_while_it_waits_puts_nothing(fork: Any) -> None:
+    q = fork.Queue(1)
+    q.put(1)
+    with running(fork, q.put, 2) as child:
+        until_blocked(child.pid)
+        kill(child)
+    assert q.get() == 1
+    assert q.empty()
+    q.put(3)
+    assert q.get_nowait() == 3
+
+
+def test_a_wake_up_that_a_killed_process_received_is_not_lost(fork: Any) -> None:
+    q, answers = fork.Queue(), fork.Queue()
+    for _ in range(10):
+        with several(fork, (q.get,), (report_error, q.get, answers)) as (victim, other):
+            until_blocked(victim.pid)
+            until_blocked(other.pid)
+            os.kill(victim.pid, signal.SIGSTOP)
+            q.put("a")
+            kill(victim)
+            q.put("b")
+            assert answers.get(timeout=LONG) in ("a", "b")
+        until(lambda: _native.reap_all() >= 0)
+        while not q.empty():
+            q.get()
