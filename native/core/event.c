@@ -32,8 +32,7 @@ fk_status fk_event_wait(fk_event *e, uint32_t *epoch, fk_wait *w)
         if (w->deadline_ns == 0)
             return FK_AGAIN;
         if (spin > 0) {
-            spin--;
-            fk_cpu_relax();
+            fk_spin(spin--);
             continue;
         }
         if (!(v & SLEEPERS) && !atomic_compare_exchange_weak(&e->word, &v, v | SLEEPERS))

@@ -50,15 +50,30 @@ int fk_futex_wake(_Atomic uint32_t *word, int n)
     return r < 0 ? 0 : (int)r;
 }
 
+#define YIELDS 30 /* of the spins, these last ones yield: some ten microseconds */
+#define RELAXES 100
+
 int fk_spins;
 
 void fk_spin_init(void)
 {
     cpu_set_t set;
     CPU_ZERO(&set);
-    /* Measured on two cores (bench/queue_small.py): shorter sleeps too often, longer steals
-     * from the process that is being waited for. */
-    fk_spins = sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 1 ? 200 : 0;
+    bool several = sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 1;
+    fk_spins = several ? RELAXES + YIELDS : 0;
+}
+
+void fk_spin(int left)
+{
+    if (left <= YIELDS) {
+        sched_yield();
+        return;
+    }
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ __volatile__("yield");
+#endif
 }
 
 #ifdef FK_POINTS

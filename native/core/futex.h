@@ -28,17 +28,12 @@ fk_status fk_futex_wait(_Atomic uint32_t *word, uint32_t expected, fk_wait *w);
 /* Wake up to `n` sleepers; returns how many there were. */
 int fk_futex_wake(_Atomic uint32_t *word, int n);
 
-/* A short busy wait before a sleep pays off only where another CPU can act meanwhile. */
-extern int fk_spins; /* 0 on one CPU; set once by fk_spin_init() */
+/* A short busy wait before a sleep pays off only where another CPU can act meanwhile: a wake-up
+ * costs a system call there and a rescheduling here, ten times what most waits last. First the
+ * CPU is kept, for answers that are nanoseconds away; then it is offered to whoever can run, so
+ * that on a busy machine waiting takes nothing from the process that is being waited for. */
+extern int fk_spins; /* how often to call fk_spin before a sleep; 0 on one CPU */
 void fk_spin_init(void);
-
-static inline void fk_cpu_relax(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ __volatile__("yield");
-#endif
-}
+void fk_spin(int left);
 
 #endif

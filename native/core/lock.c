@@ -9,7 +9,7 @@ FK_COLD fk_status fk_lock_wait(const fk_arena *a, fk_lock *l, fk_wait *w)
     for (int i = fk_spins; i > 0 && w->deadline_ns; i--) {
         if (atomic_load_explicit(&l->word, memory_order_relaxed) == 0 && fk_lock_try(a, l) == FK_OK)
             return FK_OK;
-        fk_cpu_relax();
+        fk_spin(i);
     }
     for (;;) {
         uint32_t v = atomic_load_explicit(&l->word, memory_order_relaxed);

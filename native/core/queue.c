@@ -359,8 +359,7 @@ static fk_status wait_item(fk_queue *q, fk_wait *w)
         if (w->deadline_ns == 0)
             return FK_AGAIN;
         if (spin > 0) {
-            spin--;
-            fk_cpu_relax();
+            fk_spin(spin--);
             continue;
         }
         uint32_t e = fk_ec_prepare(&q->head.ec);
