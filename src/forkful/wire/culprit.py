@@ -1,8 +1,8 @@
 """Finds which part of an object cannot be pickled, and how to reach it from the whole.
 
 From the whole it goes down to the first part that is refused by itself, and on from there, until
-all parts of a refused object would do. It knows nothing of pickling but the two functions it is
-given.
+all parts of a refused object would do. A part that contains the whole is refused with it, so from
+there it comes back up. It knows nothing of pickling but the two functions it is given.
 """
 
 from __future__ import annotations
@@ -39,24 +39,38 @@ def find(
     """
     until = time.monotonic() + _PATIENCE_S
     trials = _MOST_TRIALS
-    path, here = root, whole
-    alive = [whole]  # what has been tried must not give its id to something else
-    seen = {id(whole)}
-    while True:
-        for label, part in _safely(parts(here, reduce)):
-            if type(part) in _FINE or id(part) in seen:
+    tried = {id(whole): whole}  # held, so that no id is given to something else
+    way = [_Step(root, whole, _safely(parts(whole, reduce)))]
+    while way:
+        here = way[-1]
+        for label, part in here.parts:
+            if type(part) in _FINE:
+                continue
+            if id(part) in tried:
+                here.is_circle |= any(part is step.part for step in way)
                 continue
             if not trials or time.monotonic() > until:
-                return path
+                return here.path
             trials -= 1
-            alive.append(part)
-            seen.add(id(part))
+            tried[id(part)] = part
             if refuses(part):
-                path += label
-                here = part
+                way.append(_Step(here.path + label, part, _safely(parts(part, reduce))))
                 break
         else:
-            return path
+            if not here.is_circle:
+                return here.path
+            way.pop()  # it is refused for what else is in the circle
+    return root
+
+
+class _Step:
+    """A refused part on the way down. (No dataclass: that would bring ``inspect``.)"""
+
+    def __init__(self, path: str, part: object, parts: Iterator[Part]) -> None:
+        self.path = path
+        self.part = part
+        self.parts = parts
+        self.is_circle = False
 
 
 def parts(whole: Any, reduce: Callable[[Any], object]) -> Iterator[Part]:
