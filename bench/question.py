@@ -109,6 +109,10 @@ class Figures:
         return known | {"values": self.values}
 
 
+def _readable(figure: float) -> str:
+    return f"{figure:,.0f}" if figure >= 1000 else f"{figure:.4g}"
+
+
 @dataclass
 class Answer:
     """A question with the figures of one run, which used `count` operations and `rounds`."""
@@ -156,8 +160,10 @@ class Answer:
             more = self.question.more_is_better
             edge = "at least" if more else "at most"
             claim = f"{kind}: {bound.of} {edge} {bound.at_least:,g} {unit}"
-            said = f"{have:,.4g} {unit}" if have is not None else ""
+            said = f"{_readable(have)} {unit}" if have is not None else ""
             kept = have is not None and (have >= bound.at_least if more else have <= bound.at_least)
+        if self.figures[bound.of].failure:
+            return None, f"{claim}: cannot be told, {bound.of} has failed"
         if have is None:
             return None, f"{claim}: cannot be told, figures are missing"
         return kept, f"{claim}: {said}, {'kept' if kept else 'MISSED'}"

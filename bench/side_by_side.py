@@ -33,7 +33,7 @@ def main(questions: Sequence[Question]) -> None:
     answers = []
     try:
         for question in chosen:
-            answers.append(ask(question, options.rounds, options.quick))
+            answers.append(ask(question, options.rounds, options.quick, options.entry))
             tables.show(answers[-1])
     except KeyboardInterrupt:
         sys.exit(130)
@@ -47,8 +47,10 @@ def main(questions: Sequence[Question]) -> None:
     sys.exit(0)
 
 
-def ask(question: Question, rounds: int | None, quick: bool) -> Answer:
-    """Measure every entry of a question `rounds` times, in turn.
+def ask(
+    question: Question, rounds: int | None, quick: bool, only: Sequence[str] | None = None
+) -> Answer:
+    """Measure every entry of a question (or those named in `only`) `rounds` times, in turn.
 
     An entry that fails once is not asked again: the failure is shown beside what it gave before.
     """
@@ -57,7 +59,8 @@ def ask(question: Question, rounds: int | None, quick: bool) -> Answer:
     figures = {}
     for name, entry in question.entries.items():
         count = normal if entry.count is None else min(entry.count, normal)
-        figures[name] = Figures(count, entry.aside, failure=entry.absent)
+        asked = not only or name in only
+        figures[name] = Figures(count, entry.aside, failure=entry.absent if asked else "not asked")
     names = list(figures)
     for turn in range(rounds):
         start = turn % len(names)
@@ -97,6 +100,7 @@ def _parse() -> argparse.Namespace:
     add("--quick", action="store_true", help="fewer operations and at most 3 rounds: a look")
     add("--rounds", type=int, metavar="N", help="measurements of each entry")
     add("--only", action="append", metavar="WORD", help="questions whose name contains it; again")
+    add("--entry", action="append", metavar="NAME", help="this entry of a table alone; again")
     add("--json", type=Path, metavar="FILE", help="write all figures to FILE")
     add("--check", action="store_true", help="exit with 1 if a 'must' is missed")
     add("--list", action="store_true", help="list the questions and stop")
