@@ -9,6 +9,7 @@ traceback. `import forkful as multiprocessing` works; what forkful adds stands b
     [1, 2, 3]
 """
 
+import typing as _typing
 from multiprocessing import shared_memory
 from multiprocessing.context import (
     AuthenticationError,
@@ -16,7 +17,6 @@ from multiprocessing.context import (
     ProcessError,
     TimeoutError,
 )
-from typing import TYPE_CHECKING, Any
 
 from forkful import context as _context
 from forkful import errors as _errors
@@ -32,7 +32,7 @@ from forkful.errors import (
 )
 from forkful.pool import Outcome
 
-if TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     from forkful.errors import WorkerDied
 
 __version__ = "0.1.0"
@@ -122,9 +122,9 @@ __all__ = [
     "shared_memory",
 ]
 
-if not TYPE_CHECKING:
+if not _typing.TYPE_CHECKING:
 
-    def __getattr__(name: str) -> Any:
+    def __getattr__(name: str) -> object:
         if name == "WorkerDied":  # its base class is dear to import; see `errors`
             return _errors.WorkerDied
         raise AttributeError(f"module 'forkful' has no attribute {name!r}")

@@ -9,6 +9,7 @@ from forkful.pool.iterators import LATER, IMapIterator, IMapUnorderedIterator, O
 from forkful.pool.outcome import Outcome, PoolStatistics, WorkerStatistics
 from forkful.pool.pool import Pool
 from forkful.pool.results import AsyncResult, MapResult
+from forkful.remote import RemoteTraceback
 
 ApplyResult = AsyncResult
 
@@ -24,6 +25,7 @@ __all__ = [
     "Outcomes",
     "Pool",
     "PoolStatistics",
+    "RemoteTraceback",
     "ThreadPool",
     "WorkerStatistics",
 ]

@@ -512,7 +512,8 @@ def end_processes(processes: list[Any]) -> None:
         p.terminate()
     deadline = time.monotonic() + GRACE
     while left and (time_left := deadline - time.monotonic()) > 0:
-        connection.wait([p.sentinel for p in left], time_left)
+        if not connection.wait([p.sentinel for p in left if hasattr(p, "sentinel")], time_left):
+            break
         left = [p for p in left if p.exitcode is None]
     for p in left:
         p.kill()

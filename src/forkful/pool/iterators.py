@@ -245,7 +245,8 @@ class IMapIterator(Stream):
                 if len(chunk) == self._chunksize:
                     break
         except Exception as e:
-            error = e
+            # It takes the place of the chunk that it cut short, as with the stdlib.
+            error, chunk = e, []
         held: list[Any] = []
         data, refusal = b"", None
         if chunk:
