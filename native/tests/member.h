@@ -1,0 +1,196 @@
+/* A family for a test: the test's process founds it, and every child that is forked is a member.
+ *
+ *     found();                                        // A is this process's view of the arena
+ *     member m = spawn_member(take_lock, lock);       // forked, its slot reserved, its pid told
+ *     WAIT_UNTIL(fk_lock_owner(lock) == m.owner);
+ *     kill_at(m.pid);                                 // dead, a zombie, not reaped
+ *     bury(m);                                        // waited for, and its slot given back
+ *
+ * A child that calls arm("queue.written", n) is killed when it passes that fk_point for the n-th
+ * time (from 0): die_at() runs one so and says whether it got there. */
+#ifndef MEMBER_H
+#define MEMBER_H
+
+#include <fcntl.h>
+#include <sys/syscall.h>
+
+#include "cond.h"
+#include "event.h"
+#include "family.h"
+#include "harness.h"
+#include "lock.h"
+#include "queue.h"
+
+#ifndef FK_POINTS
+#error "the tests need the core's kill points: compile both with -DFK_POINTS"
+#endif
+
+static fk_arena A;
+
+typedef struct member {
+    pid_t pid;
+    fk_owner owner;
+} member;
+
+static _Thread_local fk_owner member_owner;
+
+static void member_before(void) { fk_family_before_fork(&A); }
+static void member_parent(void) { member_owner = fk_family_after_fork_parent(&A); }
+static void member_child(void)
+{
+    fk_family_after_fork_child(&A);
+    fk_armed_point = NULL; /* it was meant for the parent, or for the lines above */
+}
+
+static HARNESS_UNUSED void found(void)
+{
+    CHECK(fk_family_found(&A) == FK_OK);
+    CHECK(pthread_atfork(member_before, member_parent, member_child) == 0);
+}
+
+static HARNESS_UNUSED member spawn_member(int (*fn)(void *), void *arg)
+{
+    member m = {.pid = spawn_child(fn, arg)};
+    m.owner = member_owner;
+    fk_slot_set_pid(&A, m.owner, (uint32_t)m.pid);
+    return m;
+}
+
+static HARNESS_UNUSED int wait_for_kill(void *arg)
+{
+    for (;;)
+        pause();
+    return arg != NULL;
+}
+
+/* Wait for a member that has ended or is ending, and give its slot back. Its wait status. */
+static HARNESS_UNUSED int bury(member m)
+{
+    int status = reap(m.pid);
+    CHECK(!fk_slot_alive(&A, m.owner));
+    WAIT_UNTIL(fk_reap(&A, m.owner));
+    return status;
+}
+
+static HARNESS_UNUSED void arm(const char *point, int skip)
+{
+    fk_armed_skip = skip;
+    fk_armed_point = point;
+}
+
+typedef struct doomed {
+    int (*fn)(void *);
+    void *arg;
+    const char *point;
+    int skip;
+} doomed;
+
+static int run_doomed(void *arg)
+{
+    doomed *d = arg;
+    arm(d->point, d->skip);
+    return d->fn(d->arg);
+}
+
+/* Run fn(arg) in a member that dies at its skip-th pass of a point, and do not bury it. False: it
+ * came to its end before. */
+static HARNESS_UNUSED bool dies_at(const char *point, int skip, int (*fn)(void *), void *arg,
+                                   member *dead)
+{
+    doomed d = {fn, arg, point, skip};
+    *dead = spawn_member(run_doomed, &d);
+    int status = reap(dead->pid);
+    CHECK(WIFEXITED(status) ? WEXITSTATUS(status) == 0 : WTERMSIG(status) == SIGKILL);
+    CHECK(!fk_slot_alive(&A, dead->owner));
+    return WIFSIGNALED(status);
+}
+
+/* A shared object of this process, and of the children that it forks from now on. */
+typedef struct object {
+    uint64_t off;
+    uint32_t index;
+    void *data;
+} object;
+
+static HARNESS_UNUSED object make(uint32_t kind, uint64_t size)
+{
+    object o;
+    CHECK(fk_block_new(&A, size, kind, &o.off) == FK_OK);
+    o.data = fk_block_data(&A, o.off);
+    memset(o.data, 0, size);
+    CHECK(fk_hold_new(&A, o.off, &o.index) == FK_OK);
+    return o;
+}
+
+static HARNESS_UNUSED fk_hold *hold_of(const object *o) { return fk_hold_at(&A, o->index); }
+
+static HARNESS_UNUSED uint64_t refs(const object *o)
+{
+    fk_block *b = fk_block_at(&A, o->off);
+    CHECK(b);
+    return atomic_load(&b->refs);
+}
+
+static HARNESS_UNUSED uint64_t heap_used(void) { return atomic_load(&fk_head(&A)->heap_used); }
+
+/* Slots in use, this process's included. */
+static HARNESS_UNUSED uint32_t slots_used(void)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < atomic_load(&fk_head(&A)->slot_high); i++)
+        n += atomic_load(&fk_slot_at(&A, i)->state) != FK_SLOT_FREE;
+    return n;
+}
+
+/* Reap all that is dead, now. */
+static HARNESS_UNUSED void reap_everybody(void)
+{
+    for (uint32_t i = 0; i < atomic_load(&fk_head(&A)->slot_high); i++) {
+        fk_slot *s = fk_slot_at(&A, i);
+        fk_owner o = fk_owner_word(i, atomic_load(&s->generation));
+        if (atomic_load(&s->state) != FK_SLOT_FREE && !fk_slot_alive(&A, o))
+            WAIT_UNTIL(fk_reap(&A, o));
+    }
+}
+
+/* Whether a thread of that process is on the board with that operation. */
+static HARNESS_UNUSED bool is_parked(fk_owner owner, uint32_t op)
+{
+    fk_seen seen;
+    for (uint32_t i = 0; i < atomic_load(&fk_head(&A)->board_high); i++)
+        if (fk_board_see(&A, i, &seen) && seen.owner == owner && seen.op == op)
+            return true;
+    return false;
+}
+
+/* Call until it is not interrupted, as the product does: on the board, and reaping. */
+#define PARKED(op, call)                                                                           \
+    __extension__({                                                                                \
+        fk_status parked_status;                                                                   \
+        do {                                                                                       \
+            fk_board_enter(&A, op, 0, FK_NEVER, __FILE__, __LINE__);                               \
+            parked_status = (call);                                                                \
+            fk_board_leave(&A);                                                                    \
+            if (parked_status == FK_INTR)                                                          \
+                fk_reap_all(&A);                                                                   \
+        } while (parked_status == FK_INTR);                                                        \
+        parked_status;                                                                             \
+    })
+
+/* A number below a bound; others in each process and run, unless SEED is set. */
+static HARNESS_UNUSED uint32_t chance(uint32_t below)
+{
+    static _Thread_local uint64_t x;
+    static _Thread_local pid_t of;
+    if (of != getpid()) {
+        const char *seed = getenv("SEED");
+        of = getpid();
+        x = (seed ? strtoull(seed, NULL, 0) : now_ns() ^ (uint64_t)of << 20) * 2654435769u + 1;
+    }
+    x ^= x << 13;
+    x ^= x >> 7;
+    x ^= x << 17;
+    return (uint32_t)(x >> 32) % below;
+}
+
+#endif

@@ -1,0 +1,325 @@
+/* The arena: one memfd that many processes map, and its blocks. */
+#include "member.h"
+
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#define CORE(status) CHECK_EQ(status, FK_OK)
+
+/* ---- the memfd ------------------------------------------------------------------------------ */
+
+TEST(arenas_have_identities_of_their_own)
+{
+    fk_arena a, b;
+    CORE(fk_arena_create(&a));
+    CORE(fk_arena_create(&b));
+    CHECK(memcmp(fk_head(&a)->id, fk_head(&b)->id, 16) != 0);
+    CHECK_EQ(fk_head(&a)->reserve, a.reserve);
+    fk_arena_unmap(&a);
+    fk_arena_unmap(&b);
+}
+
+TEST(two_mappings_show_the_same_memory)
+{
+    fk_arena a, b;
+    CORE(fk_arena_create(&a));
+    CORE(fk_arena_map(&b, a.fd));
+    CHECK(a.base != b.base);
+    *(int *)fk_at(&a, FK_HEAP_AT + 4096, 4) = 42;
+    CHECK_EQ(*(int *)fk_at(&b, FK_HEAP_AT + 4096, 4), 42);
+}
+
+TEST(the_memfd_can_neither_shrink_nor_grow)
+{
+    fk_arena a;
+    CORE(fk_arena_create(&a));
+    CHECK(ftruncate(a.fd, 4096) < 0 && errno == EPERM);
+    CHECK(ftruncate(a.fd, (off_t)a.reserve * 2) < 0 && errno == EPERM);
+    CHECK(fcntl(a.fd, F_GETFD) & FD_CLOEXEC);
+}
+
+TEST(what_is_no_arena_is_not_mapped)
+{
+    fk_arena a, b;
+    int fds[2];
+    CHECK(pipe(fds) == 0);
+    CHECK_EQ(fk_arena_map(&b, fds[0]), FK_CORRUPT);
+    CHECK_EQ(fk_arena_map(&b, -1), FK_SYS);
+
+    int unsealed = memfd_create("x", MFD_ALLOW_SEALING), sealed = memfd_create("y", MFD_ALLOW_SEALING);
+    CHECK(ftruncate(unsealed, (off_t)FK_HEAP_AT * 2) == 0);
+    CHECK_EQ(fk_arena_map(&b, unsealed), FK_CORRUPT);
+    CHECK(ftruncate(sealed, (off_t)FK_HEAP_AT * 2) == 0);
+    CHECK(fcntl(sealed, F_ADD_SEALS, F_SEAL_SHRINK) == 0);
+    CHECK_EQ(fk_arena_map(&b, sealed), FK_CORRUPT);
+
+    CORE(fk_arena_create(&a));
+    fk_head(&a)->version++;
+    CHECK_EQ(fk_arena_map(&b, a.fd), FK_CORRUPT);
+    fk_head(&a)->version--;
+    fk_head(&a)->header_size++;
+    CHECK_EQ(fk_arena_map(&b, a.fd), FK_CORRUPT);
+    fk_head(&a)->header_size--;
+    CORE(fk_arena_map(&b, a.fd));
+    CHECK(fcntl(unsealed, F_GETFD) >= 0); /* a refused descriptor stays the caller's */
+}
+
+TEST(a_descriptor_that_became_another_files_is_noticed)
+{
+    fk_arena a;
+    CORE(fk_arena_create(&a));
+    CHECK(fk_arena_fd_is_good(&a));
+    CHECK(dup2(open("/dev/null", O_RDONLY), a.fd) == a.fd);
+    CHECK(!fk_arena_fd_is_good(&a));
+    close(a.fd);
+    CHECK(!fk_arena_fd_is_good(&a));
+}
+
+TEST(a_limit_on_file_sizes_makes_the_arena_smaller)
+{
+    signal(SIGXFSZ, SIG_IGN);
+    struct rlimit most = {UINT64_C(1) << 33, UINT64_C(1) << 33};
+    CHECK(setrlimit(RLIMIT_FSIZE, &most) == 0);
+    CORE(fk_family_found(&A));
+    CHECK_EQ(A.reserve, UINT64_C(1) << 32);
+}
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* they need it themselves */
+TEST(a_limit_on_addresses_makes_the_arena_smaller)
+{
+    struct rlimit most = {UINT64_C(1) << 33, UINT64_C(1) << 33};
+    CHECK(setrlimit(RLIMIT_AS, &most) == 0);
+    CORE(fk_family_found(&A));
+    CHECK_EQ(A.reserve, UINT64_C(1) << 32);
+}
+#endif
+
+TEST(only_the_heap_has_addresses)
+{
+    found();
+    CHECK(fk_at(&A, 0, 1) == NULL);
+    CHECK(fk_at(&A, FK_HEAP_AT - 1, 1) == NULL);
+    CHECK(fk_at(&A, FK_HEAP_AT, 1) == A.base + FK_HEAP_AT);
+    CHECK(fk_at(&A, A.reserve - 1, 1) != NULL);
+    CHECK(fk_at(&A, A.reserve - 1, 2) == NULL);
+    CHECK(fk_at(&A, A.reserve, 0) != NULL);
+    CHECK(fk_at(&A, A.reserve + 1, 0) == NULL);
+    CHECK(fk_at(&A, FK_HEAP_AT, UINT64_MAX) == NULL);
+    CHECK(fk_at(&A, UINT64_MAX, UINT64_MAX) == NULL);
+    CHECK_EQ(fk_off(&A, fk_at(&A, FK_HEAP_AT + 64, 1)), FK_HEAP_AT + 64);
+}
+
+/* ---- blocks ------------------------------------------------------------------------------------ */
+
+static uint64_t new_block(uint64_t size)
+{
+    uint64_t off;
+    CORE(fk_block_new(&A, size, FK_KIND_RAW, &off));
+    return off;
+}
+
+TEST(a_block_has_its_bytes_and_one_ref)
+{
+    found();
+    uint64_t used = heap_used(), off = new_block(1000);
+    fk_block *b = fk_block_at(&A, off);
+    CHECK_EQ(b->size, 1000);
+    CHECK_EQ(b->kind, FK_KIND_RAW);
+    CHECK_EQ(atomic_load(&b->refs), FK_REF_HOLD);
+    CHECK(fk_off(&A, fk_block_data(&A, off)) % 64 == 0);
+    CHECK_EQ(heap_used(), used + 2048); /* the power of two that holds the bytes and the head */
+    fk_block_unref(&A, off, FK_REF_HOLD);
+    CHECK_EQ(heap_used(), used);
+    CHECK_EQ(atomic_load(&b->tag), 0);
+}
+
+TEST(a_freed_block_is_used_again_with_another_tag)
+{
+    found();
+    uint64_t off = new_block(100), other = new_block(1000);
+    uint64_t tag = atomic_load(&fk_block_at(&A, off)->tag);
+    fk_block_unref(&A, other, FK_REF_HOLD);
+    fk_block_unref(&A, off, FK_REF_HOLD);
+    CHECK_EQ(new_block(100), off);
+    CHECK(atomic_load(&fk_block_at(&A, off)->tag) != tag);
+    CHECK_EQ(fk_block_arrive(&A, off, tag, 0), FK_STALE);
+    CHECK(new_block(100) != off);
+}
+
+TEST(there_is_an_end_to_the_arena)
+{
+    signal(SIGXFSZ, SIG_IGN);
+    struct rlimit most = {UINT64_C(1) << 29, UINT64_C(1) << 29};
+    CHECK(setrlimit(RLIMIT_FSIZE, &most) == 0);
+    found();
+    uint64_t off, kept = new_block(50 << 20);
+    CHECK_EQ(fk_block_new(&A, UINT64_MAX, FK_KIND_RAW, &off), FK_NOMEM);
+    CHECK_EQ(fk_block_new(&A, A.reserve, FK_KIND_RAW, &off), FK_NOMEM);
+    while (fk_block_new(&A, 50 << 20, FK_KIND_RAW, &off) == FK_OK)
+        CHECK(fk_at(&A, off, 64 << 20) != NULL);
+    fk_block_unref(&A, kept, FK_REF_HOLD);
+    CHECK_EQ(new_block(50 << 20), kept);
+}
+
+static uint64_t pages_of_file(void)
+{
+    struct stat st;
+    CHECK(fstat(A.fd, &st) == 0);
+    return (uint64_t)st.st_blocks / 8;
+}
+
+TEST(freed_large_blocks_keep_their_pages_up_to_a_bound)
+{
+    found();
+    uint64_t small = new_block(1 << 20), large = new_block(FK_KEEP_BYTES), before = pages_of_file();
+    memset(fk_block_data(&A, small), 1, 1 << 20);
+    memset(fk_block_data(&A, large), 1, 1 << 20);
+    CHECK(pages_of_file() >= before + 510);
+    before = pages_of_file();
+    fk_block_unref(&A, small, FK_REF_HOLD);
+    CHECK_EQ(pages_of_file(), before);
+    CHECK_EQ(atomic_load(&fk_head(&A)->heap_kept), 2 << 20);
+    fk_block_unref(&A, large, FK_REF_HOLD);
+    CHECK(pages_of_file() <= before - 250);
+    CHECK_EQ(atomic_load(&fk_head(&A)->heap_kept), 2 << 20);
+    CHECK_EQ(new_block(1 << 20), small);
+    CHECK_EQ(atomic_load(&fk_head(&A)->heap_kept), 0);
+}
+
+TEST(offsets_that_name_no_block_are_refused)
+{
+    found();
+    uint64_t off = new_block(100), tag = atomic_load(&fk_block_at(&A, off)->tag);
+    CHECK_EQ(fk_block_arrive(&A, 0, tag, 0), FK_STALE);
+    CHECK_EQ(fk_block_arrive(&A, 4096, tag, 0), FK_STALE);
+    CHECK_EQ(fk_block_arrive(&A, off + 8, tag, 0), FK_STALE);
+    CHECK_EQ(fk_block_arrive(&A, off + 64, tag, 0), FK_STALE);
+    CHECK_EQ(fk_block_arrive(&A, A.reserve, tag, 0), FK_STALE);
+    CHECK_EQ(fk_block_arrive(&A, UINT64_MAX - 63, tag, 0), FK_STALE);
+    CHECK_EQ(fk_block_arrive(&A, off + 4096, 0, 0), FK_STALE); /* never used: its tag is 0 */
+    CHECK_EQ(atomic_load(&fk_block_at(&A, off)->refs), 1);
+    fk_block_at(&A, off)->size = A.reserve;
+    CHECK(fk_block_data(&A, off) == NULL);
+    fk_block_ref(&A, UINT64_MAX, 1);
+    fk_block_unref(&A, UINT64_MAX, 1);
+    fk_block_queue(&A, 1);
+    fk_block_unqueue(&A, 1);
+}
+
+TEST(a_pickled_copy_keeps_a_block_until_it_arrives)
+{
+    found();
+    uint64_t off = new_block(100), used = heap_used();
+    _Atomic uint64_t *refs = &fk_block_at(&A, off)->refs;
+    uint64_t tag = atomic_load(&fk_block_at(&A, off)->tag);
+    CHECK_EQ(fk_block_arrive(&A, off, tag, FK_KIND_LOCK), FK_STALE); /* another kind */
+    CHECK_EQ(atomic_load(refs), FK_REF_HOLD);
+    fk_block_ref(&A, off, FK_REF_TRANSIT);
+    fk_block_unref(&A, off, FK_REF_HOLD); /* the sender's handle is gone */
+    CHECK_EQ(heap_used(), used);
+    CORE(fk_block_arrive(&A, off, tag, FK_KIND_RAW));
+    CHECK_EQ(atomic_load(refs), FK_REF_HOLD);
+    CORE(fk_block_arrive(&A, off, tag, 0)); /* the same copy, loaded once more */
+    CHECK_EQ(atomic_load(refs), 2 * FK_REF_HOLD);
+    fk_block_unref(&A, off, FK_REF_HOLD);
+    fk_block_unref(&A, off, FK_REF_HOLD);
+    CHECK_EQ(fk_block_arrive(&A, off, tag, 0), FK_STALE);
+    CHECK(heap_used() < used);
+}
+
+TEST(a_queued_message_owns_a_block_once)
+{
+    found();
+    uint64_t off = new_block(100), used = heap_used();
+    fk_block_queue(&A, off);
+    fk_block_queue(&A, off);
+    fk_block_unqueue(&A, off);
+    fk_block_unqueue(&A, off); /* as a second settler would */
+    CHECK_EQ(atomic_load(&fk_block_at(&A, off)->refs), FK_REF_HOLD);
+    fk_block_queue(&A, off);
+    fk_block_unref(&A, off, FK_REF_HOLD);
+    CHECK_EQ(heap_used(), used);
+    fk_block_unqueue(&A, off);
+    CHECK_EQ(heap_used(), used - 256);
+}
+
+/* ---- many at once ------------------------------------------------------------------------------------ */
+
+static void *take_and_free(void *arg)
+{
+    (void)arg;
+    uint64_t mine[16] = {0};
+    for (int i = 0; i < 4000; i++) {
+        uint64_t *slot = &mine[i % 16];
+        if (*slot) {
+            uint64_t *words = fk_block_data(&A, *slot);
+            CHECK(words[0] == (uint64_t)(uintptr_t)mine && words[1] == *slot);
+            fk_block_unref(&A, *slot, FK_REF_HOLD);
+        }
+        *slot = new_block(16 + chance(3) * 200);
+        uint64_t *words = fk_block_data(&A, *slot);
+        words[0] = (uint64_t)(uintptr_t)mine;
+        words[1] = *slot;
+    }
+    for (int i = 0; i < 16; i++)
+        fk_block_unref(&A, mine[i], FK_REF_HOLD);
+    return NULL;
+}
+
+TEST(no_block_is_handed_out_twice)
+{
+    found();
+    uint64_t used = heap_used();
+    run_threads(4, take_and_free, NULL);
+    CHECK_EQ(heap_used(), used);
+}
+
+/* ---- death -------------------------------------------------------------------------------------------- */
+
+static int use_the_heap(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 8; i++) {
+        uint64_t small = new_block(100), large = new_block(200000);
+        fk_block_unref(&A, small, FK_REF_HOLD);
+        fk_block_unref(&A, large, FK_REF_HOLD);
+    }
+    return 0;
+}
+
+static uint64_t kept_in_fact(void)
+{
+    uint64_t sum = 0;
+    for (uint32_t k = 7; k < FK_CLASSES; k++)
+        for (fk_block *b = fk_block_at(&A, atomic_load(&fk_head(&A)->heap_free[k])); b;
+             b = fk_block_at(&A, atomic_load(&b->next))) {
+            CHECK_EQ(b->klass, k);
+            sum += b->kept ? UINT64_C(1) << k : 0;
+        }
+    return sum;
+}
+
+TEST(who_dies_in_the_heap_costs_one_block_at_most)
+{
+    static const char *points[] = {"heap.pop",   "heap.popped", "heap.taken",
+                                   "heap.freed", "heap.push",   "heap.pushed"};
+    found();
+    use_the_heap(NULL);
+    uint64_t used = heap_used();
+    for (size_t i = 0; i < sizeof points / sizeof *points; i++)
+        for (int skip = 0; skip < 4; skip++) {
+            member dead;
+            CHECK(dies_at(points[i], skip + 1, use_the_heap, NULL, &dead)); /* 0: for its holds */
+            use_the_heap(NULL); /* no hang, no block handed out twice */
+            reap_everybody();
+            uint64_t top = atomic_load(&fk_head(&A)->heap_top);
+            use_the_heap(NULL);
+            CHECK_EQ(atomic_load(&fk_head(&A)->heap_top), top);
+            CHECK_EQ(kept_in_fact(), atomic_load(&fk_head(&A)->heap_kept));
+            uint64_t lost = heap_used() - used;
+            CHECK(lost == 0 || lost == 256 || lost == 4096 || lost == 262144);
+            used = heap_used();
+        }
+}
+
+TEST_MAIN
