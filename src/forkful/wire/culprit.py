@@ -64,7 +64,7 @@ def find(
 
 
 class _Step:
-    """A refused part on the way down. (No dataclass: that would bring ``inspect``.)"""
+    """A refused part on the way down. It is no dataclass: that would bring ``inspect``."""
 
     def __init__(self, path: str, part: object, parts: Iterator[Part]) -> None:
         self.path = path
