@@ -1,0 +1,291 @@
+"""What workers and children do in the tests. A module of its own, so that spawn finds it by name."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterable
+from multiprocessing import current_process
+from pathlib import Path
+from typing import Any, NoReturn
+
+# ---- good deeds --------------------------------------------------------------------------------
+
+
+def square(x: int) -> int:
+    return x * x
+
+
+def add(x: int, y: int = 0) -> int:
+    return x + y
+
+
+def pid_of(_: object = None) -> int:
+    return os.getpid()
+
+
+def echo(x: Any) -> Any:
+    return x
+
+
+def count_run(folder: str, x: int) -> int:
+    """Leave one byte for each run of `x`."""
+    with open(Path(folder, str(x)), "ab") as f:
+        f.write(b".")
+    return x * x
+
+
+def runs(folder: Path) -> dict[int, int]:
+    return {int(p.name): p.stat().st_size for p in folder.iterdir() if p.name.isdigit()}
+
+
+def wait_for_file(path: str) -> str:
+    while not os.path.exists(path):
+        time.sleep(0.005)  # sleep: a file's appearance is polled for
+    return path
+
+
+def arrive_and_wait(arrived: str, go: str) -> str:
+    Path(arrived).touch()
+    return wait_for_file(go)
+
+
+def sleep_in_c(arrived: str) -> None:
+    """Block the main thread for long in one C call that holds the GIL and restarts on signals."""
+    Path(arrived).touch()
+    libc = ctypes.PyDLL(None)
+    while True:
+        libc.sleep(1000)
+
+
+def sleep_long(arrived: str) -> None:
+    Path(arrived).touch()
+    time.sleep(1000)  # sleep: stands for work that nobody wants to wait for
+
+
+# ---- evil deeds --------------------------------------------------------------------------------
+
+
+class Awkward(Exception):
+    """Pickles, but cannot be rebuilt by calling its class with its args."""
+
+    def __init__(self, what: str, number: int) -> None:
+        super().__init__(f"{what} has {number}")
+        self.number = number
+
+
+class Unrebuildable(Exception):
+    def __reduce__(self) -> Any:
+        return explode, ("this exception does not unpickle",)
+
+
+class Unpicklable(Exception):
+    def __init__(self) -> None:
+        super().__init__("holds a lock")
+        self.lock = threading.Lock()
+
+
+class OwnBase(BaseException):
+    pass
+
+
+class DoesNotUnpickle:
+    def __reduce__(self) -> Any:
+        return explode, ("this value does not unpickle",)
+
+
+class ExitsWhenUnpickled:
+    def __reduce__(self) -> Any:
+        return sys.exit, (5,)
+
+
+class KillsWhenUnpickled:
+    def __reduce__(self) -> Any:
+        return kill_self, ()
+
+
+class DoesNotPickle:
+    def __reduce__(self) -> Any:
+        raise TypeError("this value does not pickle")
+
+
+def explode(text: str = "boom") -> NoReturn:
+    raise ValueError(text)
+
+
+def raise_awkward() -> NoReturn:
+    raise Awkward("cat", 9)
+
+
+def raise_unrebuildable() -> NoReturn:
+    raise Unrebuildable("the true cause")
+
+
+def raise_unpicklable() -> NoReturn:
+    raise Unpicklable
+
+
+def raise_base() -> NoReturn:
+    raise OwnBase("not an Exception")
+
+
+def raise_keyboard_interrupt() -> NoReturn:
+    raise KeyboardInterrupt("as if")
+
+
+def kill_self(_: object = None) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def segfault() -> None:
+    ctypes.string_at(0)
+
+
+def exit_hard(code: int) -> NoReturn:
+    os._exit(code)
+
+
+def return_lock() -> Any:
+    return threading.Lock()
+
+
+def return_not_unpickling() -> Any:
+    return DoesNotUnpickle()
+
+
+def return_exits() -> Any:
+    return ExitsWhenUnpickled()
+
+
+def square_but_die_at(poison: int, x: int) -> int:
+    if x == poison:
+        kill_self()
+    return x * x
+
+
+class DieAt:
+    """`square` that kills its worker at one input; counts its runs in a folder if given one."""
+
+    __qualname__ = "DieAt"
+
+    def __init__(self, poison: int, folder: str | None = None) -> None:
+        self.poison = poison
+        self.folder = folder
+
+    def __call__(self, x: int, y: int = 0) -> int:
+        if self.folder:
+            count_run(self.folder, x)
+        if x == self.poison:
+            kill_self()
+        return x * x
+
+
+class FailFirst:
+    """Fails as often as told, counting its attempts in a file."""
+
+    def __init__(self, file: str, times: int, deadly: bool = False) -> None:
+        self.file = file
+        self.times = times
+        self.deadly = deadly
+
+    def __call__(self, x: int) -> int:
+        with open(self.file, "ab") as f:
+            f.write(b".")
+        if os.path.getsize(self.file) <= self.times:
+            if self.deadly:
+                kill_self()
+            raise ValueError(f"attempt {os.path.getsize(self.file)}")
+        return x * x
+
+
+# ---- initializers ------------------------------------------------------------------------------
+
+started_with: Any = None
+
+
+def initialize(x: Any) -> None:
+    global started_with
+    started_with = x
+
+
+def what_was_initialized(_: object = None) -> Any:
+    return started_with
+
+
+def count_and_explode(file: str) -> NoReturn:
+    with open(file, "ab") as f:
+        f.write(b".")
+    raise LookupError("the initializer's own error")
+
+
+# ---- handles -----------------------------------------------------------------------------------
+
+
+def locked_put(lock: Any, queue: Any, event: Any, x: int) -> None:
+    if not event.wait(60):
+        raise TimeoutError("nobody set the event")
+    with lock:
+        queue.put(x)
+
+
+# ---- children ----------------------------------------------------------------------------------
+
+
+def tell_names(queue: Any) -> None:
+    import multiprocessing
+
+    parent = multiprocessing.parent_process()
+    me = current_process()
+    queue.put((me.name, me.daemon, os.getpid(), parent and parent.pid, parent and parent.is_alive()))
+
+
+def sys_exit(code: Any) -> NoReturn:
+    sys.exit(code)
+
+
+def big(size: int) -> bytes:
+    return b"x" * size
+
+
+def outer(x: int) -> None:
+    inner(x)
+
+
+def inner(x: int) -> None:
+    raise KeyError(f"from the depth {x}")
+
+
+def print_and_wait(arrived: str, text: str) -> None:
+    print(text, end="")  # not flushed
+    sleep_long(arrived)
+
+
+def print_and_return(text: str) -> None:
+    print(text, end="")
+
+
+def start_a_child_and_wait(ctx: Any, folder: str) -> None:
+    child = ctx.Process(target=sleep_long, args=(f"{folder}/grandchild",))
+    child.start()
+    Path(folder, "grandchild.pid").write_text(str(child.pid))
+    wait_for_file(f"{folder}/grandchild")
+    sleep_long(f"{folder}/child")
+
+
+def nested_map(method: str, xs: Iterable[int]) -> list[int]:
+    import forkful
+
+    with forkful.get_context(method).Pool(2) as pool:
+        return pool.map(square, xs)
+
+
+def nested_process(method: str, x: int) -> int:
+    import forkful
+
+    child = forkful.get_context(method).Process(target=square, args=(x,))
+    child.start()
+    return child.result(60)
