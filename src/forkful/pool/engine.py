@@ -14,6 +14,7 @@ import itertools
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from multiprocessing import connection
 from typing import Any, Final, Literal, Protocol
@@ -81,7 +82,7 @@ class Engine:
         self._claims = Words(self._roster.places * m.CLAIM_WORDS)
         self._driver: int | None = None
         self._waiting = 0
-        self._calls: list[Callable[[], None]] = []
+        self._calls: deque[Callable[[], None]] = deque()
         self._next_look = 0.0
         self._start_error: BaseException | None = None
         self._stops_sent = False
@@ -205,9 +206,10 @@ class Engine:
         """Callbacks of the user: not under the lock."""
         while self._calls:
             with self.lock:
-                calls, self._calls = self._calls, []
-            for call in calls:
-                call()
+                if not self._calls:
+                    return
+                call = self._calls.popleft()
+            call()
 
     def call_soon(self, call: Callable[[], None]) -> None:
         """Let the driver call this, when it does not hold the lock."""
@@ -464,8 +466,11 @@ class Engine:
                 job.abandon(error)
             workers = self.processes()
             self.changed.notify_all()
-        self._run_calls()
-        end_processes(workers)
+        try:
+            self._run_calls()
+        finally:
+            end_processes(workers)
+            self._release_workers()
 
     def join(self) -> None:
         """Wait until all is done and the workers have ended."""
@@ -475,6 +480,12 @@ class Engine:
                 self._stop_if_done()
         for process in self.processes():
             process.join()
+        self._release_workers()
+
+    def _release_workers(self) -> None:
+        """Who has ended is forgotten: a pool that is over keeps no descriptor."""
+        with self.lock:
+            self._roster.workers.clear()
 
     # -- what is going on ------------------------------------------------------------------------------
 

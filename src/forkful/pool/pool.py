@@ -130,10 +130,14 @@ class Pool:
     def __repr__(self) -> str:
         cls = self.__class__
         state = self._engine.state if self._engine else "INIT"
-        return f"<{cls.__module__}.{cls.__qualname__} state={state} pool_size={len(self._pool)}>"
+        return f"<{cls.__module__}.{cls.__qualname__} state={state} pool_size={self._size}>"
 
     def __reduce__(self) -> Any:
         raise NotImplementedError("pool objects cannot be passed between processes or pickled")
+
+    @property
+    def _size(self) -> int:
+        return self._engine.size if self._engine else 0
 
     @property
     def _pool(self) -> list[Any]:

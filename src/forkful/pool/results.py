@@ -20,10 +20,12 @@ _Callback = Callable[[Any], object] | None
 
 
 def load(data: bytes | memoryview) -> tuple[bool, Any]:
-    """Unpickle a result: (True, value), or (False, why not)."""
+    """Unpickle a result: (True, value), or (False, why not). Raises KeyboardInterrupt only."""
     try:
         return True, wire.loads(data)
-    except Exception as e:
+    except KeyboardInterrupt:
+        raise  # rather Ctrl-C here than the result's doing
+    except BaseException as e:
         e.add_note("the task's result arrived, but could not be unpickled in the pool's process")
         return False, e
 
@@ -151,7 +153,9 @@ class AsyncResult:
         assert callback is not None
         try:
             callback(self._value)
-        except Exception:
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
             report_callback_error()
         finally:
             with self._engine.lock:
