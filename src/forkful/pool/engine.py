@@ -84,7 +84,8 @@ class Engine:
         self._waiting = 0
         self._calls: deque[Callable[[], None]] = deque()
         self._next_look = 0.0
-        self._start_error: BaseException | None = None
+        self._broken: BaseException | None = None  # no worker can work: why
+        self._start_error: BaseException | None = None  # the same, not told to anybody yet
         self._stops_sent = False
 
     # -- sending -------------------------------------------------------------------------------------
@@ -198,8 +199,11 @@ class Engine:
             now = time.monotonic()
             if not took or now >= self._next_look:
                 self._look(now)
-            for job in tuple(self.open_jobs):
-                job.feed()
+            if self._broken is None:
+                for job in tuple(self.open_jobs):
+                    job.feed()
+        if self._broken is not None:
+            self.end(self._broken)
         self._run_calls()
 
     def _run_calls(self) -> None:
@@ -356,7 +360,9 @@ class Engine:
         self._kill_late(now)
         while self._later and self._later[0][0] <= now:
             self.send(heapq.heappop(self._later)[2])
-        if self.state == RUN or (self.state == CLOSE and self.open_jobs):
+        if self._broken is None and (
+            self.state == RUN or (self.state == CLOSE and self.open_jobs)
+        ):
             self.start_workers()
 
     def _claim(self, worker: WorkerRecord) -> tuple[int, Task, int] | None:
@@ -378,7 +384,7 @@ class Engine:
             seq, task, since = claim
             del self._tasks[seq]
             self._lost_task(worker, task, since)
-        if not go_on and self.state != TERMINATE:
+        if not go_on:
             self._break(
                 errors.WorkerDied(
                     f"the pool gives up: its workers end before they are ready, the last one "
@@ -429,12 +435,10 @@ class Engine:
 
     def _break(self, error: BaseException) -> None:
         """No worker can work: everybody who waits gets `error`; if nobody does, the next call."""
-        if self.state == TERMINATE:
-            return
-        jobs = tuple(self.open_jobs)
-        if not jobs:
-            self._start_error = error
-        self.end(error)
+        if self._broken is None:
+            self._broken = error  # the driver ends the pool, once it does not hold the lock
+            if not self.open_jobs:
+                self._start_error = error
 
     # -- the end ---------------------------------------------------------------------------------------
 
@@ -473,14 +477,22 @@ class Engine:
             self._release_workers()
 
     def join(self) -> None:
-        """Wait until all is done and the workers have ended."""
+        """Wait until all is done and the workers have ended.
+
+        Raises:
+            Exception: What the initializer raised, if nobody was told yet.
+        """
         self.wait_for(lambda: not self.open_jobs or self.state == TERMINATE)
         if self.state != TERMINATE:
             with self.lock:
                 self._stop_if_done()
         for process in self.processes():
             process.join()
+        self.poll()  # for what the initializer raised, if nothing was called
         self._release_workers()
+        error, self._start_error = self._start_error, None
+        if error is not None:
+            raise error
 
     def _release_workers(self) -> None:
         """Who has ended is forgotten: a pool that is over keeps no descriptor."""

@@ -464,7 +464,12 @@ class Pool:
         self._terminate()
 
     def join(self) -> None:
-        """Wait until the workers have ended, after `close` or `terminate`."""
+        """Wait until the workers have ended, after `close` or `terminate`.
+
+        Raises:
+            ValueError: Neither was called before.
+            Exception: What the initializer raised, if no call was made that could tell.
+        """
         engine = self._engine
         assert engine is not None
         if engine.state == RUN:
