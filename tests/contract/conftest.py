@@ -30,3 +30,9 @@ def module(request: pytest.FixtureRequest) -> Any:
     if request.param == "stdlib":
         return multiprocessing.get_context("fork")
     return forkful.get_context("fork")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _heap() -> None:
+    """The standard library's shared ctypes keep the file they are in: have it before any test."""
+    multiprocessing.RawValue("i")

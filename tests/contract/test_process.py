@@ -1,0 +1,488 @@
+"""Process: as the standard library's, and what came of it can be known."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from multiprocessing import active_children, connection, current_process, parent_process
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import forkful
+from tests.kit import procs
+from tests.programs import deeds
+
+LONG = 50  # seconds: a bound for what must end by itself
+
+
+def ended(process: Any) -> Any:
+    process.join(LONG)
+    assert not process.is_alive()
+    return process
+
+
+def started(ctx: Any, target: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    process = ctx.Process(target=target, args=args, **kwargs)
+    process.start()
+    return process
+
+
+def until(condition: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + LONG
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.005)  # sleep: another process's state is polled for
+
+
+def is_gone(pid: int) -> bool:
+    found = procs.look(pid)
+    return found is None or found.state in "ZX"
+
+
+# ---- the standard library's interface ----------------------------------------------------------
+
+
+def test_before_the_start(ctx: Any) -> None:
+    process = ctx.Process(target=deeds.square, args=(3,), name="Bob")
+    assert (process.name, process.pid, process.exitcode) == ("Bob", None, None)
+    assert process.daemon is current_process().daemon
+    assert not process.is_alive()
+    assert "initial" in repr(process)
+
+
+def test_a_function(ctx: Any) -> None:
+    queue = ctx.SimpleQueue()
+    process = started(ctx, deeds.tell_names, queue, name="Bob", daemon=True)
+    assert queue.get() == ("Bob", True, process.pid, os.getpid(), True)
+    ended(process)
+    assert process.exitcode == 0
+    assert "stopped" in repr(process)
+
+
+def test_keyword_arguments(ctx: Any) -> None:
+    process = ctx.Process(target=deeds.add, args=(1,), kwargs={"y": 2})
+    process.start()
+    assert process.result(LONG) == 3
+
+
+class Subclass(forkful.Process):
+    def __init__(self, number: int, name: str) -> None:
+        super().__init__(name=name)
+        self.number = number
+
+    def run(self) -> Any:
+        return self.number, self.name, current_process() is self
+
+
+def test_a_subclass_of_the_default_process() -> None:
+    process = Subclass(7, name="Sue")
+    process.start()
+    assert process.result(LONG) == (7, "Sue", True)
+
+
+class ForkRun(forkful.get_context("fork").Process):  # type: ignore[misc]
+    def run(self) -> Any:
+        return type(self).__name__
+
+
+class SpawnRun(forkful.get_context("spawn").Process):  # type: ignore[misc]
+    run = ForkRun.run
+
+
+class ForkServerRun(forkful.get_context("forkserver").Process):  # type: ignore[misc]
+    run = ForkRun.run
+
+
+@pytest.mark.parametrize("cls", [ForkRun, SpawnRun, ForkServerRun])
+def test_a_subclass_with_its_own_run(cls: Any) -> None:
+    process = cls()
+    process.start()
+    assert process.result(LONG) == cls.__name__
+    assert process.exitcode == 0
+
+
+@pytest.mark.parametrize(
+    ("target", "args", "code"),
+    [
+        (deeds.square, (2,), 0),
+        (deeds.explode, (), 1),
+        (deeds.sys_exit, (None,), 0),
+        (deeds.sys_exit, (0,), 0),
+        (deeds.sys_exit, (5,), 5),
+        (deeds.sys_exit, ("words",), 1),
+        (deeds.exit_hard, (6,), 6),
+        (deeds.kill_self, (), -signal.SIGKILL),
+    ],
+)
+def test_exit_codes(ctx: Any, target: Any, args: Any, code: int) -> None:
+    assert ended(started(ctx, target, *args)).exitcode == code
+
+
+def test_join_with_a_timeout_and_is_alive(ctx: Any, tmp_path: Path) -> None:
+    process = started(ctx, deeds.wait_for_file, str(tmp_path / "go"))
+    process.join(0)
+    process.join(0.01)
+    process.join(-1)
+    assert process.is_alive()
+    assert process.exitcode is None
+    with pytest.raises(forkful.TimeoutError, match="still running"):
+        process.result(0)
+    (tmp_path / "go").touch()
+    ended(process)
+    process.join()
+
+
+def test_only_the_parent_may_join() -> None:
+    process = forkful.get_context("fork").Process(target=deeds.square, args=(1,))
+    with pytest.raises(AssertionError):
+        process.join()
+    process.start()
+    with pytest.raises(AssertionError):
+        process.start()
+    ended(process)
+
+
+@pytest.mark.parametrize("how", ["terminate", "kill"])
+def test_terminate_and_kill(ctx: Any, tmp_path: Path, how: str) -> None:
+    process = started(ctx, deeds.sleep_long, str(tmp_path / "there"))
+    deeds.wait_for_file(str(tmp_path / "there"))
+    getattr(process, how)()
+    signum = signal.SIGTERM if how == "terminate" else signal.SIGKILL
+    assert ended(process).exitcode == -signum
+    getattr(process, how)()  # does no harm afterwards
+    with pytest.raises(forkful.WorkerDied) as caught:
+        process.result()
+    assert caught.value.signal == signum
+    assert caught.value.pid == process.pid
+    assert signum.name in str(caught.value)
+    assert process.name in str(caught.value)
+
+
+def test_interrupt(ctx: Any, tmp_path: Path) -> None:
+    process = started(ctx, deeds.sleep_long, str(tmp_path / "there"))
+    deeds.wait_for_file(str(tmp_path / "there"))
+    process.interrupt()
+    ended(process)
+    assert isinstance(process.exception(), KeyboardInterrupt)
+
+
+def test_close(ctx: Any, tmp_path: Path) -> None:
+    process = started(ctx, deeds.wait_for_file, str(tmp_path / "go"))
+    with pytest.raises(ValueError, match="still running"):
+        process.close()
+    (tmp_path / "go").touch()
+    ended(process)
+    process.close()
+    process.close()
+    for use in (process.is_alive, process.join, process.terminate, process.kill, process.interrupt):
+        with pytest.raises(ValueError, match="closed"):
+            use()
+    with pytest.raises(ValueError, match="closed"):
+        process.exitcode  # noqa: B018 - the property raises
+
+
+def test_the_sentinel_tells_the_end(ctx: Any, tmp_path: Path) -> None:
+    process = started(ctx, deeds.wait_for_file, str(tmp_path / "go"))
+    assert connection.wait([process.sentinel], 0.05) == []
+    (tmp_path / "go").touch()
+    assert connection.wait([process.sentinel], LONG) == [process.sentinel]
+    ended(process)
+
+
+def test_the_sentinel_is_not_kept_open_by_later_children(ctx: Any, tmp_path: Path) -> None:
+    first = started(ctx, deeds.sleep_long, str(tmp_path / "first"))
+    second = started(ctx, deeds.sleep_long, str(tmp_path / "second"))
+    deeds.wait_for_file(str(tmp_path / "second"))
+    first.kill()
+    assert connection.wait([first.sentinel], LONG) == [first.sentinel]
+    second.kill()
+    ended(first), ended(second)
+
+
+def test_active_children(ctx: Any, tmp_path: Path) -> None:
+    process = started(ctx, deeds.wait_for_file, str(tmp_path / "go"))
+    assert process in active_children()
+    assert process in forkful.active_children()
+    (tmp_path / "go").touch()
+    ended(process)
+    assert process not in active_children()
+
+
+def test_the_parent_of_the_main_process() -> None:
+    assert parent_process() is None
+    assert forkful.current_process() is current_process()
+
+
+def test_many_at_once(ctx: Any) -> None:
+    processes = [started(ctx, deeds.square, x) for x in range(8)]
+    assert [p.result(LONG) for p in processes] == [x * x for x in range(8)]
+
+
+def test_a_child_starts_a_child(start_method: str, ctx: Any) -> None:
+    assert started(ctx, deeds.nested_process, start_method, 5).result(LONG) == 25
+
+
+# ---- what came of it ---------------------------------------------------------------------------
+
+
+def test_the_result(ctx: Any) -> None:
+    process = started(ctx, deeds.square, 4)
+    assert process.result(LONG) == 16
+    assert process.result() == 16
+    assert process.exception() is None
+
+
+def test_an_exception_has_its_traceback(ctx: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    process = started(ctx, deeds.outer, 4)
+    ended(process)
+    error = process.exception()
+    assert type(error) is KeyError
+    frames = traceback.extract_tb(error.__traceback__)
+    names = [(Path(f.filename).name, f.name) for f in frames]
+    assert names[-2:] == [("deeds.py", "outer"), ("deeds.py", "inner")]
+    assert "raise KeyError" in (frames[-1].line or "")
+    with pytest.raises(KeyError, match="from the depth 4"):
+        process.result()
+    assert process.exitcode == 1
+    assert "KeyError: 'from the depth 4'" in capfd.readouterr().err  # also printed, as usual
+
+
+def test_raising_the_same_exception_twice_shows_the_frames_once(ctx: Any) -> None:
+    process = started(ctx, deeds.outer, 4)
+    depths = []
+    for _ in range(3):
+        with pytest.raises(KeyError) as caught:
+            process.result(LONG)
+        depths.append([f.name for f in traceback.extract_tb(caught.value.__traceback__)].count("inner"))
+    assert depths == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("raises", "kind", "text"),
+    [
+        (deeds.raise_awkward, deeds.Awkward, "cat has 9"),
+        (deeds.raise_unpicklable, deeds.Unpicklable, "holds a lock"),
+        (deeds.raise_base, deeds.OwnBase, "not an Exception"),
+    ],
+)
+def test_exceptions_that_travel_badly(ctx: Any, raises: Any, kind: Any, text: str) -> None:
+    error = ended(started(ctx, raises)).exception()
+    assert type(error) is kind
+    assert str(error) == text
+
+
+def test_sys_exit_with_success_is_no_failure(ctx: Any) -> None:
+    process = ended(started(ctx, deeds.sys_exit, 0))
+    assert process.exception() is None
+    assert process.result() is None
+
+
+@pytest.mark.parametrize(("target", "code"), [(deeds.sys_exit, 3), (deeds.exit_hard, 3)])
+def test_an_exit_status_is_a_death(ctx: Any, target: Any, code: int) -> None:
+    process = ended(started(ctx, target, code))
+    error = process.exception()
+    assert isinstance(error, forkful.WorkerDied)
+    assert (error.exitcode, error.signal, error.pid) == (3, None, process.pid)
+    assert "status 3" in str(error)
+    with pytest.raises(forkful.WorkerDied):
+        process.result()
+
+
+def test_os_exit_with_success_before_the_end_has_no_result(ctx: Any) -> None:
+    process = ended(started(ctx, deeds.exit_hard, 0))
+    assert process.exitcode == 0
+    assert process.result() is None
+
+
+@pytest.mark.parametrize(
+    ("target", "signum"), [(deeds.kill_self, signal.SIGKILL), (deeds.segfault, signal.SIGSEGV)]
+)
+def test_a_signal_is_a_death(ctx: Any, target: Any, signum: signal.Signals) -> None:
+    error = ended(started(ctx, target)).exception()
+    assert isinstance(error, forkful.WorkerDied)
+    assert error.signal == signum
+    assert signum.name in str(error)
+
+
+def test_a_result_that_does_not_pickle(ctx: Any) -> None:
+    process = ended(started(ctx, deeds.return_lock))
+    assert process.exitcode == 0  # who does not ask for the result is not bothered
+    with pytest.raises(TypeError, match="lock"):
+        process.result()
+
+
+def test_a_result_that_does_not_unpickle(ctx: Any) -> None:
+    process = ended(started(ctx, deeds.return_not_unpickling))
+    for _ in range(2):
+        with pytest.raises(ValueError, match="does not unpickle") as caught:
+            process.result()
+    assert process.name in "".join(caught.value.__notes__)
+
+
+def test_a_large_result_is_read_after_the_join(ctx: Any) -> None:
+    size = 50 << 20
+    process = ended(started(ctx, deeds.big, size))
+    assert process.exitcode == 0
+    assert process.result() == b"x" * size
+
+
+# ---- ends --------------------------------------------------------------------------------------
+
+
+def test_terminate_with_the_tree(ctx: Any, tmp_path: Path) -> None:
+    process = started(ctx, deeds.start_a_child_and_wait, ctx, str(tmp_path))
+    deeds.wait_for_file(str(tmp_path / "child"))
+    below = int((tmp_path / "grandchild.pid").read_text())
+    process.terminate(tree=True)
+    ended(process)
+    until(lambda: is_gone(below))
+
+
+@pytest.mark.limit(90)
+def test_what_was_printed_survives_terminate(start_method: str, tmp_path: Path) -> None:
+    text = program(
+        f"""
+        import forkful, tests.programs.deeds as deeds
+        if __name__ == "__main__":
+            ctx = forkful.get_context({start_method!r})
+            p = ctx.Process(target=deeds.print_and_wait, args=({str(tmp_path / "there")!r}, "words"))
+            p.start()
+            deeds.wait_for_file({str(tmp_path / "there")!r})
+            p.terminate()
+            p.join()
+            q = ctx.Process(target=deeds.print_and_return, args=(" and more",))
+            q.start()
+            q.join()
+        """,
+        tmp_path,
+    )
+    assert run(text).stdout == "words and more"
+
+
+def test_terminate_ends_what_is_stuck_in_native_code(ctx: Any, tmp_path: Path) -> None:
+    process = started(ctx, deeds.sleep_in_c, str(tmp_path / "there"))
+    deeds.wait_for_file(str(tmp_path / "there"))
+    process.terminate()
+    assert ended(process).exitcode == -signal.SIGTERM
+
+
+# ---- the parent's death ------------------------------------------------------------------------
+
+
+def program(text: str, tmp_path: Path) -> Path:
+    file = tmp_path / "program.py"
+    file.write_text(textwrap.dedent(text))
+    return file
+
+
+def environment() -> dict[str, str]:
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
+    return env | {"PYTHONPATH": os.getcwd()}
+
+
+def run(file: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(file)], env=environment(), capture_output=True, text=True, timeout=LONG
+    )
+
+
+PARENT = """
+    import forkful, os, sys, threading, time
+    import tests.programs.deeds as deeds
+
+    def main():
+        ctx = forkful.get_context({method!r})
+        p = ctx.Process(target=deeds.{deed}, args=({arrived!r},), daemon=True)
+        def start():
+            p.start()
+        if {thread}:
+            t = threading.Thread(target=start)
+            t.start()
+            t.join()
+        else:
+            start()
+        deeds.wait_for_file({arrived!r})
+        print(p.pid, flush=True)
+        time.sleep(1000)
+
+    if __name__ == "__main__":
+        main()
+"""
+
+
+@pytest.mark.parametrize("thread", [False, True], ids=["main thread", "other thread"])
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("deed", ["sleep_long", "sleep_in_c"])
+def test_a_daemonic_child_ends_with_its_parent(
+    start_method: str, tmp_path: Path, signum: int, thread: bool, deed: str
+) -> None:
+    text = PARENT.format(
+        method=start_method, deed=deed, thread=thread, arrived=str(tmp_path / "there")
+    )
+    parent = subprocess.Popen(
+        [sys.executable, str(program(text, tmp_path))], env=environment(), stdout=subprocess.PIPE
+    )
+    try:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        assert not is_gone(child)
+        parent.send_signal(signum)
+        parent.wait(LONG)
+        until(lambda: is_gone(child))
+    finally:
+        parent.kill()
+        parent.wait()
+        if parent.stdout:
+            parent.stdout.close()
+
+
+# ---- a program without a main guard ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "p = ctx.Process(target=print, args=(1,)); p.start(); p.join(); sys.exit(p.exitcode)",
+        "ctx.Pool(2).map(abs, range(3))",
+    ],
+    ids=["Process", "Pool"],
+)
+@pytest.mark.limit(90)
+def test_no_main_guard_is_one_clear_error(method: str, statement: str, tmp_path: Path) -> None:
+    log = tmp_path / "runs"
+    text = f"""
+        import forkful, os, sys
+        with open({str(log)!r}, "a") as f:
+            f.write(".")
+        ctx = forkful.get_context({method!r})
+        {statement}
+    """
+    done = run(program(text, tmp_path))
+    assert done.returncode != 0
+    assert "__main__" in done.stderr
+    starts = 1 if "Process" in statement else 6  # a pool gives up after a few workers
+    assert len(log.read_text()) <= 1 + starts  # the parent, the first generation: no second one
+
+
+def test_threads_start_processes_at_once(ctx: Any) -> None:
+    results: list[int] = []
+
+    def start(x: int) -> None:
+        results.append(started(ctx, deeds.square, x).result(LONG))
+
+    threads = [threading.Thread(target=start, args=(x,)) for x in range(6)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join(LONG)
+    assert sorted(results) == [0, 1, 4, 9, 16, 25]
