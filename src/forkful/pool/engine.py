@@ -38,6 +38,18 @@ GRACE = 1.0  # seconds that workers have to end at SIGTERM, before SIGKILL
 _ANSWERS = 256
 
 
+_forks = [
+    0
+]  # how often this process's ancestors have forked to get here: os.getpid() is a system call
+
+
+def _count_fork() -> None:
+    _forks[0] += 1
+
+
+os.register_at_fork(after_in_child=_count_fork)
+
+
 class OpenJob(Job, Protocol):
     """A job as the engine sees it."""
 
@@ -64,11 +76,12 @@ class Engine:
     ) -> None:
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
-        self.state: Literal["RUN", "CLOSE", "TERMINATE"] = RUN
+        self.state: str = RUN
         self.size = processes
         self.open_jobs: set[OpenJob] = set()
         self.steps = 0  # how often somebody has driven
         self.pid = os.getpid()
+        self._forks = _forks[0]
         self._initializer, self._initargs = initializer, initargs
         self._max_tasks, self._max_memory = max_tasks, max_memory
         self._make_process = make_process
@@ -92,7 +105,7 @@ class Engine:
 
     def check_running(self) -> None:
         """Raise ValueError if no more calls are taken; the initializer's exception, once, if it raised."""
-        if self.pid != os.getpid():
+        if self._forks != _forks[0]:
             raise ValueError("a pool can only be used in the process that made it")
         error, self._start_error = self._start_error, None
         if error is not None:
@@ -108,16 +121,13 @@ class Engine:
         if task.items is None and not task.retry.retries:
             task.data = b""
 
-    def send_all(self, tasks: list[Task]) -> None:
+    def send_all(self, tasks: list[Task], messages: list[bytes]) -> None:
         """The same for several tasks of one kind, waking the workers once. Under the lock."""
         if not tasks:
             return
-        first = self._taskq._put_many([task.data for task in tasks], tasks[0].kind)
+        first = self._taskq._put_many(messages, tasks[0].kind)
         self._tasks.update(zip(range(first, first + len(tasks)), tasks, strict=True))
         self._sent = first + len(tasks)
-        for task in tasks:
-            if task.items is None and not task.retry.retries:
-                task.data = b""
 
     def send_later(self, task: Task, delay: float) -> None:
         """The same after `delay` seconds. Under the lock."""
@@ -135,54 +145,44 @@ class Engine:
         Returns:
             False if that was not so after `timeout` seconds.
         """
-        me = threading.get_ident()
         deadline = None if timeout is None else time.monotonic() + timeout
         while not done():
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
                 self.poll()
                 return bool(done())
-            with self.lock:
-                before = self._driver
-                if before not in (None, me):
-                    if not done():
-                        self._waiting += 1
-                        try:
-                            self.changed.wait(left)
-                        finally:
-                            self._waiting -= 1
-                    continue
-                self._driver = me
+            if self.state == TERMINATE:
+                return bool(done())
+            role = _Role(self)
             try:
-                while not done():
-                    left = LOOK_EVERY
-                    if deadline is not None:
-                        left = min(left, deadline - time.monotonic())
-                        if left <= 0:
-                            break
-                    self._step(left)
+                if role.take():
+                    while not done() and self.state != TERMINATE:
+                        left = LOOK_EVERY
+                        if deadline is not None:
+                            left = min(left, deadline - time.monotonic())
+                            if left <= 0:
+                                break
+                        self._step(left)
+                    continue
             finally:
-                with self.lock:
-                    self._driver = before
-                    if self._waiting:
-                        self.changed.notify_all()
+                role.give()
+            with self.lock:
+                if self.driven and not done():
+                    self._waiting += 1
+                    try:
+                        self.changed.wait(left)
+                    finally:
+                        self._waiting -= 1
         return True
 
     def poll(self) -> None:
         """Deal with what is there, without waiting, unless another thread is at it."""
-        me = threading.get_ident()
-        with self.lock:
-            before = self._driver
-            if before not in (None, me):
-                return
-            self._driver = me
+        role = _Role(self)
         try:
-            self._step(0)
+            if role.take():
+                self._step(0)
         finally:
-            with self.lock:
-                self._driver = before
-                if self._waiting:
-                    self.changed.notify_all()
+            role.give()
 
     @property
     def driven(self) -> bool:
@@ -360,9 +360,7 @@ class Engine:
         self._kill_late(now)
         while self._later and self._later[0][0] <= now:
             self.send(heapq.heappop(self._later)[2])
-        if self._broken is None and (
-            self.state == RUN or (self.state == CLOSE and self.open_jobs)
-        ):
+        if self._broken is None and (self.state == RUN or (self.state == CLOSE and self.open_jobs)):
             self.start_workers()
 
     def _claim(self, worker: WorkerRecord) -> tuple[int, Task, int] | None:
@@ -522,6 +520,32 @@ class Engine:
             return PoolStatistics(
                 tuple(workers), self._taskq.qsize(), self._roster.died, self._roster.retired
             )
+
+
+class _Role:
+    """A thread's being the driver. It may be so already: a callback may wait for a result."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._me = threading.get_ident()
+        self._mine = engine._driver == self._me  # before this
+
+    def take(self) -> bool:
+        """Become the driver unless another thread is."""
+        engine = self._engine
+        with engine.lock:
+            if engine._driver is None:
+                engine._driver = self._me
+            return engine._driver == self._me
+
+    def give(self) -> None:
+        """Be no more than before, whatever came in between (an interrupt, say)."""
+        engine = self._engine
+        if not self._mine and engine._driver == self._me:
+            with engine.lock:
+                engine._driver = None
+                if engine._waiting:
+                    engine.changed.notify_all()
 
 
 def end_processes(processes: list[Any]) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterable
 from multiprocessing import util
 from struct import Struct
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from forkful import _native, errors, wire
@@ -36,8 +38,24 @@ def _dump(obj: Any) -> tuple[bytes, list[Any]]:
         return wire.dumps(obj), held
 
 
+_by_name: dict[tuple[str, str], bytes] = {}
+"""Messages' parts for functions that travel by name: the same each time."""
+
+
 def _function(func: Callable[..., Any]) -> bytes:
     """The function's part of a message."""
+    if type(func) is FunctionType:
+        module = sys.modules.get(func.__module__)
+        name = func.__qualname__
+        if module is not None and module.__dict__.get(name) is func:
+            part = _by_name.get((func.__module__, name))
+            if part is None:
+                part = _by_name[func.__module__, name] = _function_part(func)
+            return part
+    return _function_part(func)
+
+
+def _function_part(func: Callable[..., Any]) -> bytes:
     data = wire.dumps(func)
     return _U32.pack(len(data)) + data
 
@@ -194,7 +212,8 @@ class Pool:
         timeout: float | None,
         retries: int,
     ) -> AsyncResult:
-        engine = self._running()
+        engine = self._engine
+        assert engine is not None
         args = tuple(args)
         job = AsyncResult(engine, self, func, args, callback, error_callback)
         try:
@@ -202,12 +221,16 @@ class Pool:
             data, held = _dump((args, kwds))
         except Exception as e:
             with engine.lock:
+                engine.check_running()
                 engine.open_jobs.add(job)
                 job.abandon(e)
             engine.poll()
             return job
         task = Task(job, m.APPLY, function + data)
-        task.timeout, task.held = timeout, held
+        if held:
+            task.held = held
+        if timeout is not None:
+            task.timeout = timeout
         if retries:
             task.retry = Retry(retries)
         with engine.lock:

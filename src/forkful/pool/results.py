@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 from collections.abc import Callable
 from multiprocessing import TimeoutError
 from typing import TYPE_CHECKING, Any
 
-from forkful import wire
 from forkful.pool.messages import SECONDS
 from forkful.pool.state import ChunkSizer, Retry, Task, describe_call
 
@@ -22,7 +22,7 @@ _Callback = Callable[[Any], object] | None
 def load(data: bytes | memoryview) -> tuple[bool, Any]:
     """Unpickle a result: (True, value), or (False, why not). Raises KeyboardInterrupt only."""
     try:
-        return True, wire.loads(data)
+        return True, pickle.loads(data)
     except KeyboardInterrupt:
         raise  # rather Ctrl-C here than the result's doing
     except BaseException as e:
@@ -215,7 +215,10 @@ class MapResult(AsyncResult):
 
     def feed(self) -> None:
         """Send chunks while there is room."""
+        inputs, sizer = self._inputs, self._sizer
+        plain = self._timeout is None and not self._retry.retries
         tasks: list[Task] = []
+        messages: list[bytes] = []
         while (
             self._fed < self._length
             and self._under_way < self.MOST_TASKS
@@ -224,29 +227,34 @@ class MapResult(AsyncResult):
             if self._chunksize is None and self._under_way >= 4 * self._engine.size:
                 break  # first learn how long an input takes
             at = self._fed
-            size = self._chunksize or self._sizer.chunk(self._length - at)
-            chunk = list(self._inputs[at : at + size])
-            self._fed = at + len(chunk)
+            size = self._chunksize or sizer.chunk(self._length - at)
+            chunk = inputs[at : at + size]
+            if type(chunk) is not list:
+                chunk = list(chunk)
+            size = len(chunk)
+            self._fed = at + size
             try:
                 data, held = self._pickle(chunk)
             except Exception as e:
-                self._take_error(len(chunk), e)
+                self._take_error(size, e)
                 continue
-            task = Task(self, self._kind, self._function + data, at)
-            task.cost = len(data)
-            if len(chunk) > 1:
-                task.size = len(chunk)
+            message = self._function + data
+            task = Task(self, self._kind, b"" if plain else message, at)
+            task.cost = len(message)
+            if size > 1:
+                task.size = size
             if held:
                 task.held = held
-            if self._timeout is not None or self._retry.retries:
+            if not plain:
                 task.timeout, task.retry = self._timeout, self._retry
             self._under_way += 1
             self._bytes += task.cost
             tasks.append(task)
+            messages.append(message)
             if len(tasks) == self.TOGETHER:
-                self._engine.send_all(tasks)
-                tasks = []
-        self._engine.send_all(tasks)
+                self._engine.send_all(tasks, messages)
+                tasks, messages = [], []
+        self._engine.send_all(tasks, messages)
 
     def result(self, task: Task, data: bytes) -> None:
         """Not of this kind of job."""
@@ -254,16 +262,21 @@ class MapResult(AsyncResult):
 
     def timed_result(self, task: Task, data: bytes) -> None:
         """A chunk's values."""
-        (seconds,) = SECONDS.unpack_from(data)
+        size = task.size
         if self._chunksize is None:
-            self._sizer.took(task.size, seconds)
-        ok, values = load(memoryview(data)[SECONDS.size :])
+            self._sizer.took(size, SECONDS.unpack_from(data)[0])
+        ok, values = load(
+            data[SECONDS.size :] if len(data) < 4096 else memoryview(data)[SECONDS.size :]
+        )
         self._landed(task)
         if not ok:
-            self._take_error(task.size, values)
+            self._take_error(size, values)
             return
-        self._value[task.index : task.index + task.size] = values
-        self._take(task.size)
+        if size == 1:
+            self._value[task.index] = values[0]
+        else:
+            self._value[task.index : task.index + size] = values
+        self._take(size)
 
     def failed(
         self, task: Task, item: int | None, error: BaseException, seconds: float, pid: int | None

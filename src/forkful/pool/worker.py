@@ -117,7 +117,9 @@ class _Worker:
                 if len(self._functions) >= _CACHED_FUNCTIONS:
                     self._functions.clear()
                 self._functions[key] = func
-        return func, wire.loads(memoryview(data)[4 + size :])
+        if len(data) > 4096:
+            return func, wire.loads(memoryview(data)[4 + size :])
+        return func, wire.loads(data[4 + size :])
 
     def _apply(self, seq: int, data: bytes) -> None:
         func, (args, kwargs) = self._open(data)
