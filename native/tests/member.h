@@ -177,6 +177,16 @@ static HARNESS_UNUSED bool is_parked(fk_owner owner, uint32_t op)
         parked_status;                                                                             \
     })
 
+/* A wait that only a wake-up ends: one that got lost hangs the test, and no slice hides it. */
+static HARNESS_UNUSED fk_wait patient(void)
+{
+    return (fk_wait){.deadline_ns = FK_NEVER, .slice_ns = UINT64_C(3600000000000)};
+}
+
+static HARNESS_UNUSED fk_wait at_once(void) { return (fk_wait){.deadline_ns = 0}; }
+
+static HARNESS_UNUSED fk_wait in_slices(void) { return (fk_wait)FK_WAIT_UNTIL(FK_NEVER); }
+
 /* A number below a bound; others in each process and run, unless SEED is set. */
 static HARNESS_UNUSED uint32_t chance(uint32_t below)
 {
