@@ -124,8 +124,13 @@ def make(
             base.__init__(made, *args)  # sets members, such as SystemExit.code
         except Exception:  # a class may give its base other arguments than args shows
             pass
-    _base["args"].__set__(made, args)
+    set_arguments(made, args)
     return made
+
+
+def set_arguments(exc: BaseException, args: tuple[Any, ...]) -> None:
+    """Set ``args``."""
+    _base["args"].__set__(exc, args)
 
 
 def set_links(

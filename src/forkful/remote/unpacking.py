@@ -81,7 +81,7 @@ def _attach_origin(exc: BaseException, where: str, data: bytes) -> None:
     """
     from forkful.remote.origin import RemoteTraceback  # its base brings multiprocessing.pool
 
-    chain = _chain(exc) if exc.__cause__ is not None else [exc]
+    chain = [exc] if anatomy.links(exc)[0] is None else _chain(exc)
     last = chain[-1]
     cause, context, suppress = anatomy.links(last)
     if cause is not None or (len(chain) > 1 and anatomy.followed_by(last) is not None):
@@ -119,6 +119,7 @@ class _Builder:
         self._busy: set[int] = set()
         self._taken_apart: set[int] = set()  # so attributes are ours to set
         self._replaced: set[int] = set()
+        self._in_circle: set[int] = set()  # made while something stood for what was not made yet
         self._losses: list[list[str]] = [list(node.losses) for node in self._nodes]
 
     def build(self) -> BaseException:
@@ -135,9 +136,11 @@ class _Builder:
         if made is None:
             node = self._nodes[reference]
             if reference in self._busy:
+                self._in_circle |= self._busy
                 return _placeholder(node.name, node.text or "", "it stands here for itself")
             self._busy.add(reference)
             made = self._made[reference] = self._make(reference, node)
+            self._busy.remove(reference)
         return made
 
     def _make(self, number: int, node: Node) -> BaseException:
@@ -179,6 +182,8 @@ class _Builder:
     def _complete(self, number: int, node: Node, exc: BaseException) -> None:
         losses = self._losses[number]
         if number in self._taken_apart:
+            if number in self._in_circle:
+                anatomy.set_arguments(exc, self._arguments(node, [])[0])
             args = anatomy.arguments(exc)
             attributes = anatomy.attributes(exc)
             for name, cell in node.attributes.items():
