@@ -7,19 +7,20 @@ large one delays nothing and nobody need read it.
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from multiprocessing import TimeoutError
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import Any, NamedTuple
 
 from forkful import _native, errors, remote, wire
-from forkful.launch import fork, forkserver, inherit, parent, spawn
+from forkful.launch import fork, parent
+from forkful.launch.defaults import defaults
 from forkful.queues import SimpleQueue
 
 __all__ = ["ForkProcess", "ForkServerProcess", "Process", "SpawnProcess", "describe_exit"]
@@ -27,8 +28,7 @@ __all__ = ["ForkProcess", "ForkServerProcess", "Process", "SpawnProcess", "descr
 _RESULT, _EXCEPTION, _EXIT = 1, 2, 3
 
 
-@dataclass(frozen=True, slots=True)
-class _Unreadable:
+class _Unreadable(NamedTuple):
     """Stands for a result that cannot be unpickled here."""
 
     error: Exception
@@ -46,15 +46,18 @@ def describe_exit(exitcode: int | None) -> str:
     return f"exited with status {exitcode}"
 
 
-def _flush_and_die(signum: int, frame: object) -> None:
-    """On SIGTERM: what has been printed is not lost; then die as by default."""
+def _print_by_lines() -> None:
+    """Let each printed line leave this process at once, as at a terminal.
+
+    A child may be terminated or killed at any moment. A SIGTERM handler that flushes would not run
+    in a child that is busy in native code, and so keep it from ending; lines need no handler.
+    """
     for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except Exception:
-            pass  # closed, or in the middle of a write: the signal comes first
-    signal.signal(signum, signal.SIG_DFL)
-    os.kill(os.getpid(), signum)
+        if isinstance(stream, io.TextIOWrapper):
+            try:
+                stream.reconfigure(line_buffering=True)
+            except (OSError, ValueError):
+                pass  # closed, or nobody reads it
 
 
 class Process(BaseProcess):
@@ -121,9 +124,8 @@ class Process(BaseProcess):
         """In the child: the stdlib's bootstrap, with the report round `run`."""
         _native.set_name(self.name)
         if self._start_method is not None:
-            inherit.defaults.start_method = self._start_method
-        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, _flush_and_die)
+            defaults.start_method = self._start_method
+        _print_by_lines()
         if self.daemon and parent_sentinel is not None:
             parent.die_with_parent(parent_sentinel, signal.SIGTERM)
         self.run = self._reporting(self.run)  # type: ignore[method-assign]
@@ -238,7 +240,7 @@ class Process(BaseProcess):
         self._popen._send_signal(signal.SIGINT)  # type: ignore[attr-defined]
 
     def terminate(self, *, tree: bool = False) -> None:
-        """Send SIGTERM.
+        """Send SIGTERM. Lines that the process has printed are not lost, save an unfinished last one.
 
         Args:
             tree: Also to all processes that descend from this one, deepest first. Without it they
@@ -275,7 +277,9 @@ class SpawnProcess(Process):
     _start_method = "spawn"
 
     @staticmethod
-    def _Popen(process_obj: BaseProcess) -> spawn.Popen:
+    def _Popen(process_obj: BaseProcess) -> Any:
+        from forkful.launch import spawn  # on first use: it brings much
+
         return spawn.Popen(process_obj)
 
     @staticmethod
@@ -289,5 +293,7 @@ class ForkServerProcess(Process):
     _start_method = "forkserver"
 
     @staticmethod
-    def _Popen(process_obj: BaseProcess) -> forkserver.Popen:
+    def _Popen(process_obj: BaseProcess) -> Any:
+        from forkful.launch import forkserver  # on first use: it brings much
+
         return forkserver.Popen(process_obj)

@@ -253,7 +253,8 @@ def test_an_exception_has_its_traceback(ctx: Any, capfd: pytest.CaptureFixture[s
     with pytest.raises(KeyError, match="from the depth 4"):
         process.result()
     assert process.exitcode == 1
-    assert "KeyError: 'from the depth 4'" in capfd.readouterr().err  # also printed, as usual
+    if ctx.get_start_method() != "forkserver":  # whose stderr is what it was when it started
+        assert "KeyError: 'from the depth 4'" in capfd.readouterr().err  # also printed, as usual
 
 
 def test_raising_the_same_exception_twice_shows_the_frames_once(ctx: Any) -> None:
@@ -354,18 +355,18 @@ def test_what_was_printed_survives_terminate(start_method: str, tmp_path: Path) 
         import forkful, tests.programs.deeds as deeds
         if __name__ == "__main__":
             ctx = forkful.get_context({start_method!r})
-            p = ctx.Process(target=deeds.print_and_wait, args=({str(tmp_path / "there")!r}, "words"))
+            p = ctx.Process(target=deeds.print_and_wait, args=({str(tmp_path / "there")!r}, "words\\n"))
             p.start()
             deeds.wait_for_file({str(tmp_path / "there")!r})
             p.terminate()
             p.join()
-            q = ctx.Process(target=deeds.print_and_return, args=(" and more",))
+            q = ctx.Process(target=deeds.print_and_return, args=("and more",))
             q.start()
             q.join()
         """,
         tmp_path,
     )
-    assert run(text).stdout == "words and more"
+    assert run(text).stdout == "words\nand more"
 
 
 def test_terminate_ends_what_is_stuck_in_native_code(ctx: Any, tmp_path: Path) -> None:

@@ -55,11 +55,12 @@ def arrive_and_wait(arrived: str, go: str) -> str:
 
 
 def sleep_in_c(arrived: str) -> None:
-    """Block the main thread for long in one C call that holds the GIL and restarts on signals."""
-    Path(arrived).touch()
+    """Block for ever in one C call, which holds the GIL and is not interrupted by signals."""
     libc = ctypes.PyDLL(None)
-    while True:
-        libc.sleep(1000)
+    mutex = ctypes.create_string_buffer(64)  # zeros: PTHREAD_MUTEX_INITIALIZER
+    libc.pthread_mutex_lock(mutex)
+    Path(arrived).touch()
+    libc.pthread_mutex_lock(mutex)
 
 
 def sleep_long(arrived: str) -> None:
