@@ -10,7 +10,6 @@ traceback. `import forkful as multiprocessing` works; what forkful adds stands b
 """
 
 import typing as _typing
-from multiprocessing import shared_memory
 from multiprocessing.context import (
     AuthenticationError,
     BufferTooShort,
@@ -30,10 +29,10 @@ from forkful.errors import (
     ShutDown,
     TaskTimeout,
 )
-from forkful.pool import Outcome
 
 if _typing.TYPE_CHECKING:
     from forkful.errors import WorkerDied
+    from forkful.pool import Outcome
 
 __version__ = "0.1.0"
 
@@ -119,7 +118,6 @@ __all__ = [
     "set_executable",
     "set_forkserver_preload",
     "set_start_method",
-    "shared_memory",
 ]
 
 if not _typing.TYPE_CHECKING:
@@ -127,4 +125,8 @@ if not _typing.TYPE_CHECKING:
     def __getattr__(name: str) -> object:
         if name == "WorkerDied":  # its base class is dear to import; see `errors`
             return _errors.WorkerDied
+        if name == "Outcome":
+            from forkful.pool import Outcome
+
+            return Outcome
         raise AttributeError(f"module 'forkful' has no attribute {name!r}")

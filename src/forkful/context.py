@@ -3,6 +3,9 @@
 Each context is a `multiprocessing.context.BaseContext` whose factories make forkful's objects.
 What forkful takes from the stdlib as it is (managers, shared ctypes, shared memory) gets the
 context as well, so its locks and processes are forkful's.
+
+What is dear to import (the pool, connections, the start methods) is imported on first use, as the
+stdlib does: every child of spawn pays for what is imported here.
 """
 
 from __future__ import annotations
@@ -10,12 +13,15 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable, Iterable, Sequence
 from multiprocessing.context import BaseContext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from forkful import connection, queues, synchronize
 from forkful import process as _process
-from forkful.launch import forkserver, inherit
-from forkful.pool import Pool
+from forkful import queues, synchronize
+from forkful.launch.defaults import defaults
+
+if TYPE_CHECKING:
+    from forkful import connection
+    from forkful.pool import Pool
 
 __all__ = [
     "Context",
@@ -84,6 +90,8 @@ class Context(BaseContext):
 
     def Pipe(self, duplex: bool = True) -> tuple[connection.Connection, connection.Connection]:
         """Return two connected ends; the first only receives and the second only sends if not duplex."""
+        from forkful import connection
+
         return connection.Pipe(duplex)
 
     def Pool(
@@ -96,6 +104,8 @@ class Context(BaseContext):
         max_memory_per_child: int | None = None,
     ) -> Pool:
         """Return a pool of worker processes."""
+        from forkful.pool import Pool
+
         return Pool(
             processes,
             initializer,
@@ -107,6 +117,8 @@ class Context(BaseContext):
 
     def set_forkserver_preload(self, module_names: Sequence[str]) -> None:
         """Name the modules that the fork server imports before it forks."""
+        from forkful.launch import forkserver
+
         forkserver.server.set_forkserver_preload(list(module_names))
 
     def get_context(self, method: str | None = None) -> Any:
@@ -171,9 +183,9 @@ class DefaultContext(Context):
         return _concrete[self._method()]
 
     def _method(self) -> str:
-        if inherit.defaults.start_method is None:
-            inherit.defaults.start_method = _stdlib_default()
-        return inherit.defaults.start_method
+        if defaults.start_method is None:
+            defaults.start_method = _stdlib_default()
+        return defaults.start_method
 
     def set_start_method(self, method: str | None, force: bool = False) -> None:
         """Choose the start method; for all that this process starts by the default context.
@@ -181,16 +193,16 @@ class DefaultContext(Context):
         Raises:
             RuntimeError: It was chosen, or used, before, and not `force`.
         """
-        if inherit.defaults.start_method is not None and not force:
+        if defaults.start_method is not None and not force:
             raise RuntimeError("context has already been set")
         if method is None and force:
-            inherit.defaults.start_method = None
+            defaults.start_method = None
             return
-        inherit.defaults.start_method = super().get_context(method)._name
+        defaults.start_method = super().get_context(method)._name
 
     def get_start_method(self, allow_none: bool = False) -> str | None:
         """Return the name of the start method; choose the default one unless `allow_none`."""
-        if inherit.defaults.start_method is None and allow_none:
+        if defaults.start_method is None and allow_none:
             return None
         return self._method()
 

@@ -18,7 +18,7 @@ from multiprocessing import TimeoutError
 from multiprocessing.process import BaseProcess
 from typing import Any, NamedTuple
 
-from forkful import _native, errors, remote, wire
+from forkful import _native, errors, wire
 from forkful.launch import fork, parent
 from forkful.launch.defaults import defaults
 from forkful.queues import SimpleQueue
@@ -141,21 +141,24 @@ class Process(BaseProcess):
                 self._report._put_bytes(str(code).encode(), _EXIT)
                 raise
             except BaseException as e:
-                self._report._put_bytes(
-                    remote.pack(e, f"{self.name} (pid {os.getpid()})"), _EXCEPTION
-                )
+                self._report_exception(e)
                 raise
             if value is not None:
                 self._report_result(value)
 
         return reporting
 
+    def _report_exception(self, error: BaseException) -> None:
+        from forkful import remote  # on first use: few processes fail
+
+        self._report._put_bytes(remote.pack(error, f"{self.name} (pid {os.getpid()})"), _EXCEPTION)
+
     def _report_result(self, value: Any) -> None:
         try:
             self._report._put_bytes(wire.dumps(value), _RESULT)
         except Exception as e:
             # Who never asks for the result is not bothered with that it cannot be sent.
-            self._report._put_bytes(remote.pack(e, f"{self.name} (pid {os.getpid()})"), _EXCEPTION)
+            self._report_exception(e)
 
     def _read_report(self, timeout: float | None) -> tuple[int, Any]:
         """Return (kind, content), once the process has ended."""
@@ -175,6 +178,8 @@ class Process(BaseProcess):
 
     def _unpack(self, kind: int, data: bytes) -> Any:
         if kind == _EXCEPTION:
+            from forkful import remote
+
             return remote.unpack(data)
         if kind == _EXIT:
             return int(data)

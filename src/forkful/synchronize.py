@@ -16,10 +16,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from multiprocessing.process import current_process
 from threading import BrokenBarrierError
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from forkful import _native
 from forkful.errors import LockOwnerDied
@@ -44,8 +43,7 @@ __all__ = [
 SEM_VALUE_MAX = 2**31 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class LockStatistics:
+class LockStatistics(NamedTuple):
     """A lock at one moment. `owner_pid` and `owner_name` are None when it is free."""
 
     locked: bool
@@ -54,8 +52,7 @@ class LockStatistics:
     owner_alive: bool
 
 
-@dataclass(frozen=True, slots=True)
-class SemaphoreStatistics:
+class SemaphoreStatistics(NamedTuple):
     """A semaphore at one moment: free permits, and how many came back from dead processes."""
 
     value: int
@@ -155,10 +152,17 @@ class Condition:
 
     Args:
         lock: The lock to use; a new RLock if None.
+
+    Raises:
+        TypeError: `lock` is something else, such as a lock of `threading`.
     """
 
     def __init__(self, lock: Lock | RLock | None = None, *, ctx: BaseContext | None = None) -> None:
-        self._lock = lock if lock is not None else RLock(ctx=ctx)
+        if lock is None:
+            lock = RLock(ctx=ctx)
+        elif not isinstance(lock, Lock | RLock):
+            raise TypeError(f"a Condition's lock must be forkful's Lock or RLock, not {lock!r}")
+        self._lock = lock
         self._waiters = _Waiters()
         self._take_methods()
 
@@ -195,7 +199,7 @@ class Condition:
 
         Raises:
             LockOwnerDied: Whoever held the lock when it was to be taken again has died; the
-                caller does not hold it.
+                caller does not hold it. A `with` block that this ends leaves the lock as it is.
         """
         assert self._is_mine(), "must acquire() condition before using wait()"
         return self._waiters._wait(self._lock, timeout)

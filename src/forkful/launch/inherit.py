@@ -13,18 +13,9 @@ from multiprocessing import reduction, resource_tracker, spawn
 from typing import Any
 
 from forkful import _native
+from forkful.launch.defaults import defaults
 
-__all__ = ["Ticket", "defaults", "preparation_data"]
-
-
-@dataclass(slots=True)
-class _Defaults:
-    """What children take over from their parent; `context` reads and sets it."""
-
-    start_method: str | None = None
-
-
-defaults = _Defaults()
+__all__ = ["Ticket", "preparation_data"]
 
 
 def _board(fd: Any, family: bytes, owner: int, start_method: str | None) -> None:
