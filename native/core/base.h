@@ -42,6 +42,7 @@ uint64_t fk_now_ns(void);
 #ifdef FK_POINTS
 extern const char *fk_armed_point; /* NULL: none */
 extern int fk_armed_skip;          /* pass the point so many times first */
+extern int fk_point_yields;        /* one pass in so many gives the CPU away; 0: none does */
 void fk_point(const char *name);
 #else
 #define fk_point(name) ((void)0)

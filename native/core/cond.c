@@ -29,8 +29,10 @@ static bool claim(fk_arena *a, fk_node *n, void *arg)
 {
     (void)arg;
     uint32_t owner = atomic_load(&n->owner);
-    return (owner == 0 || !fk_slot_alive(a, owner)) &&
-           atomic_compare_exchange_strong(&n->owner, &owner, a->me);
+    if (owner != 0 && fk_slot_alive(a, owner))
+        return false;
+    fk_point("cond.found");
+    return atomic_compare_exchange_strong(&n->owner, &owner, a->me);
 }
 
 fk_status fk_cond_begin(fk_arena *a, fk_cond *c, fk_node **node)
