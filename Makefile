@@ -128,12 +128,17 @@ types: $(VENV)/.with-dev ## Check the types of the package (mypy, strict)
 # Python's own test data holds broken files on purpose. A map returns the number of items that
 # failed (101: more than a hundred), so up to 101 is an answer and anything above is a fault.
 DEMO := build/demo/results.jsonl
+# The files of the standard library itself: not of what pip has installed beside it.
+STDLIB_FILES := import pathlib, sysconfig; \
+  here = pathlib.Path(sysconfig.get_path("stdlib")); \
+  [print(f) for f in sorted(here.rglob("*.py")) if "site-packages" not in f.parts]
+
 demo: install ## Map a function over every file of the standard library, on every core
 	@mkdir -p $(dir $(DEMO)) && rm -f $(DEMO)
-	@files="$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')/**/*.py"; \
-	$(BIN)/forkful map examples/stdlib_report.py:report --files "$$files" --output $(DEMO) --progress auto; \
+	@$(BIN)/python -c '$(STDLIB_FILES)' > $(DEMO).files
+	@$(BIN)/forkful map examples/stdlib_report.py:report --lines $(DEMO).files --output $(DEMO) --progress auto; \
 	status=$$?; [ $$status -le 101 ] || { echo "demo: forkful map ended with status $$status" >&2; exit 1; }; \
-	want=$$($(BIN)/python -c 'import glob, sys; print(len(glob.glob(sys.argv[1], recursive=True)))' "$$files"); \
+	want=$$(wc -l < $(DEMO).files); \
 	have=$$(wc -l < $(DEMO)); \
 	[ "$$have" -eq "$$want" ] || { echo "demo: $$have results for $$want files" >&2; exit 1; }; \
 	echo "demo: $$have results in $(DEMO)"
