@@ -120,8 +120,14 @@ static PyObject *block_open(uint32_t hold)
     if (b->size >= MAP_FROM && fk_arena_fd_is_good(&fk_family)) {
         uint64_t from = off & ~UINT64_C(4095);
         b->map_size = off - from + FK_BLOCK_HEAD + b->size;
-        void *p = mmap(NULL, b->map_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_POPULATE | MAP_NORESERVE,
+        /* Populated while read-only: the pages that are there are mapped. Populating a writable
+         * private mapping would copy each of them; so a page is copied when it is written to. */
+        void *p = mmap(NULL, b->map_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE | MAP_NORESERVE,
                        fk_family.fd, (off_t)from);
+        if (p != MAP_FAILED && mprotect(p, b->map_size, PROT_READ | PROT_WRITE) < 0) {
+            munmap(p, b->map_size);
+            p = MAP_FAILED;
+        }
         if (p != MAP_FAILED) {
             b->map = p;
             b->data = b->map + (off - from) + FK_BLOCK_HEAD;

@@ -67,9 +67,20 @@ static PyObject *Lock_release(PyObject *self, PyObject *unused)
     Py_RETURN_NONE;
 }
 
+/* Whether a `with` block ends that does not hold its lock any more: Condition.wait() has raised
+ * LockOwnerDied in it. Then the lock is a dead process's, or of whoever has recovered it since. */
+static bool lost(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    fk_handle *h = (fk_handle *)self;
+    fk_owner owner = fk_handle_data(h) ? fk_lock_owner(word(h)) : 0;
+    bool raised = nargs > 0 && args[0] != Py_None;
+    return owner && owner != fk_family.me && (raised || !fk_slot_alive(&fk_family, owner));
+}
+
 static PyObject *Lock_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
-    (void)args, (void)nargs;
+    if (lost(self, args, nargs))
+        Py_RETURN_NONE;
     return Lock_release(self, NULL);
 }
 
@@ -128,7 +139,8 @@ static PyObject *RLock_release(PyObject *self, PyObject *unused)
 
 static PyObject *RLock_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
-    (void)args, (void)nargs;
+    if (lost(self, args, nargs))
+        Py_RETURN_NONE;
     return RLock_release(self, NULL);
 }
 
