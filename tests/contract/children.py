@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import time
@@ -68,6 +69,7 @@ def kill(child: Any) -> None:
 
 
 def used() -> int:
-    """Bytes of the family's memory in use, with the dead's holdings given back."""
+    """Bytes of the family's memory in use, with garbage and the dead's holdings given back."""
+    gc.collect()
     _native.reap_all()
     return _native.statistics()["used"]

@@ -212,6 +212,8 @@ def test_a_waiter_learns_that_the_locks_owner_has_died(fork: Any, cond: Any) -> 
             assert held.wait(LONG)
             kill(owner)
         assert answers.get(timeout=LONG) == ("waiter", forkful.LockOwnerDied)
+    with pytest.raises(forkful.LockOwnerDied):  # the waiter's `with` has not freed it
+        cond.acquire()
     assert cond._lock.recover()
     cond.release()
 
@@ -247,7 +249,7 @@ def hold(cond: Any, held: Any) -> None:
 def test_conditions_of_children_that_are_killed_all_the_time_stay_usable(fork: Any, cond: Any) -> None:
     for _ in range(30):
         with several(fork, *[(wait_for_ever, cond)] * 2) as children:
-            until(lambda: any("condition" in blocked(child.pid) for child in children))  # noqa: B023
+            until(lambda: any("Condition.wait" in blocked(child.pid) for child in children))  # noqa: B023
             for child in children:
                 os.kill(child.pid, signal.SIGKILL)
         if cond._lock.statistics().locked:

@@ -1,0 +1,247 @@
+"""Pipe: two ends, objects and bytes, and the end of the other side."""
+
+from __future__ import annotations
+
+import os
+import signal
+from multiprocessing import resource_sharer
+from typing import Any
+
+import numpy as np
+import pytest
+
+import forkful
+from forkful import connection
+from tests.contract.children import LONG, kill, running
+
+
+@pytest.fixture(params=[True, False], ids=["duplex", "one-way"])
+def ends(request: pytest.FixtureRequest, fork: Any) -> Any:
+    """A receiving and a sending end."""
+    reader, writer = fork.Pipe(request.param)
+    yield reader, writer
+    reader.close()
+    writer.close()
+
+
+def send_all(conn: Any, items: list[Any]) -> None:
+    for item in items:
+        conn.send(item)
+
+
+def echo(conn: Any) -> None:
+    """Until the other end is closed."""
+    try:
+        while True:
+            conn.send(conn.recv())
+    except EOFError:
+        conn.close()
+
+
+def echo_without(other: Any, conn: Any) -> None:
+    other.close()
+    echo(conn)
+
+
+def send_and_pause(conn: Any, item: Any) -> None:
+    conn.send(item)
+    signal.pause()
+
+
+def test_objects_travel(either: Any) -> None:
+    one, other = either.Pipe()
+    items = [None, 1, "text", {"a": [1, 2]}, b"x" * 300_000, (1.5, ())]
+    with running(either, echo_without, one, other):
+        other.close()
+        for item in items:
+            one.send(item)
+            assert one.recv() == item
+        one.close()
+
+
+def test_arrays_and_closures_travel(ends: Any) -> None:
+    reader, writer = ends
+    n = 3
+    writer.send(lambda x: x * n)
+    assert reader.recv()(4) == 12
+    writer.send(np.arange(1000))
+    got = reader.recv()
+    got += 1
+    assert got.sum() == 500_500
+
+
+def test_an_unpicklable_object_raises_and_leaves_the_pipe_unchanged(ends: Any) -> None:
+    reader, writer = ends
+    with pytest.raises(TypeError, match=r"\['a'\]"):
+        writer.send({"a": (x for x in ())})
+    writer.send("next")
+    assert reader.recv() == "next"
+    assert not reader.poll()
+
+
+def test_bytes_travel(module: Any) -> None:
+    reader, writer = module.Pipe(False)
+    writer.send_bytes(b"hello")
+    assert reader.recv_bytes() == b"hello"
+    writer.send_bytes(b"0123456789", 2, 5)
+    assert reader.recv_bytes() == b"23456"
+    writer.send_bytes(b"")
+    assert reader.recv_bytes() == b""
+    buffer = bytearray(10)
+    writer.send_bytes(b"abc")
+    assert reader.recv_bytes_into(buffer, 2) == 3
+    assert buffer == b"\0\0abc" + bytes(5)
+    writer.send_bytes(b"x" * 20)
+    with pytest.raises(forkful.BufferTooShort) as caught:
+        reader.recv_bytes_into(buffer)
+    assert caught.value.args[0] == b"x" * 20
+    writer.send_bytes(b"too much")
+    with pytest.raises(OSError):
+        reader.recv_bytes(3)
+    reader.close()
+    writer.close()
+
+
+def test_a_one_way_pipe_has_a_direction(module: Any) -> None:
+    reader, writer = module.Pipe(duplex=False)
+    assert (reader.readable, reader.writable) == (True, False)
+    assert (writer.readable, writer.writable) == (False, True)
+    with pytest.raises(OSError):
+        reader.send(1)
+    with pytest.raises(OSError):
+        writer.recv()
+    with pytest.raises(OSError):
+        writer.poll()
+    reader.close()
+    writer.close()
+
+
+def test_poll_tells_whether_something_is_there(module: Any) -> None:
+    one, other = module.Pipe()
+    assert one.poll() is False
+    assert one.poll(0.01) is False
+    other.send(1)
+    assert one.poll(None) is True
+    assert one.recv() == 1
+    other.close()
+    assert one.poll(LONG) is True
+    one.close()
+
+
+def test_a_closed_end_refuses(module: Any) -> None:
+    one, other = module.Pipe()
+    with one:
+        pass
+    assert one.closed
+    for call in (one.recv, one.fileno, one.poll, lambda: one.send(1)):
+        with pytest.raises(OSError):
+            call()
+    one.close()
+    other.close()
+
+
+def test_the_end_comes_after_the_data(ends: Any) -> None:
+    reader, writer = ends
+    writer.send("last words")
+    writer.close()
+    assert reader.recv() == "last words"
+    for _ in range(2):
+        with pytest.raises(EOFError):
+            reader.recv()
+
+
+def test_an_end_that_had_not_read_all_gives_the_data_then_eof(fork: Any) -> None:
+    """The standard library's reader gets ConnectionResetError instead."""
+    one, other = fork.Pipe()
+    one.send("never read")
+    other.send("last words")
+    other.close()
+    assert one.recv() == "last words"
+    with pytest.raises(EOFError):
+        one.recv()
+    one.close()
+
+
+def test_sending_to_nobody_is_a_broken_pipe(ends: Any) -> None:
+    reader, writer = ends
+    reader.close()
+    with pytest.raises(BrokenPipeError):
+        writer.send(1)
+
+
+def test_a_sender_that_is_killed_ends_the_data(ctx: Any) -> None:
+    reader, writer = ctx.Pipe(False)
+    with running(ctx, send_and_pause, writer, "last words") as child:
+        writer.close()
+        assert reader.recv() == "last words"
+        kill(child)
+        with pytest.raises(EOFError):
+            reader.recv()
+    reader.close()
+
+
+def test_ends_travel_through_process_arguments_and_pipes(ctx: Any) -> None:
+    carrier, far = ctx.Pipe()
+    with running(ctx, receive_and_use, far):
+        reader, writer = ctx.Pipe(False)
+        carrier.send(writer)
+        writer.close()
+        assert reader.recv() == "through a sent pipe"
+        reader.close()
+        carrier.close()
+        far.close()
+    resource_sharer.stop(LONG)
+
+
+def receive_and_use(carrier: Any) -> None:
+    with carrier.recv() as writer:
+        writer.send("through a sent pipe")
+
+
+def test_an_end_travels_through_a_queue(fork: Any) -> None:
+    q = fork.Queue()
+    reader, writer = fork.Pipe(False)
+    q.put(writer)
+    with running(fork, use_from_queue, q):
+        assert reader.recv() == "through a queue"
+    resource_sharer.stop(LONG)
+    reader.close()
+    writer.close()
+
+
+def use_from_queue(q: Any) -> None:
+    with q.get() as writer:
+        writer.send("through a queue")
+
+
+def test_wait_tells_which_ends_are_ready(module: Any) -> None:
+    pairs = [module.Pipe(False) for _ in range(3)]
+    assert connection.wait([r for r, _ in pairs], 0.01) == []
+    pairs[1][1].send(1)
+    assert connection.wait([r for r, _ in pairs], LONG) == [pairs[1][0]]
+    for pair in pairs:
+        for end in pair:
+            end.close()
+
+
+def test_wait_takes_process_sentinels(ctx: Any) -> None:
+    with running(ctx, os.getpid) as child:
+        assert connection.wait([child.sentinel], LONG) == [child.sentinel]
+
+
+def test_a_large_object_waits_for_its_reader(ctx: Any) -> None:
+    reader, writer = ctx.Pipe(False)
+    with running(ctx, send_all, writer, [b"x" * 10_000_000, "end"]):
+        assert reader.recv() == b"x" * 10_000_000
+        assert reader.recv() == "end"
+    reader.close()
+    writer.close()
+
+
+def test_a_message_cut_off_in_the_middle_is_an_end(fork: Any) -> None:
+    reader, writer = fork.Pipe(False)
+    os.write(writer.fileno(), b"\0\0\0\x64half")
+    writer.close()
+    with pytest.raises((EOFError, OSError)):
+        reader.recv()
+    reader.close()
