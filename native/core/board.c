@@ -66,10 +66,10 @@ void fk_board_enter(fk_arena *a, uint32_t op, uint64_t object, uint64_t deadline
     uint32_t seq = atomic_load_explicit(&e->seq, memory_order_relaxed);
     atomic_store_explicit(&e->seq, seq | 1, memory_order_relaxed);
     atomic_thread_fence(memory_order_release); /* release: board.seq */
-    fk_point("board.writing");
     atomic_store_explicit(&e->object, object, memory_order_relaxed);
     atomic_store_explicit(&e->since_ns, fk_now_ns(), memory_order_relaxed);
     atomic_store_explicit(&e->deadline_ns, deadline_ns, memory_order_relaxed);
+    fk_point("board.writing");
     atomic_store_explicit(&e->line, line, memory_order_relaxed);
     atomic_fetch_add_explicit(&e->waits, 1, memory_order_relaxed);
     size_t n = file ? strlen(file) : 0, skip = n >= sizeof e->file ? n - sizeof e->file + 1 : 0;

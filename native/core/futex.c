@@ -84,8 +84,8 @@ int fk_point_yields;
 void fk_point(const char *name)
 {
     static _Thread_local uint32_t passes;
-    if (fk_point_yields &&
-        (passes = passes * 1664525 + 1013904223) % (uint32_t)fk_point_yields == 0)
+    passes = passes * 1664525 + 1013904223;
+    if (fk_point_yields && (passes >> 16) % (uint32_t)fk_point_yields == 0)
         sched_yield();
     if (fk_armed_point && strcmp(fk_armed_point, name) == 0 && fk_armed_skip-- == 0)
         kill(getpid(), SIGKILL);
