@@ -89,12 +89,12 @@ static void *write_entries(void *arg)
 TEST(a_reader_never_sees_half_an_entry)
 {
     found();
-    fk_point_yields = 8;
+    fk_point_yields = 2;
     atomic_int stop = 0;
     pthread_t t[2];
     for (int i = 0; i < 2; i++)
         CHECK(pthread_create(&t[i], NULL, write_entries, &stop) == 0);
-    for (int seen = 0; seen < 5000;) {
+    for (int seen = 0; seen < 20000;) {
         fk_seen s;
         if (!see((uint32_t)seen % 2, &s))
             continue;
