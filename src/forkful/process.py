@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing import TimeoutError
+from multiprocessing import TimeoutError, process
 from multiprocessing.process import BaseProcess
 from typing import Any, NamedTuple
 
@@ -74,6 +74,9 @@ class Process(BaseProcess):
 
     _start_method: str | None = None
     _report: SimpleQueue
+    _popen: Any  # the stdlib's field, as are those that follow
+    _sentinel: Any
+    _parent_pid: int
     _outcome: tuple[int, Any] | None = None
 
     @staticmethod
@@ -87,18 +90,44 @@ class Process(BaseProcess):
         return None
 
     def start(self) -> None:
-        """Start the process. It is running when this returns, or an exception says why not."""
+        """Start the process. It is running when this returns, or an exception says why not.
+
+        A daemonic process may have daemonic children (the default there): they end with it,
+        however it ends. So a pool's task may use processes and pools of its own.
+        """
+        self._check_closed()  # type: ignore[attr-defined]
+        assert self._popen is None, "cannot start a process twice"
+        assert self._parent_pid == os.getpid(), (
+            "only the process that made a process object can start it"
+        )
+        assert self.daemon or not process.current_process().daemon, (
+            "a daemonic process can only have daemonic children, which end with it"
+        )
         self._report = SimpleQueue()
-        super().start()
+        process._cleanup()  # type: ignore[attr-defined]
+        self._popen = self._Popen(self)
+        self._sentinel = self._popen.sentinel
+        # What the arguments refer to may end before this object does.
+        del self._target, self._args, self._kwargs  # type: ignore[attr-defined]
+        process._children.add(self)  # type: ignore[attr-defined]
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until the process has ended, at most `timeout` seconds."""
         with self._parked(timeout):
             super().join(timeout)
 
+    def close(self) -> None:
+        """Give up all that this process keeps of the ended child, its report included.
+
+        Raises:
+            ValueError: The child is still running.
+        """
+        super().close()
+        self.__dict__.pop("_report", None)
+
     @contextmanager
     def _parked(self, timeout: float | None) -> Iterator[None]:
-        popen = self._popen  # type: ignore[attr-defined]
+        popen = self._popen
         if popen is None or popen.returncode is not None:
             yield
             return
@@ -242,7 +271,7 @@ class Process(BaseProcess):
     def interrupt(self) -> None:
         """Send SIGINT: KeyboardInterrupt in the child unless it handles that otherwise."""
         self._check_closed()  # type: ignore[attr-defined]
-        self._popen._send_signal(signal.SIGINT)  # type: ignore[attr-defined]
+        self._popen._send_signal(signal.SIGINT)
 
     def terminate(self, *, tree: bool = False) -> None:
         """Send SIGTERM. Lines that the process has printed are not lost, save an unfinished last one.
