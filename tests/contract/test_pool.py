@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import itertools
 import multiprocessing
+import multiprocessing.pool
 import os
 import queue
 import signal
@@ -41,6 +42,10 @@ def pool(both: Any) -> Iterator[Any]:
         yield pool
         pool.terminate()
         pool.join()
+    if not isinstance(pool, forkful.pool.Pool):
+        # pytest holds it until after the leak check, and it holds its descriptors.
+        vars(pool).clear()
+        pool._state = multiprocessing.pool.TERMINATE
 
 
 @pytest.fixture

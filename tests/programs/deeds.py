@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import signal
 import sys
@@ -26,6 +27,10 @@ def add(x: int, y: int = 0) -> int:
 
 def pid_of(_: object = None) -> int:
     return os.getpid()
+
+
+def root(x: float) -> float:
+    return math.sqrt(x)
 
 
 def echo(x: Any) -> Any:
@@ -231,6 +236,14 @@ def locked_put(lock: Any, queue: Any, event: Any, x: int) -> None:
         raise TimeoutError("nobody set the event")
     with lock:
         queue.put(x)
+
+
+def make_filled_queue(method: str, x: int) -> Any:
+    import forkful
+
+    made = forkful.get_context(method).Queue()
+    made.put(x)
+    return made
 
 
 # ---- children ----------------------------------------------------------------------------------
