@@ -58,7 +58,7 @@ static _Noreturn void give_up(const char *text)
 
 void fk_family_after_fork_child(fk_arena *a)
 {
-    pthread_mutex_init(&a->local, NULL);
+    pthread_mutex_unlock(&a->local); /* this thread is the one that locked it */
     a->me = 0; /* whoever asks meanwhile must not take this process for its parent */
     fk_spin_init();
     fk_status st = tls_child ? fk_slot_adopt(a, tls_child) : fk_slot_join(a);
