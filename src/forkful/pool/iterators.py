@@ -20,7 +20,15 @@ from forkful.pool.state import ChunkSizer, Retry, Task, describe_call
 if TYPE_CHECKING:
     from forkful.pool.engine import Engine
 
-__all__ = ["LATER", "IMapIterator", "IMapUnorderedIterator", "Outcomes", "Stream"]
+__all__ = [
+    "LATER",
+    "IMapIterator",
+    "IMapJob",
+    "IMapUnorderedIterator",
+    "OutcomeJob",
+    "Outcomes",
+    "Stream",
+]
 
 AHEAD = 16  # inputs read ahead of the consumer, for each worker
 _AT_ONCE = (list, tuple, range, str, bytes, set, frozenset, dict, deque)
@@ -184,10 +192,20 @@ class Stream:
     def forget(self) -> None:
         """Nobody wants the results any more; the inputs are worked through all the same."""
         with self._engine.lock:
+            if self._done:
+                return
             self._closed = True
             self._out.clear()
             self._early.clear()
             self._room.notify_all()
+
+    def stop(self) -> None:
+        """Read no more inputs; drop the results of those that are under way."""
+        with self._engine.lock:
+            if not self._done:
+                self._ended = True
+                self.forget()
+                self._close_if_done()
 
     # -- for the engine -----------------------------------------------------------------------------------
 
@@ -224,17 +242,13 @@ class Stream:
         return f"task {task.index} of {getattr(self._func, '__qualname__', self._func)}"
 
 
-class IMapIterator(Stream):
-    """The iterator of `imap`. A unit is a chunk of `chunksize` inputs.
-
-    An exception takes the place of its chunk's results; the iteration goes on after it.
-    """
+class IMapJob(Stream):
+    """The job of `imap` and `imap_unordered`. A unit is a chunk of `chunksize` inputs."""
 
     def __init__(self, *args: Any, chunksize: int, kind: int) -> None:
         super().__init__(*args)
         self._chunksize = chunksize
         self._kind = kind
-        self._chunk: Iterator[Any] = iter(())
 
     def _send_next(self) -> None:
         chunk = []
@@ -280,6 +294,32 @@ class IMapIterator(Stream):
         """A chunk failed for good."""
         self._land(task.index, False, error)
 
+    def drop(self) -> None:
+        """Nobody has the iterator any more.
+
+        Whoever never took a result wants what the calls do, as far as the inputs go. Whoever has
+        left a loop over inputs that are made on demand, perhaps without end, wants no more of them.
+        """
+        if self._given and not self._inline:
+            self.stop()
+        else:
+            self.forget()
+
+
+# The engine holds a job until it is done. What the consumer holds is another object, so that it
+# is known when there is no consumer any more.
+
+
+class IMapIterator:
+    """The iterator of `imap`.
+
+    An exception takes the place of its chunk's results; the iteration goes on after it.
+    """
+
+    def __init__(self, job: IMapJob) -> None:
+        self._job = job
+        self._chunk: Iterator[Any] = iter(())
+
     def __iter__(self) -> IMapIterator:
         return self
 
@@ -293,7 +333,7 @@ class IMapIterator(Stream):
         """
         for value in self._chunk:
             return value
-        ok, values = self._take(timeout)
+        ok, values = self._job._take(timeout)
         if not ok:
             raise values
         self._chunk = iter(values)
@@ -302,16 +342,15 @@ class IMapIterator(Stream):
     __next__ = next
 
     def __del__(self) -> None:
-        if not self._done:
-            self.forget()
+        self._job.drop()
 
 
 class IMapUnorderedIterator(IMapIterator):
     """The iterator of `imap_unordered`: results in the order in which they come."""
 
 
-class Outcomes(Stream):
-    """The iterator of `outcomes`. A unit is an input; each has its own outcome.
+class OutcomeJob(Stream):
+    """The job of `outcomes`. A unit is an input; each has its own outcome.
 
     Inputs travel in batches when they take so little time that a message each would cost more.
     """
@@ -416,6 +455,13 @@ class Outcomes(Stream):
     def _give(self, outcome: Outcome) -> None:
         self._land(outcome.seq, True, outcome)
 
+
+class Outcomes:
+    """The iterator of `outcomes`."""
+
+    def __init__(self, job: OutcomeJob) -> None:
+        self._job = job
+
     def __iter__(self) -> Outcomes:
         return self
 
@@ -427,7 +473,7 @@ class Outcomes(Stream):
             multiprocessing.TimeoutError: Not there after `timeout` seconds.
             Exception: What reading the inputs raised.
         """
-        ok, value = self._take(timeout)
+        ok, value = self._job._take(timeout)
         if not ok:
             self.close()
             raise value
@@ -438,11 +484,7 @@ class Outcomes(Stream):
 
     def close(self) -> None:
         """Read no more inputs. What a worker has begun is finished, and nobody hears of it."""
-        with self._engine.lock:
-            self._ended = True
-            self.forget()
-            self._close_if_done()
+        self._job.stop()
 
     def __del__(self) -> None:
-        if not self._done:
-            self.close()
+        self._job.stop()

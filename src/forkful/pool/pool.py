@@ -16,7 +16,13 @@ from forkful.cpus import usable_cpus
 from forkful.pool import messages as m
 from forkful.pool.collector import Collector
 from forkful.pool.engine import CLOSE, RUN, TERMINATE, Engine
-from forkful.pool.iterators import IMapIterator, IMapUnorderedIterator, Outcomes
+from forkful.pool.iterators import (
+    IMapIterator,
+    IMapJob,
+    IMapUnorderedIterator,
+    OutcomeJob,
+    Outcomes,
+)
 from forkful.pool.outcome import PoolStatistics
 from forkful.pool.results import AsyncResult, MapResult
 from forkful.pool.state import NO_RETRY, Retry, Task
@@ -375,7 +381,9 @@ class Pool:
     ) -> IMapIterator:
         """Iterate over `func(x)` for x in `iterable`, in that order, as they become ready.
 
-        Inputs are read lazily, a bounded way ahead of the consumer. Arguments as of `map`.
+        Inputs are read lazily, a bounded way ahead of the consumer. Once the iterator is dropped in
+        the middle, no more are read, unless they are a list or the like: the calls for that are
+        all made. Arguments as of `map`.
         """
         return self._imap(IMapIterator, True, func, iterable, chunksize, timeout, retries)
 
@@ -404,7 +412,7 @@ class Pool:
         engine = self._running()
         if chunksize < 1:
             raise ValueError(f"Chunksize must be 1+, not {chunksize:n}")
-        job = make(
+        job = IMapJob(
             engine,
             self,
             func,
@@ -422,7 +430,7 @@ class Pool:
             engine.open_jobs.add(job)
             job.feed()
             self._collector.need()
-        return job
+        return make(job)
 
     def outcomes(
         self,
@@ -456,7 +464,7 @@ class Pool:
             `close()`, which reads no more inputs.
         """
         engine = self._running()
-        job = Outcomes(
+        job = OutcomeJob(
             engine,
             self,
             func,
@@ -473,7 +481,7 @@ class Pool:
             engine.open_jobs.add(job)
             job.feed()
             self._collector.need()
-        return job
+        return Outcomes(job)
 
     # -- the end ---------------------------------------------------------------------------------------------
 
