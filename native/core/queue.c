@@ -188,13 +188,18 @@ static void head_settle(fk_arena *a, fk_queue *q)
     atomic_store(&e->log_seq, 0);
 }
 
-static void head_recover(fk_arena *a, fk_queue *q)
+static void head_end_log(fk_arena *a, fk_queue *q)
 {
-    uint64_t seq = read_cursor(&q->head).seq, log_seq = atomic_load(&q->head.log_seq);
-    if (log_seq && seq >= log_seq)
+    uint64_t log_seq = atomic_load(&q->head.log_seq);
+    if (log_seq && read_cursor(&q->head).seq >= log_seq)
         head_settle(a, q);
     atomic_store(&q->head.log_seq, 0);
+}
 
+static void head_recover(fk_arena *a, fk_queue *q)
+{
+    head_end_log(a, q);
+    uint64_t seq = read_cursor(&q->head).seq;
     uint64_t txn = atomic_load(&q->txn);
     fk_hold *hold = txn ? fk_at(a, txn, sizeof *hold) : NULL;
     if (hold) {
@@ -301,8 +306,15 @@ static fk_status write_message(fk_arena *a, fk_queue *q, const fk_put *p, positi
 
 fk_status fk_queue_put(fk_arena *a, fk_queue *q, const fk_put *p, uint64_t *seq, fk_wait *w)
 {
-    if (!p->block && (uint64_t)p->head_size + p->data_size > FK_INLINE_MAX)
+    if (p->block) {
+        fk_block *b = fk_block_at(a, p->block);
+        if (!b || !atomic_load(&b->tag))
+            return FK_STALE;
+        if (atomic_load(&b->refs) & FK_REF_QUEUED)
+            return FK_OVERFLOW;
+    } else if ((uint64_t)p->head_size + p->data_size > FK_INLINE_MAX) {
         return FK_OVERFLOW;
+    }
     for (;;) {
         fk_status st = q->maxsize ? wait_room(q, w) : FK_OK;
         if (st != FK_OK)
@@ -642,6 +654,8 @@ void fk_queue_destroy(fk_arena *a, uint64_t off)
     fk_queue *q = fk_block_data(a, off);
     if (!q)
         return;
+    tail_recover(a, q); /* who died at an end, and nobody has come there since */
+    head_end_log(a, q);
     drain(a, q);
     uint64_t spare = atomic_load(&q->spare);
     for (uint64_t at = read_cursor(&q->head).seg; at;) {
