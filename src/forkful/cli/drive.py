@@ -1,74 +1,35 @@
 """The run itself: items into the pool, outcomes out of it, into lines, the journal and the tally.
 
-Everything here happens in one thread. The path of an item through it is kept to a few microseconds, because it is what a run with trivial work waits for:
-a worker has made the text of the result, and lines are joined and written in batches. A batch is never kept longer than `Screen.linger`, and a line that
-comes alone is written at once.
+Everything here happens in one thread. The path of an item through it is kept to a few microseconds,
+because it is what a run with trivial work waits for: a worker has made the text of the result, and
+lines are joined and written in batches. A batch is never kept longer than `Screen.linger`, and a
+line that comes alone is written at once.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import Enum
 from time import monotonic
 from typing import Any
 
 import forkful
 from forkful.cli import worker
-from forkful.cli.encode import encode
 from forkful.cli.errors import CommandError
 from forkful.cli.inputs import NOT_YET, Source
-from forkful.cli.interrupts import Interrupted, Interrupts
+from forkful.cli.interrupts import Interrupts
 from forkful.cli.journal import Journal, Place
+from forkful.cli.lines import Failure, shown, success
 from forkful.cli.output import Output
+from forkful.cli.plan import Halt, Plan
 from forkful.cli.screen import Screen
 from forkful.cli.tally import Tally
 from forkful.pool import LATER, Pool
-from forkful.remote import format_remote, type_name
+from forkful.remote.anatomy import text_of
 from forkful.report.progress import Progress, WorkerView
 
-_SHOWN = 300
-"""Characters of an item that are kept for progress and summary."""
-
-
-class Halt(Enum):
-    """What the first failure does to the rest."""
-
-    NEVER = "never"
-    SOON = "soon"
-    NOW = "now"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How a run is to be made.
-
-    Attributes:
-        work: What is done to each item.
-        jobs: How many workers.
-        timeout: Seconds for each try of an item.
-        retries: Tries beyond the first.
-        retry_on: The exceptions that are worth another try.
-        backoff: Seconds before the first other try; it doubles with each.
-        halt: What the first failure does.
-        ordered: Whether lines come in the order of the input.
-        max_tasks: Items after which a worker is replaced.
-        max_memory: Bytes of resident memory beyond which a worker is replaced.
-        start_method: How workers are started; None is Python's own choice.
-    """
-
-    work: worker.Work
-    jobs: int
-    timeout: float | None
-    retries: int
-    retry_on: tuple[type[BaseException], ...]
-    backoff: float
-    halt: Halt
-    ordered: bool
-    max_tasks: int | None
-    max_memory: int | None
-    start_method: str | None
+_SKIPS = 4096
+"""Items to skip before the pool is asked whether an outcome has come meanwhile."""
 
 
 class Drive:
@@ -84,7 +45,13 @@ class Drive:
     """
 
     def __init__(
-        self, plan: Plan, source: Source, output: Output, journal: Journal | None, screen: Screen, interrupts: Interrupts
+        self,
+        plan: Plan,
+        source: Source,
+        output: Output,
+        journal: Journal | None,
+        screen: Screen,
+        interrupts: Interrupts,
     ) -> None:
         self.tally = Tally()
         self._plan = plan
@@ -96,6 +63,8 @@ class Drive:
         self._flights: dict[int, tuple[int, Any, Place | None]] = {}
         self._lines: list[bytes] = []
         self._stopping = False
+        self._bad_input: CommandError | None = None
+        self._event: Any = None
         self._started = monotonic()
         self._written = 0.0
 
@@ -105,22 +74,24 @@ class Drive:
         return monotonic() - self._started
 
     def run(self) -> str:
-        """Run until the input is used up or a failure halts it. What has its outcome when an exception leaves is written and recorded.
+        """Run until the input is used up or a failure halts it. What has its outcome when an
+        exception leaves is written and recorded.
 
         Returns:
             Why the run ended early; empty if it did not.
 
         Raises:
             Interrupted: A signal came.
-            CommandError: The input is bad at some place, after everything before it was done; or the output or the journal cannot be written; or no worker
-                can be started.
+            CommandError: The input is bad at some place, after everything before it was done; or
+                the output or the journal cannot be written; or no worker can be started.
             ReaderGone: Nobody reads standard output.
         """
         plan = self._plan
-        with forkful.get_context(plan.start_method).Pool(
+        context = forkful.get_context(plan.start_method)
+        with context.Pool(
             plan.jobs,
             worker.begin,
-            (plan.work,),
+            (plan.work, self._halted(context)),
             plan.max_tasks,
             max_memory_per_child=plan.max_memory,
         ) as pool:
@@ -141,15 +112,22 @@ class Drive:
                 self._flush(monotonic())
                 if self._journal is not None:
                     self._output.sync()
-        if not self._stopping:
-            return ""
-        return "--halt now: stopped at the first failure" if plan.halt is Halt.NOW else "--halt soon: nothing was started after the first failure"
+        if self._bad_input is not None:
+            raise self._bad_input
+        return f"--halt {plan.halt.value}, at the first failure" if self._stopping else ""
+
+    def _halted(self, context: Any) -> Any:
+        """Make the event that keeps the workers from what they have been sent and not begun, if
+        ``--halt soon`` needs it.
+        """
+        self._event = context.Event() if self._plan.halt is Halt.SOON else None
+        return self._event
 
     def _feed(self) -> Iterator[Any]:
         """Give the pool its inputs, as it asks for them."""
         self._source.impatient = lambda: bool(self._flights or self._lines)
         fed = seq = 0
-        for item in self._source.items:
+        for item in self._items():
             if self._stopping:
                 return
             if item is NOT_YET:
@@ -161,11 +139,22 @@ class Drive:
                 if place is None:
                     self.tally.skipped += 1
                     seq += 1
+                    if seq % _SKIPS == 0 and self._flights:
+                        yield LATER
                     continue
             self._flights[fed] = (seq if place is None else place.seq, item, place)
             fed += 1
             seq += 1
             yield item
+
+    def _items(self) -> Iterator[Any]:
+        """Yield the items up to the first bad one, of which `run` tells when everything before it
+        is done.
+        """
+        try:
+            yield from self._source.items
+        except CommandError as error:
+            self._bad_input = error
 
     def _loop(self, pool: Pool, outcomes: Any) -> None:
         interrupts, screen, linger = self._interrupts, self._screen, self._screen.linger
@@ -179,6 +168,8 @@ class Drive:
             except multiprocessing.TimeoutError:
                 interrupts.busy = True
                 self._flush(monotonic())
+            except Exception as error:
+                raise CommandError(f"the workers cannot start: {text_of(error)}") from error
             else:
                 interrupts.busy = True
                 self._take(outcome)
@@ -194,42 +185,41 @@ class Drive:
     def _take(self, outcome: Any) -> None:
         """Turn one outcome into a line, a row and a count."""
         seq, item, place = self._flights.pop(outcome.seq)
+        if outcome.ok and outcome.value is worker.NOT_BEGUN:
+            return
         tally = self.tally
         seconds: float = outcome.seconds
         if outcome.ok:
             tally.succeeded += 1
-            self._lines.append(
-                b'{"seq": %d, %b, "seconds": %.6f, "attempts": %d, "pid": %d}\n'
-                % (seq, outcome.value, seconds, outcome.attempts, outcome.pid)
-            )
+            self._lines.append(success(seq, outcome))
             if place is not None and self._journal is not None:
-                self._journal.record(place, seconds=seconds, attempts=outcome.attempts, pid=outcome.pid)
+                self._journal.record(
+                    place, seconds=seconds, attempts=outcome.attempts, pid=outcome.pid
+                )
         else:
             self._take_failure(outcome, seq, item, place)
         if outcome.attempts > 1:
             tally.retried += outcome.attempts - 1
         if seconds > tally.slow_from:
-            tally.saw_slow(seconds, seq, _shown(item))
+            tally.saw_slow(seconds, seq, shown(item))
 
     def _take_failure(self, outcome: Any, seq: int, item: Any, place: Place | None) -> None:
-        kind, message = type_name(outcome.error), _message(outcome.error)
+        failure = Failure.of(outcome.error)
         self.tally.failed += 1
-        self.tally.saw_failure(kind, message, seq, _shown(item))
-        error = {"type": kind, "message": message, "traceback": format_remote(outcome.error)}
-        self._lines.append(
-            b'{"seq": %d, "input": %b, "ok": false, "error": %b, "seconds": %.6f, "attempts": %d, "pid": %b}\n'
-            % (seq, encode(item), encode(error), outcome.seconds, outcome.attempts, encode(outcome.pid))
-        )
+        self.tally.saw_failure(failure.type, failure.message, seq, shown(item))
+        self._lines.append(failure.line(seq, item, outcome))
         if place is not None and self._journal is not None:
             self._journal.record(
                 place,
                 seconds=outcome.seconds,
                 attempts=outcome.attempts,
                 pid=outcome.pid,
-                failure=(encode(item).decode(), kind, encode(message).decode()),
+                failure=(item, failure.type, failure.message),
             )
         if self._plan.halt is not Halt.NEVER:
             self._stopping = True
+            if self._event is not None:
+                self._event.set()
 
     def _flush(self, now: float) -> None:
         """Write the lines and then record them: what the journal says was done is in the output."""
@@ -248,20 +238,17 @@ class Drive:
         workers = []
         for each in pool.statistics().workers if pool is not None else ():
             flight = self._flights.get(each.task) if each.task is not None else None
-            workers.append(WorkerView(each.pid, _shown(flight[1]) if flight else "", each.seconds if flight else 0.0))
+            workers.append(
+                WorkerView(
+                    each.pid, shown(flight[1]) if flight else "", each.seconds if flight else 0.0
+                )
+            )
         tally = self.tally
-        return Progress(tally.done, tally.failed, tally.skipped, self._source.total, self.elapsed, tuple(workers))
-
-
-def _shown(item: Any) -> str:
-    """Return an item as people see it, shortened."""
-    text = item if isinstance(item, str) else encode(item).decode()
-    return text[:_SHOWN]
-
-
-def _message(error: BaseException) -> str:
-    """Return an exception's text, whatever its ``__str__`` does."""
-    try:
-        return str(error)
-    except Exception as second:
-        return f"<str() of the {type(error).__qualname__} raised {type(second).__qualname__}>"
+        return Progress(
+            tally.done,
+            tally.failed,
+            tally.skipped,
+            self._source.total,
+            self.elapsed,
+            tuple(workers),
+        )

@@ -1,8 +1,9 @@
 """JSON text of any Python value: exact where JSON can say it, a marked ``repr`` where it cannot.
 
-Runs in the workers, so that the parent only joins bytes. Its one invariant: `encode` returns one line of valid JSON in UTF-8 for every
-value, however hostile its ``__repr__`` is. What JSON has no word for (a set, a date, ``nan``, an object of one's own) becomes
-``{"__repr__": "..."}`` at the place where it stands; everything round it stays as it is.
+Runs in the workers, so that the parent only joins bytes. Its one invariant: `encode` returns one
+line of valid JSON in UTF-8 for every value, however hostile its ``__repr__`` is. What JSON has no
+word for (a set, a date, ``nan``, an object of one's own) becomes ``{"__repr__": "..."}`` at the
+place where it stands; everything round it stays as it is.
 """
 
 from __future__ import annotations
@@ -19,14 +20,15 @@ MARK = "__repr__"
 def encode(value: object) -> bytes:
     """Return `value` as one line of JSON.
 
-    Tuples become arrays and numbers used as keys become strings, as in the `json` module. NumPy's scalars and arrays become numbers and arrays.
+    Tuples become arrays and numbers used as keys become strings, as in the `json` module. NumPy's
+    scalars and arrays become numbers and arrays.
 
     Args:
         value: Anything. It is not changed.
 
     Returns:
-        UTF-8 without a line end. Text that is no Unicode (bytes of a file name kept as lone surrogates) is escaped, so that the line is
-        always valid.
+        UTF-8 without a line end. Text that is no Unicode (bytes of a file name kept as lone
+        surrogates) is escaped, so that the line is always valid.
     """
     try:
         text = _encode(value)
@@ -39,12 +41,16 @@ def encode(value: object) -> bytes:
 
 
 def _escape_lone_surrogates(text: str) -> str:
-    r"""Write the characters that UTF-8 cannot carry as ``\udcXX``; they stand inside JSON strings only."""
+    r"""Write the characters that UTF-8 cannot carry as ``\udcXX``; they stand inside JSON strings
+    only.
+    """
     return "".join(f"\\u{ord(c):04x}" if "\ud800" <= c <= "\udfff" else c for c in text)
 
 
 def _plain(value: object) -> object:
-    """Return `value` as a type that JSON knows, or `value` itself where there is none that says the same."""
+    """Return `value` as a type that JSON knows, or `value` itself where there is none that says the
+    same.
+    """
     if isinstance(value, numbers.Integral):
         return int(value)
     if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
@@ -62,7 +68,9 @@ _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_default
 
 
 def _sayable_or_marked(value: object) -> Any:
-    """Copy `value` with as little as possible given by its repr; all of it if the value's own methods fail."""
+    """Copy `value` with as little as possible given by its repr; all of it if the value's own
+    methods fail.
+    """
     try:
         return _sayable(value, ())
     except Exception:
@@ -99,16 +107,20 @@ _DEEPEST = 100
 
 def _is_sayable_key(key: object) -> bool:
     """Tell whether the `json` module makes a string of this key."""
-    return key is None or isinstance(key, str) or (isinstance(key, (int, float)) and _is_sayable_number(key))
+    return (
+        key is None
+        or isinstance(key, str)
+        or (isinstance(key, (int, float)) and _is_sayable_number(key))
+    )
 
 
-def _is_sayable_number(value: float) -> bool:
-    """Tell whether JSON has a numeral for it, and Python is willing to write so large an integer (`sys.set_int_max_str_digits`)."""
+def _is_sayable_number(value: object) -> bool:
+    """Tell whether JSON has a numeral for it that Python is willing to write."""
     if isinstance(value, float):
         return math.isfinite(value)
     try:
-        int.__repr__(value)
-    except ValueError:
+        repr(value)
+    except ValueError:  # see sys.set_int_max_str_digits
         return False
     return True
 

@@ -1,19 +1,20 @@
-"""From options to what a run is made of. Every function here checks all it can and writes nothing, but for opening the journal."""
+"""From options to what a run is made of. Every function here checks all it can and writes nothing,
+but for opening the journal.
+"""
 
 from __future__ import annotations
 
 import builtins
-import sys
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
 import forkful
 from forkful.cli import inputs
-from forkful.cli.drive import Halt, Plan
 from forkful.cli.errors import CommandError
 from forkful.cli.inputs import Source
 from forkful.cli.journal import Journal, Resume
+from forkful.cli.plan import Halt, Plan
 from forkful.cli.shell import CommandLine
 from forkful.cli.target import Target
 from forkful.cli.worker import Work
@@ -50,7 +51,8 @@ class Options:
 
 
 def work(options: Options) -> tuple[Work, tuple[str, ...]]:
-    """Find out what is to be done to each item, without loading it. Return it and the words that are inputs.
+    """Find out what is to be done to each item, without loading it. Return it and the words that
+    are inputs.
 
     Raises:
         CommandError: FUNC or COMMAND is missing or malformed, or options contradict each other.
@@ -64,7 +66,10 @@ def work(options: Options) -> tuple[Work, tuple[str, ...]]:
     if options.use_shell:
         raise CommandError("--use-shell needs --shell COMMAND")
     if not options.words:
-        raise CommandError("give FUNC, such as package.module:function, or --shell COMMAND (see forkful map --help)")
+        raise CommandError(
+            "give FUNC, such as package.module:function, or --shell COMMAND"
+            " (see forkful map --help)"
+        )
     return Work(Target.parse(options.words[0]), options.kwargs), options.words[1:]
 
 
@@ -94,7 +99,9 @@ def plan(options: Options, work: Work) -> Plan:
 
 
 def _exception(name: str) -> type[BaseException]:
-    """Find the exception class that ``--retry-on`` names: a builtin, one of forkful's, or ``package.module.Name``."""
+    """Find the exception class that ``--retry-on`` names: a builtin, one of forkful's, or
+    ``package.module.Name``.
+    """
     module, _, attribute = name.replace(":", ".").rpartition(".")
     try:
         owners = [import_module(module)] if module else [builtins, forkful]
@@ -102,7 +109,10 @@ def _exception(name: str) -> type[BaseException]:
         raise CommandError(f"--retry-on {name!r}: {error}") from error
     found = next((getattr(owner, attribute) for owner in owners if hasattr(owner, attribute)), None)
     if not isinstance(found, type) or not issubclass(found, BaseException):
-        raise CommandError(f"--retry-on {name!r}: there is no such exception (give OSError, TaskTimeout or package.module.Name)")
+        raise CommandError(
+            f"--retry-on {name!r}: there is no such exception"
+            " (give OSError, TaskTimeout or package.module.Name)"
+        )
     return found
 
 
@@ -150,8 +160,16 @@ def journal(options: Options, work: Work, source: Source) -> Journal | None:
         CommandError: It cannot be used, or the options ask to resume without one.
     """
     if options.resume and options.resume_failed:
-        raise CommandError("--resume already runs the failures again; give --resume or --resume-failed")
-    resume = Resume.FAILED if options.resume_failed else Resume.UNDONE if options.resume else Resume.REFUSE
+        raise CommandError(
+            "--resume already runs the failures again; give --resume or --resume-failed"
+        )
+    resume = (
+        Resume.FAILED
+        if options.resume_failed
+        else Resume.UNDONE
+        if options.resume
+        else Resume.REFUSE
+    )
     if options.journal is None:
         if resume is not Resume.REFUSE:
             raise CommandError("--resume and --resume-failed need --journal FILE")

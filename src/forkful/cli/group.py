@@ -1,4 +1,6 @@
-"""The ``forkful`` command: finds the sub-command, runs it, and turns every way it can end into an exit status and at most one line."""
+"""The ``forkful`` command: finds the sub-command, runs it, and turns every way it can end into an
+exit status and at most one line.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ import click
 from forkful.cli.errors import CommandError
 
 _COMMANDS = {"map": "forkful.cli.map"}
-"""Sub-commands and the modules that define them as ``command``; a module is imported when its command is run."""
+"""Sub-commands and the modules that define them as ``command``; a module is imported when its
+command is run."""
 
 
 class _Commands(click.Group):
@@ -27,7 +30,9 @@ class _Commands(click.Group):
 
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(metadata.version("forkful"), prog_name="forkful", message="%(prog)s %(version)s")
+@click.version_option(
+    metadata.version("forkful"), prog_name="forkful", message="%(prog)s %(version)s"
+)
 def forkful() -> None:
     """Python's multiprocessing without the hangs."""
 

@@ -1,7 +1,9 @@
-"""Where items come from: arguments, file names, lines, JSON values. All but file names are read as they are needed.
+"""Where items come from: arguments, file names, lines, JSON values. All but file names are read as
+they are needed.
 
-A `Source` is checked as far as its first item before anything else is started or written, and reads no further than the pool asks for.
-What is wrong later (a line that is no JSON) is a `CommandError` raised from the iterator at that place.
+A `Source` is checked as far as its first item before anything else is started or written, and reads
+no further than the pool asks for. What is wrong later (a line that is no JSON) is a `CommandError`
+raised from the iterator at that place.
 """
 
 from __future__ import annotations
@@ -20,9 +22,13 @@ from typing import Any, NoReturn
 from forkful.cli.errors import CommandError
 
 NOT_YET: Any = type("NotYet", (), {"__repr__": lambda self: "NOT_YET"})()
-"""What a source yields instead of blocking while somebody is `impatient`: there is no item now, ask again."""
+"""What a source yields instead of blocking while somebody is `impatient`: there is no item now, ask
+again."""
 
 _CHUNK = 1 << 16
+
+_COUNTABLE = 1 << 30
+"""Bytes of a file whose lines are counted for the sake of a progress bar: a second's reading."""
 
 
 @dataclass
@@ -33,22 +39,41 @@ class Source:
         name: What a journal remembers of it, such as ``lines in.txt``.
         items: The items, once.
         total: How many there are, where that is known beforehand.
-        impatient: Asked before a read that could block: true if the caller would rather have `NOT_YET`.
+        path: The file with an item on each line, if they come from one.
+        impatient: Asked before a read that could block: true if the caller would rather have
+            `NOT_YET`.
     """
 
     name: str
     items: Iterator[Any]
     total: int | None = None
+    path: str | None = None
     impatient: Callable[[], bool] = lambda: False
 
     def check_first(self) -> None:
-        """Read the first item, so that what is wrong with it is known now. Blocks until there is one or the input ends.
+        """Read the first item, so that what is wrong with it is known now. Blocks until there is
+        one or the input ends.
 
         Raises:
             CommandError: The first item is bad.
         """
         first = list(itertools.islice(self.items, 1))
         self.items = itertools.chain(first, self.items)
+
+    def count(self) -> None:
+        """Find the total for a progress display, where that takes little: the lines of a file that
+        is not huge.
+        """
+        if (
+            self.total is None
+            and self.path is not None
+            and os.path.isfile(self.path)
+            and os.path.getsize(self.path) <= _COUNTABLE
+        ):
+            with open(self.path, "rb", buffering=0) as file:
+                self.total = sum(
+                    chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b"")
+                )
 
 
 def from_arguments(words: tuple[str, ...]) -> Source:
@@ -57,14 +82,19 @@ def from_arguments(words: tuple[str, ...]) -> Source:
 
 
 def from_globs(patterns: tuple[str, ...]) -> Source:
-    """Take each regular file that a pattern matches, once, sorted by name within a pattern. ``**`` matches folders at any depth.
+    """Take each regular file that a pattern matches, once, sorted by name within a pattern. ``**``
+    matches folders at any depth.
 
     Raises:
         CommandError: A pattern matches no file.
     """
     names: dict[str, None] = {}
     for pattern in patterns:
-        found = sorted(name for name in glob.iglob(os.path.expanduser(pattern), recursive=True) if os.path.isfile(name))
+        found = sorted(
+            name
+            for name in glob.iglob(os.path.expanduser(pattern), recursive=True)
+            if os.path.isfile(name)
+        )
         if not found:
             raise CommandError(f"--files {pattern!r}: no file matches")
         names.update(dict.fromkeys(found))
@@ -72,7 +102,8 @@ def from_globs(patterns: tuple[str, ...]) -> Source:
 
 
 def from_lines(path: str, standard_input: int) -> Source:
-    r"""Take each line of a file as an item, without its ``\n`` or ``\r\n``. Bytes that are no UTF-8 are kept as surrogate escapes.
+    r"""Take each line of a file as an item, without its ``\n`` or ``\r\n``. Bytes that are no UTF-8
+    are kept as surrogate escapes.
 
     Args:
         path: The file, or ``-``.
@@ -81,16 +112,22 @@ def from_lines(path: str, standard_input: int) -> Source:
     Raises:
         CommandError: The file cannot be opened.
     """
-    source = Source(f"lines {path}", iter(()))
+    source = Source(f"lines {path}", iter(()), path=path)
     lines = _lines(path, _open(path, standard_input, "--lines"), source)
-    source.items = (line if line is NOT_YET else line.removesuffix(b"\r").decode("utf-8", "surrogateescape") for line in lines)
+    source.items = (
+        line if line is NOT_YET else line.removesuffix(b"\r").decode("utf-8", "surrogateescape")
+        for line in lines
+    )
     return source
 
 
 def greet_terminal(standard_input: int) -> None:
     """Tell a person at a terminal, who may have forgotten the inputs, that they are awaited."""
     if standard_input >= 0 and os.isatty(standard_input):
-        print("forkful map: reading inputs from the terminal, one a line; Ctrl-D ends them", file=sys.stderr)
+        print(
+            "forkful map: reading inputs from the terminal, one a line; Ctrl-D ends them",
+            file=sys.stderr,
+        )
 
 
 def from_json_lines(path: str, standard_input: int, kwargs: bool) -> Source:
@@ -102,9 +139,10 @@ def from_json_lines(path: str, standard_input: int, kwargs: bool) -> Source:
         kwargs: Each value must be an object.
 
     Raises:
-        CommandError: The file cannot be opened. From the iterator: a line is not JSON, or no object where one is needed; names file and line.
+        CommandError: The file cannot be opened. From the iterator: a line is not JSON, or no object
+            where one is needed; names file and line.
     """
-    source = Source(f"jsonl {path}", iter(()))
+    source = Source(f"jsonl {path}", iter(()), path=path)
     lines = _lines(path, _open(path, standard_input, "--jsonl"), source)
     source.items = _values(lines, _said(path), kwargs)
     return source
@@ -124,13 +162,20 @@ def _values(lines: Iterator[Any], name: str, kwargs: bool) -> Iterator[Any]:
                 continue
             value = decode(text)
         except json.JSONDecodeError as error:
-            raise CommandError(f"{name}:{number}: bad JSON at column {error.colno}: {error.msg}") from error
+            raise CommandError(
+                f"{name}:{number}: bad JSON at column {error.colno}: {error.msg}"
+            ) from error
         except UnicodeDecodeError as error:
-            raise CommandError(f"{name}:{number}: not UTF-8: byte {line[error.start]:#04x} at offset {error.start}") from error
+            raise CommandError(
+                f"{name}:{number}: not UTF-8: byte {line[error.start]:#04x} at offset {error.start}"
+            ) from error
         except (ValueError, RecursionError) as error:
             raise CommandError(f"{name}:{number}: bad JSON: {error}") from error
         if kwargs and not isinstance(value, dict):
-            raise CommandError(f"{name}:{number}: --kwargs needs a JSON object on each line, not {line[:40].decode(errors='replace')!r}")
+            raise CommandError(
+                f"{name}:{number}: --kwargs needs a JSON object on each line,"
+                f" not {line[:40].decode(errors='replace')!r}"
+            )
         yield value
 
 
@@ -158,7 +203,9 @@ def _open(path: str, standard_input: int, option: str) -> int:
 
 
 def _lines(path: str, descriptor: int, source: Source) -> Iterator[Any]:
-    r"""Yield the lines of a descriptor without their ``\n``, each as soon as it is there; a last line may lack its end."""
+    r"""Yield the lines of a descriptor without their ``\n``, each as soon as it is there; a last
+    line may lack its end.
+    """
     may_block = not stat.S_ISREG(os.fstat(descriptor).st_mode)
     poll = select.poll()
     if may_block:

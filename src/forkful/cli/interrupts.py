@@ -1,7 +1,8 @@
 """Ctrl-C, SIGTERM and SIGHUP: an exception where the run waits, and only there.
 
-Its one invariant: lines written and the journal that records them are never torn apart by a signal. The run marks itself as busy while it handles an
-outcome; a signal that comes then is remembered and raised at the next wait. A second signal ends the process at once.
+Its one invariant: lines written and the journal that records them are never torn apart by a signal.
+The run marks itself as busy while it handles an outcome; a signal that comes then is remembered and
+raised at the next wait. A second signal ends the process at once.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ class Interrupted(BaseException):
 class Interrupts:
     """Takes over the signals that end a run, for as long as the context lasts.
 
-    A signal that is ignored when the run starts (``nohup``, a background job of a script) stays ignored. Workers that are forked
-    meanwhile get the signals' own meaning back.
+    A signal that is ignored when the run starts (``nohup``, a background job of a script) stays
+    ignored. Workers that are forked meanwhile get the signals' own meaning back.
     """
 
     def __init__(self) -> None:
@@ -52,7 +53,12 @@ class Interrupts:
         os.register_at_fork(after_in_child=self._reset)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         for signum, handler in self._before.items():
             signal.signal(signum, handler)
         self._before.clear()
@@ -74,6 +80,8 @@ class Interrupts:
             raise Interrupted(signum)
 
     def _reset(self) -> None:
-        """Give a forked child the signals' own meaning; what it does with them is its pool's business."""
+        """Give a forked child the signals' own meaning; what it does with them is its pool's
+        business.
+        """
         for signum, handler in self._before.items():
             signal.signal(signum, handler)

@@ -1,11 +1,15 @@
-"""What has happened to each item, kept in a file that survives any death: `--journal`, `--resume`, `--resume-failed`.
+"""What has happened to each item, kept in a file that survives any death: `--journal`, `--resume`,
+`--resume-failed`.
 
-A journal is a SQLite database with one row per item that has an outcome. It holds what happened (succeeded or failed, how long, how often tried, why not), and
-how many bytes of the output file belong to those outcomes; the results themselves are in the output file.
+A journal is a SQLite database with one row per item that has an outcome. It holds what happened
+(succeeded or failed, how long, how often tried, why not), and how many bytes of the output file
+belong to those outcomes; the results themselves are in the output file.
 
-**What is durable when.** `commit` puts a batch of outcomes and the length of the output that contains their lines into the journal in one transaction, right after the lines were
-written and a few milliseconds after the outcomes arrived. From then on no kill of any process can lose them. The journal and the output are forced to the
-disk at SQLite's checkpoints and at the end; a power failure can cost the last seconds, never the journal's order.
+**What is durable when.** `commit` puts a batch of outcomes and the length of the output that
+contains their lines into the journal in one transaction, right after the lines were written and a
+few milliseconds after the outcomes arrived. From then on no kill of any process can lose them. The
+journal and the output are forced to the disk at SQLite's checkpoints and at the end; a power
+failure can cost the last seconds, never the journal's order.
 """
 
 from __future__ import annotations
@@ -82,8 +86,8 @@ class Journal:
         resume: What to do with recorded outcomes.
 
     Raises:
-        CommandError: The file is no journal, is another job's, is in use, cannot be written, or holds outcomes and `resume` is
-            `Resume.REFUSE`.
+        CommandError: The file is no journal, is another job's, is in use, cannot be written, or
+            holds outcomes and `resume` is `Resume.REFUSE`.
     """
 
     def __init__(self, path: Path, job: str, resume: Resume) -> None:
@@ -98,17 +102,24 @@ class Journal:
             self._db.execute("PRAGMA synchronous = NORMAL")
             self.recorded = self._check(job)
             """How many outcomes it held when it was opened."""
-            self._next_id = 1 + self._db.execute("SELECT coalesce(max(id), 0) FROM outcomes").fetchone()[0]
+            self._next_id = (
+                1 + self._db.execute("SELECT coalesce(max(id), 0) FROM outcomes").fetchone()[0]
+            )
             self._known: Known | None = None
             if self.recorded:
-                self._known = Known(self._db.execute("SELECT key, seq, id, ok FROM outcomes ORDER BY key, seq, id"))
+                self._known = Known(
+                    self._db.execute("SELECT key, seq, id, ok FROM outcomes ORDER BY seq, id")
+                )
 
     def _check(self, job: str) -> int:
-        """Make the tables of a new journal, or check an old one. Return the number of recorded outcomes."""
+        """Make the tables of a new journal, or check an old one. Return the number of recorded
+        outcomes.
+        """
         if self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.executescript(
-                f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {_VERSION}; COMMIT"
+                f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA application_id = {_APPLICATION_ID};"
+                f" PRAGMA user_version = {_VERSION}; COMMIT"
             )
             self._set("job", job)
             return 0
@@ -116,16 +127,25 @@ class Journal:
             raise CommandError(f"{str(self._path)!r} is a database, but no journal of forkful map")
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version != _VERSION:
-            raise CommandError(f"the journal {str(self._path)!r} is of version {version}; this forkful writes version {_VERSION}")
-        self._db.execute("BEGIN IMMEDIATE")  # takes the lock for good, or says that another run has it
+            raise CommandError(
+                f"the journal {str(self._path)!r} is of version {version};"
+                f" this forkful writes version {_VERSION}"
+            )
+        self._db.execute(
+            "BEGIN IMMEDIATE"
+        )  # takes the lock for good, or says that another run has it
         self._db.execute("COMMIT")
         recorded: int = self._db.execute("SELECT count(*) FROM outcomes").fetchone()[0]
         theirs = self._get("job")
         if recorded and theirs != job:
-            raise CommandError(f"the journal {str(self._path)!r} belongs to another job: it recorded {theirs}; this is {job}")
+            raise CommandError(
+                f"the journal {str(self._path)!r} belongs to another job:"
+                f" it recorded {theirs}; this is {job}"
+            )
         if recorded and self._resume is Resume.REFUSE:
             raise CommandError(
-                f"the journal {str(self._path)!r} already holds {recorded:,} outcomes: add --resume to go on, or name a new journal"
+                f"the journal {str(self._path)!r} already holds {recorded:,} outcomes:"
+                " add --resume to go on, or name a new journal"
             )
         if theirs != job:
             self._set("job", job)
@@ -159,7 +179,7 @@ class Journal:
         seconds: float,
         attempts: int,
         pid: int | None,
-        failure: tuple[str, str, str] | None = None,
+        failure: tuple[object, str, str] | None = None,
     ) -> None:
         """Remember an outcome for the next `commit`. Does not block.
 
@@ -170,8 +190,26 @@ class Journal:
             pid: The worker of the last try.
             failure: For a failure, the item, the type of the error and its message.
         """
-        text, error, message = failure or (None, None, None)
-        self._rows.append((place.id, place.seq, place.key, failure is None, seconds, attempts, pid, text, error, message))
+        told: tuple[str | None, ...] = (None, None, None)
+        if failure is not None:
+            item, kind, message = failure
+            told = (
+                encode(item).decode(),
+                kind,
+                message.encode("utf-8", "backslashreplace").decode(),
+            )
+        self._rows.append(
+            (
+                place.id,
+                place.seq,
+                place.key,
+                failure is None,
+                seconds,
+                attempts,
+                pid,
+                *told,
+            )
+        )
 
     def commit(self, output_size: int | None) -> None:
         """Make everything recorded so far durable, with the length of the output that contains it.
@@ -193,7 +231,11 @@ class Journal:
     def output(self) -> OutputMark | None:
         """What the journal knows of the output file, if the outcomes went to one."""
         path, size = self._get("output_path"), self._get("output_size")
-        return None if path is None or size is None else OutputMark(path, size, self._get("output_rewritten"))
+        return (
+            None
+            if path is None or size is None
+            else OutputMark(path, size, self._get("output_rewritten"))
+        )
 
     def set_output(self, mark: OutputMark) -> None:
         """Replace, durably, what the journal knows of the output file."""
@@ -207,12 +249,19 @@ class Journal:
     @property
     def has_failures(self) -> bool:
         """Whether an item is recorded as failed."""
-        return self._db.execute("SELECT 1 FROM outcomes WHERE NOT ok LIMIT 1").fetchone() is not None
+        return (
+            self._db.execute("SELECT 1 FROM outcomes WHERE NOT ok LIMIT 1").fetchone() is not None
+        )
 
     def __enter__(self) -> Journal:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         """Force everything committed to the disk and let go of the file."""
         with self._refusals():
             self._db.close()
@@ -239,7 +288,11 @@ class Journal:
 
 
 def _key(item: object) -> bytes:
-    """Return the hash that an item is known by. A string and a JSON value that looks like it differ."""
+    """Return the hash that an item is known by. A string and a JSON value that looks like it
+    differ.
+    """
     if isinstance(item, str):
-        return blake2b(item.encode("utf-8", "surrogatepass"), digest_size=16, person=b"text").digest()
+        return blake2b(
+            item.encode("utf-8", "surrogatepass"), digest_size=16, person=b"text"
+        ).digest()
     return blake2b(encode(item), digest_size=16, person=b"json").digest()

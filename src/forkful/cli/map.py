@@ -1,12 +1,11 @@
 """``forkful map``: a function or a command over many inputs, on every CPU.
 
-This file says what the command line looks like, and in which order things happen: everything that can be checked is checked (`gather`) before the first
-file is written and the first worker started.
+This file says what the command line looks like, and in which order things happen: everything that
+can be checked is checked (`gather`) before the first file is written and the first worker started.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
@@ -17,11 +16,12 @@ from typing import Any
 import click
 
 from forkful.cli import gather, output, screen, streams, values
-from forkful.cli.drive import Drive, Halt
+from forkful.cli.drive import Drive
 from forkful.cli.errors import CommandError
 from forkful.cli.inputs import Source
 from forkful.cli.interrupts import Interrupted, Interrupts
 from forkful.cli.output import Output, ReaderGone
+from forkful.cli.plan import Halt
 from forkful.cli.worker import Work
 from forkful.cpus import usable_cpus
 from forkful.report import summary
@@ -33,7 +33,32 @@ _MOST_FAILURES = 101
 """The exit status for more than 100 failures."""
 
 
-class _Value(click.ParamType):
+_HELP = """Run a function over many inputs, on every CPU.
+
+\b
+  forkful map mymodule:check --files 'data/**/*.csv' -o results.jsonl
+  forkful map tools.py:fetch --lines urls.txt --timeout 30 --retries 2
+  forkful map mymodule:simulate --jsonl cases.jsonl --kwargs -j 50%
+  forkful map --shell 'gzip -k {}' --files '*.log'
+  seq 1000 | forkful map mymodule:work | jq .result
+
+A long run, killed and resumed, gives each item exactly one outcome:
+
+\b
+  forkful map tools.py:fetch --lines urls.txt -o out.jsonl --journal run.db
+  forkful map tools.py:fetch --lines urls.txt -o out.jsonl --journal run.db --resume
+
+FUNC is package.module:function or path/to/file.py:function. It is called with one input and
+returns the result.
+
+Each item gives one line of JSON: seq, input, ok, result, seconds, attempts, pid. A failure has
+error (type, message, traceback) and no result. What JSON cannot say is given as
+{"__repr__": "..."}. A failure, a crash or an item that takes too long costs that item only.
+"""
+"""``\\b`` lets the lines below it stand as they are."""
+
+
+class _Value(click.ParamType[Any]):
     """An option's value, read by a function that raises `ValueError`."""
 
     def __init__(self, name: str, read: Callable[[str], Any]) -> None:
@@ -61,47 +86,123 @@ _AT_LEAST_1 = click.IntRange(min=1)
 @click.command(
     "map",
     options_metavar="[OPTIONS]",
+    help=_HELP,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit status: 0 everything succeeded; 1 to 100 so many items failed, 101 more; 2 wrong usage or bad input; 130 Ctrl-C; 143 SIGTERM.",
+    epilog="Exit status: 0 all succeeded; 1 to 100 that many failed, 101 more; 2 wrong usage or "
+    "bad input; 130 interrupted (Ctrl-C); 143 terminated (SIGTERM).",
 )
 @click.argument("words", nargs=-1, metavar="FUNC [INPUT]...")
-@click.option("--shell", metavar="COMMAND", help="Run this command instead of FUNC; each input replaces {} in it, as one argument.")
-@click.option("--use-shell", is_flag=True, help="Let sh read the COMMAND, for pipes and redirections. The input stays one argument.")
-@click.option("--files", multiple=True, metavar="GLOB", help="Inputs: the files that match, sorted; ** matches any depth. Repeatable.")
-@click.option("--lines", metavar="FILE|-", help="Inputs: the lines of FILE. Standard input is read so when nothing else is given.")
+@click.option(
+    "--shell",
+    metavar="COMMAND",
+    help="Run this command instead of FUNC; each input replaces {} in it, as one argument.",
+)
+@click.option(
+    "--use-shell",
+    is_flag=True,
+    help="Let sh read the COMMAND, for pipes and redirections. The input stays one argument.",
+)
+@click.option(
+    "--files",
+    multiple=True,
+    metavar="GLOB",
+    help="Inputs: the files that match, sorted; ** matches any depth. Repeatable.",
+)
+@click.option(
+    "--lines",
+    metavar="FILE|-",
+    help="Inputs: the lines of FILE. Standard input is read so when nothing else is given.",
+)
 @click.option("--jsonl", metavar="FILE|-", help="Inputs: the JSON value on each line of FILE.")
-@click.option("--kwargs", is_flag=True, help="With --jsonl: the members of each object are FUNC's keyword arguments.")
-@click.option("-j", "--jobs", type=_JOBS, help="Workers: 4, or relative to the usable CPUs: +1, -1, 50%.  [default: the usable CPUs]")
-@click.option("--timeout", type=_SECONDS, help="Time for each try of an item, such as 10, 2m, 1.5h; then its worker is killed.")
-@click.option("--retries", type=_AT_LEAST_0, default=0, metavar="N", help="Try a failed item up to N more times.")
-@click.option("--retry-on", multiple=True, metavar="EXC", help="Retry this exception only: OSError, package.Error. Repeatable.")
-@click.option("--backoff", type=_DELAY, default="0.5", help="Wait before the first retry; doubles with each.  [default: 0.5]")
-@click.option("--halt", type=click.Choice([h.value for h in Halt]), default="never", help="At the first failure: go on, start nothing more, or kill the rest.")
-@click.option("-k", "--keep-order", is_flag=True, help="Write the lines in the order of the inputs.")
-@click.option("--max-tasks-per-worker", type=_AT_LEAST_1, metavar="N", help="Replace a worker after N items.")
-@click.option("--max-memory-per-worker", type=_SIZE, help="Replace a worker that has grown beyond this: bytes, 500M, 2G.")
-@click.option("--start-method", type=click.Choice(["fork", "spawn", "forkserver"]), help="How workers start.  [default: Python's own]")
-@click.option("-o", "--output", type=_PATH, metavar="FILE", help="Write the lines to FILE, which is overwritten (but see --resume).")
-@click.option("--journal", type=_PATH, metavar="FILE", help="Record each outcome in FILE, so that a run can be resumed.")
-@click.option("--resume", is_flag=True, help="Go on with the journal's job: skip what has succeeded, append to the output.")
-@click.option("--resume-failed", is_flag=True, help="Run again what has failed according to the journal, and nothing else.")
-@click.option("--progress", type=click.Choice(["auto", "always", "never"]), default="auto", help="Show the progress on standard error.")
+@click.option(
+    "--kwargs",
+    is_flag=True,
+    help="With --jsonl: the members of each object are FUNC's keyword arguments.",
+)
+@click.option(
+    "-j",
+    "--jobs",
+    type=_JOBS,
+    help="Workers: 4, or relative to the usable CPUs: +1, -1, 50%.  [default: the usable CPUs]",
+)
+@click.option(
+    "--timeout",
+    type=_SECONDS,
+    help="Time for each try of an item, such as 10, 2m, 1.5h; then its worker is killed.",
+)
+@click.option(
+    "--retries",
+    type=_AT_LEAST_0,
+    default=0,
+    metavar="N",
+    help="Try a failed item up to N more times.",
+)
+@click.option(
+    "--retry-on",
+    multiple=True,
+    metavar="EXC",
+    help="Retry this exception only: OSError, package.Error. Repeatable.",
+)
+@click.option(
+    "--backoff",
+    type=_DELAY,
+    default="0.5",
+    help="Wait before the first retry; doubles with each.  [default: 0.5]",
+)
+@click.option(
+    "--halt",
+    type=click.Choice([h.value for h in Halt]),
+    default="never",
+    help="At the first failure: go on, start nothing more, or kill the rest.",
+)
+@click.option(
+    "-k", "--keep-order", is_flag=True, help="Write the lines in the order of the inputs."
+)
+@click.option(
+    "--max-tasks-per-worker", type=_AT_LEAST_1, metavar="N", help="Replace a worker after N items."
+)
+@click.option(
+    "--max-memory-per-worker",
+    type=_SIZE,
+    help="Replace a worker that has grown beyond this: bytes, 500M, 2G.",
+)
+@click.option(
+    "--start-method",
+    type=click.Choice(["fork", "spawn", "forkserver"]),
+    help="How workers start.  [default: Python's own]",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=_PATH,
+    metavar="FILE",
+    help="Write the lines to FILE, which is overwritten (but see --resume).",
+)
+@click.option(
+    "--journal",
+    type=_PATH,
+    metavar="FILE",
+    help="Record each outcome in FILE, so that a run can be resumed.",
+)
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on with the journal's job: skip what has succeeded, append to the output.",
+)
+@click.option(
+    "--resume-failed",
+    is_flag=True,
+    help="Run again what has failed according to the journal, and nothing else.",
+)
+@click.option(
+    "--progress",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    help="Show the progress on standard error.",
+)
 @click.option("--dry-run", is_flag=True, help="Print what would be run, and run nothing.")
 def command(**given: Any) -> int:
-    """Run a function over many inputs, on every CPU.
-
-    \b
-    forkful map mymodule:check --files 'data/**/*.csv' -o results.jsonl
-    forkful map tools.py:fetch --lines urls.txt --timeout 30 --retries 2 --journal run.db
-    forkful map tools.py:fetch --lines urls.txt --timeout 30 --retries 2 --journal run.db --resume
-    forkful map mymodule:simulate --jsonl cases.jsonl --kwargs -j 50%
-    forkful map --shell 'gzip -k {}' --files '*.log'
-    seq 1000 | forkful map mymodule:work | jq .result
-
-    FUNC is package.module:function or path/to/file.py:function; it is called with one input and returns the result. Each item gives one line of
-    JSON: seq, input, ok, result, seconds, attempts, pid; a failure has an error (type, message, traceback) for a result. What JSON cannot say is given as
-    {"__repr__": "..."}. A failure, a crash or an item that takes too long costs that item only.
-    """
+    """Run ``forkful map``; the parameters are the attributes of `gather.Options`."""
     options = gather.Options(**given)
     with Interrupts() as interrupts:
         try:
@@ -123,14 +224,20 @@ def _map(options: gather.Options, interrupts: Interrupts) -> int:
         raise CommandError("standard output is closed; name a file with --output")
     source.check_first()
     if options.dry_run:
-        return _dry_run(options, plan.work, source, Output(standard.results, "standard output", interrupts))
+        return _dry_run(
+            options, plan.work, source, Output(standard.results, "standard output", interrupts)
+        )
     journal = gather.journal(options, work, source)
     with journal or nullcontext():
         if options.output is None:
             lines = Output(standard.results, "standard output", interrupts)
         else:
-            lines = Output(output.open_file(options.output, journal), str(options.output), interrupts)
+            lines = Output(
+                output.open_file(options.output, journal), str(options.output), interrupts
+            )
         shown = screen.choose(options.progress, shares_terminal=lines.is_terminal)
+        if shown.interval is not None:
+            source.count()
         return _run(Drive(plan, source, lines, journal, shown, interrupts), shown)
 
 
@@ -171,4 +278,6 @@ def _run(drive: Drive, shown: screen.Screen) -> int:
 
 def _said(interruption: Interrupted) -> str:
     """Say a signal in a word."""
-    return {SIGINT: "interrupted", SIGTERM: "terminated", SIGHUP: "the terminal was closed"}[Signals(interruption.signum)]
+    return {SIGINT: "interrupted", SIGTERM: "terminated", SIGHUP: "the terminal was closed"}[
+        Signals(interruption.signum)
+    ]

@@ -1,7 +1,8 @@
 """Where result lines go: a file or standard output, by plain writes of whole lines.
 
-Its one invariant: when `write` returns, the lines are with the kernel and `size` counts them. With a journal the pair (journal,
-output file) always agrees after `recover`: the file then holds exactly the lines of the outcomes that will not be run again.
+Its one invariant: when `write` returns, the lines are with the kernel and `size` counts them. With
+a journal the pair (journal, output file) always agrees after `recover`: the file then holds exactly
+the lines of the outcomes that will not be run again.
 """
 
 from __future__ import annotations
@@ -96,7 +97,9 @@ def check_writable(path: Path, inputs: tuple[str, ...]) -> None:
         if not path.parent.is_dir():
             raise CommandError(f"--output {str(path)!r}: there is no folder {str(path.parent)!r}")
         if not os.access(path.parent, os.W_OK | os.X_OK):
-            raise CommandError(f"--output {str(path)!r}: the folder {str(path.parent)!r} cannot be written to")
+            raise CommandError(
+                f"--output {str(path)!r}: the folder {str(path.parent)!r} cannot be written to"
+            )
         return
     if not os.access(path, os.W_OK):
         raise CommandError(f"--output {str(path)!r}: permission denied")
@@ -106,10 +109,11 @@ def check_writable(path: Path, inputs: tuple[str, ...]) -> None:
 
 
 def open_file(path: Path, journal: Journal | None) -> int:
-    """Open an output file: emptied for a new run, continued where the journal already holds outcomes.
+    """Open an output file: emptied for a new run, continued where the journal already holds
+    outcomes.
 
-    A resumed run that names the file of the run before first brings it to where the journal is (`recover`). Another file that is not empty is
-    appended to, never emptied.
+    A resumed run that names the file of the run before first brings it to where the journal is
+    (`recover`). Another file that is not empty is appended to, never emptied.
 
     Raises:
         CommandError: The file cannot be opened, or is shorter than the journal says.
@@ -132,10 +136,12 @@ def open_file(path: Path, journal: Journal | None) -> int:
 
 
 def recover(path: Path, known: OutputMark, journal: Journal) -> None:
-    """Leave in an output file exactly the lines of the outcomes that stand: what succeeded and is recorded.
+    """Leave in an output file exactly the lines of the outcomes that stand: what succeeded and is
+    recorded.
 
-    Lines written after the journal's last commit are cut off, as their items will be run again. So are the lines of failures,
-    which need the file to be written anew beside itself. A kill at any moment leaves a state that this function completes when it is called again.
+    Lines written after the journal's last commit are cut off, as their items will be run again. So
+    are the lines of failures, which need the file to be written anew beside itself. A kill at any
+    moment leaves a state that this function completes when it is called again.
 
     Raises:
         CommandError: The file is shorter than the journal says.
@@ -149,7 +155,8 @@ def recover(path: Path, known: OutputMark, journal: Journal) -> None:
     there = path.stat().st_size if path.exists() else 0
     if there < size:
         raise CommandError(
-            f"--output {str(path)!r} has {there:,} bytes, but the journal recorded {size:,}: lines are missing;"
+            f"--output {str(path)!r} has {there:,} bytes, but the journal recorded {size:,}:"
+            " lines are missing;"
             " give another --output for what is left to do, or start over with a new journal"
         )
     if there > size:
@@ -173,9 +180,10 @@ def _copy_successes(path: Path, copy: Path) -> int:
         return new.tell()
 
 
-
 def _is_failure(line: bytes) -> bool:
-    """Tell whether this is our line of a failure. Lines of anybody else are none of our business and stay."""
+    """Tell whether this is our line of a failure. Lines of anybody else are none of our business
+    and stay.
+    """
     if b'"ok": false' not in line:
         return False
     try:

@@ -1,4 +1,5 @@
-"""Progress on standard error: a picture that is painted over itself on a terminal, plain lines elsewhere, or nothing.
+"""Progress on standard error: a picture that is painted over itself on a terminal, plain lines
+elsewhere, or nothing.
 
 rich is imported by the class that paints, as it costs more to load than a short run takes.
 """
@@ -21,8 +22,8 @@ class Screen:
 
     Attributes:
         interval: Seconds between two pictures; None shows none.
-        linger: Seconds that a result line may wait for others to be written with it. A commit of the journal costs 0.1 ms, so this bounds its
-            share at a few percent.
+        linger: Seconds that a result line may wait for others to be written with it. A commit of
+            the journal costs 0.1 ms, so this bounds its share at a few percent.
     """
 
     interval: float | None = None
@@ -73,12 +74,17 @@ class PlainScreen(Screen):
         self._draw(progress)
 
 
+_BAR = 24
+"""Characters of the bar."""
+
+
 class LiveScreen(Screen):
     """Counts, a bar, and what each worker is doing, painted over itself.
 
     Args:
         stream: A terminal.
-        shares_terminal: Whether result lines go to the same terminal, so that the picture must make room for them.
+        shares_terminal: Whether result lines go to the same terminal, so that the picture must make
+            room for them.
     """
 
     interval = 0.2
@@ -93,7 +99,11 @@ class LiveScreen(Screen):
             self.linger = 0.1  # each batch of lines costs a picture
         self._console = Console(file=stream)
         self._live = Live(
-            console=self._console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
+            console=self._console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
         self._live.start()
 
@@ -103,18 +113,25 @@ class LiveScreen(Screen):
         from rich.table import Table
         from rich.text import Text
 
-        parts: list[Text | ProgressBar | Table] = [Text(line(progress), no_wrap=True, overflow="ellipsis")]
-        if progress.fraction is not None:
-            parts.insert(0, ProgressBar(total=1.0, completed=progress.fraction))
-        table = Table.grid(padding=(0, 2), expand=False)
-        room = max(1, self._console.height - len(parts) - 2)
+        head = Table.grid(padding=(0, 2))
+        said = Text(line(progress), no_wrap=True, overflow="ellipsis")
+        if progress.fraction is None:
+            head.add_row(said)
+        else:
+            head.add_row(ProgressBar(total=1.0, completed=progress.fraction, width=_BAR), said)
+        table = Table.grid(padding=(0, 2))
+        room = max(1, self._console.height - 3)
         for worker in progress.workers[:room]:
-            doing = shortened(worker.doing, max(10, self._console.width - 24))
+            doing = shortened(worker.doing, max(10, self._console.width - 24), keep_end=True)
             taken = duration(worker.seconds) if worker.seconds < 10 else clock(worker.seconds)
-            table.add_row(Text(str(worker.pid), style="dim"), Text(taken if doing else "idle", justify="right"), Text(doing, no_wrap=True))
+            table.add_row(
+                Text(str(worker.pid), style="dim"),
+                Text(taken if doing else "idle", justify="right"),
+                Text(doing, no_wrap=True),
+            )
         if len(progress.workers) > room:
             table.add_row("", "", Text(f"and {len(progress.workers) - room} more", style="dim"))
-        self._live.update(Group(*parts, table), refresh=True)
+        self._live.update(Group(head, table), refresh=True)
 
     @contextmanager
     def set_aside(self) -> Iterator[None]:

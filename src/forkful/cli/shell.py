@@ -1,12 +1,15 @@
 """``--shell 'COMMAND {}'``: a command for each item, run without a shell and never left behind.
 
-The command is cut into words once, here; an item replaces ``{}`` inside a word and stays inside it, whatever characters it holds. With
-``--use-shell`` the command line is a script of ``sh``, which receives the item as its first parameter: still one argument, never script.
+The command is cut into words once, here; an item replaces ``{}`` inside a word and stays inside it,
+whatever characters it holds. With ``--use-shell`` the command line is a script of ``sh``, which
+receives the item as its first parameter: still one argument, never script.
 
-**No command outlives its worker.** A worker may be killed at any instant (a timeout, ``--halt now``, Ctrl-C, the death of the parent), and then nobody is left in it
-to kill what it started. So each worker has a *guardian*, a three-line ``sh`` that reads a pipe of which only the worker holds the other end. A
-command leads a session of its own and writes its process id into that pipe before it becomes the command; the guardian kills the last
-named group when the pipe ends, which is when the worker has died.
+**No command outlives its worker.** A worker may be killed at any instant (a timeout, ``--halt
+now``, Ctrl-C, the death of the parent), and then nobody is left in it to kill what it started. So
+each worker has a *guardian*, a three-line ``sh`` that reads a pipe of which only the worker holds
+the other end. A command leads a session of its own and writes its process id into that pipe before
+it becomes the command; the guardian kills the last named group when the pipe ends, which is when
+the worker has died.
 """
 
 from __future__ import annotations
@@ -24,14 +27,15 @@ from forkful.cli.errors import CommandError
 
 _SHELL = "/bin/sh"
 
-_GUARDIAN = 'while read -r group; do last=$group; done; [ -z "$last" ] || kill -KILL -- "-$last"'
+_GUARDIAN = 'while read -r group; do last=$group; done; [ -z "$last" ] || kill -KILL "-$last"'
 """Remembers the last line read; an empty line means that nothing runs."""
 
 _STARTER = 'echo $$ >&0; exec "$@" </dev/null'
-"""Names itself to the guardian (whose pipe it was given as standard input), lets go of the pipe, and becomes the command."""
+"""Names itself to the guardian (whose pipe it was given as standard input), lets go of the pipe,
+and becomes the command."""
 
 _TAIL_LINES = 5
-"""How many last lines of standard error a `CommandFailed` quotes."""
+"""How many last lines of standard error the text of a `CommandFailed` quotes."""
 
 _OPERATORS = re.compile(r"[|&;<>()]+|\$\(.*|`.*", re.DOTALL)
 """Words of a command line that only a shell gives a meaning to."""
@@ -50,17 +54,24 @@ class CommandFailed(Exception):
 
     Attributes:
         returncode: Its exit status; -N if signal N ended it.
-        stderr: The last lines of its standard error.
+        stdout: What it wrote to standard output.
+        stderr: What it wrote to standard error.
     """
 
-    def __init__(self, returncode: int, stderr: str) -> None:
-        super().__init__(returncode, stderr)
+    def __init__(self, returncode: int, stdout: str, stderr: str) -> None:
+        super().__init__(returncode, stdout, stderr)
         self.returncode = returncode
+        self.stdout = stdout
         self.stderr = stderr
 
     def __str__(self) -> str:
-        how = f"exit status {self.returncode}" if self.returncode >= 0 else f"ended by signal {-self.returncode}"
-        return f"{how}: {self.stderr}" if self.stderr else how
+        how = (
+            f"exit status {self.returncode}"
+            if self.returncode >= 0
+            else f"ended by signal {-self.returncode}"
+        )
+        said = "\n".join(self.stderr.rstrip().splitlines()[-_TAIL_LINES:])
+        return f"{how}: {said}" if said else how
 
 
 @dataclass(frozen=True)
@@ -84,8 +95,9 @@ class CommandLine:
         Where no ``{}`` stands, the item becomes the last argument.
 
         Raises:
-            CommandError: The quotes do not match, the command is empty or does not exist, it holds an operator that needs ``--use-shell``,
-                or with ``--use-shell`` a ``{}`` stands inside single quotes.
+            CommandError: The quotes do not match, the command is empty or does not exist, it holds
+                an operator that needs ``--use-shell``, or with ``--use-shell`` a ``{}`` stands
+                inside single quotes.
         """
         if use_shell:
             return cls(text, (_SHELL, "-c", _script(text), _SHELL, "{}"), uses_shell=True)
@@ -97,7 +109,10 @@ class CommandLine:
             raise CommandError("--shell: the command is empty")
         for word in words:
             if _OPERATORS.fullmatch(word):
-                raise CommandError(f"--shell {text!r}: {word!r} would be passed as an argument; add --use-shell to let sh run the command")
+                raise CommandError(
+                    f"--shell {text!r}: {word!r} would be passed as an argument;"
+                    " add --use-shell to let sh run the command"
+                )
         if "{}" not in words[0] and shutil.which(words[0]) is None:
             raise CommandError(f"--shell: {words[0]!r}: command not found")
         if not any("{}" in word for word in words):
@@ -105,7 +120,9 @@ class CommandLine:
         return cls(text, tuple(words))
 
     def words_for(self, item: object) -> list[str]:
-        """Return the words to execute for `item`; a JSON value that is no string is put in as its JSON text."""
+        """Return the words to execute for `item`; a JSON value that is no string is put in as its
+        JSON text.
+        """
         text = item if isinstance(item, str) else encode(item).decode()
         return [word.replace("{}", text) for word in self.words]
 
@@ -127,7 +144,10 @@ def _script(text: str) -> str:
         char = text[at]
         if text.startswith("{}", at):
             if quote == "'":
-                raise CommandError(f"--shell {text!r}: sh puts nothing into single quotes; write {{}} outside them or in double quotes")
+                raise CommandError(
+                    f"--shell {text!r}: sh puts nothing into single quotes;"
+                    " write {} outside them or in double quotes"
+                )
             script.append("${1}" if quote else '"${1}"')
             found, at = True, at + 2
             continue
@@ -162,8 +182,8 @@ class Runner:
     def __call__(self, item: object) -> Finished:
         """Run the command for `item` and return what it wrote.
 
-        Blocks until the command has ended and everybody who holds its standard output and error has closed them. If this process dies meanwhile, the command's
-        whole process group is killed.
+        Blocks until the command has ended and everybody who holds its standard output and error has
+        closed them. If this process dies meanwhile, the command's whole process group is killed.
 
         Raises:
             CommandFailed: The command failed; 126 and 127 mean that it could not be started.
@@ -182,7 +202,7 @@ class Runner:
         stdout, stderr = process.communicate()
         os.write(pipe.fileno(), b"\n")
         if process.returncode:
-            raise CommandFailed(process.returncode, _tail(stderr))
+            raise CommandFailed(process.returncode, stdout, stderr)
         return {"stdout": stdout, "stderr": stderr, "returncode": 0}
 
     @property
@@ -190,8 +210,3 @@ class Runner:
         pipe = self._guardian.stdin
         assert pipe is not None, "the guardian was started with a pipe"
         return pipe
-
-
-def _tail(text: str) -> str:
-    """Return the last lines of a command's standard error."""
-    return "\n".join(text.rstrip().splitlines()[-_TAIL_LINES:])

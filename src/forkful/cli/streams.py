@@ -1,8 +1,9 @@
 """The standard streams of a run: results out, items in, and everything else kept off both.
 
-A function may print, and a command may read. In a run, standard output belongs to result lines and standard input to items, so both are taken away before
-anything else happens: they live on under descriptors that no other program inherits, descriptor 1 leads to standard error, and
-descriptor 0 is empty. This holds in the parent and, by inheritance, in every worker.
+A function may print, and a command may read. In a run, standard output belongs to result lines and
+standard input to items, so both are taken away before anything else happens: they live on under
+descriptors that no other program inherits, descriptor 1 leads to standard error, and descriptor 0
+is empty. This holds in the parent and, by inheritance, in every worker.
 """
 
 from __future__ import annotations
@@ -24,10 +25,13 @@ class Streams:
 def take() -> Streams:
     """Take standard input and output for this run.
 
-    Workers that are forked close their copies, so that a reader of the results waits for nobody but the parent.
+    Workers that are forked close their copies, so that a reader of the results waits for nobody but
+    the parent.
     """
     streams = Streams(_moved(0), _moved(1))
-    null = os.open(os.devnull, os.O_RDWR)  # left open where it fills the place of a closed standard stream
+    null = os.open(
+        os.devnull, os.O_RDWR
+    )  # left open where it fills the place of a closed standard stream
     os.dup2(null, 0)
     try:
         os.dup2(2, 1)
@@ -41,7 +45,9 @@ def take() -> Streams:
 
 
 def _moved(descriptor: int) -> int:
-    """Return a copy of a standard descriptor above the standard ones that no other program inherits; -1 if it is closed."""
+    """Return a copy of a standard descriptor above the standard ones that no other program
+    inherits; -1 if it is closed.
+    """
     try:
         return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
     except OSError:

@@ -1,4 +1,6 @@
-"""What a run remembers of the items that have gone by: counts, the slowest few, one example of each kind of failure. Bounded memory."""
+"""What a run remembers of the items that have gone by: counts, the slowest few, one example of each
+kind of failure. Bounded memory.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ class Tally:
         self.skipped = 0
         self.retried = 0
         self.slow_from = 0.0
-        """An item that took longer is among the slowest so far; asked before `saw_slow`, for speed."""
+        """An item that took longer is among the slowest so far; asked before `saw_slow`, for
+        speed."""
         self._slowest: list[tuple[float, int, str]] = []
         self._kinds: dict[str, FailureGroup] = {}
 
@@ -45,7 +48,9 @@ class Tally:
         group = self._kinds.get(kind)
         if group is None:
             group = FailureGroup(kind, 0, seq, item, message)
-        self._kinds[kind] = FailureGroup(group.type, group.number + 1, group.seq, group.item, group.message)
+        self._kinds[kind] = FailureGroup(
+            group.type, group.number + 1, group.seq, group.item, group.message
+        )
 
     def summary(self, elapsed: float, ended: str) -> Summary:
         """Return the counts as they stand.

@@ -1,8 +1,11 @@
-"""FUNC, as written on the command line, made a callable: in the parent to check it, in each worker to call it.
+"""FUNC, as written on the command line, made a callable: in the parent to check it, in each worker
+to call it.
 
-A `Target` pickles to a few strings, so that it reaches a worker under every start method; what it loads never has to be pickled.
-A file is imported under its own name with its folder (or the folder above its package) on the import path, as if it had been imported by a program
-beside it: its exceptions and results then pickle by reference, and its ``if __name__ == "__main__"`` part does not run.
+A `Target` pickles to a few strings, so that it reaches a worker under every start method; what it
+loads never has to be pickled. A file is imported under its own name with its folder (or the folder
+above its package) on the import path, as if it had been imported by a program beside it: its
+exceptions and results then pickle by reference, and its ``if __name__ == "__main__"`` part does not
+run.
 """
 
 from __future__ import annotations
@@ -48,11 +51,15 @@ class Target:
         """
         place, colon, attribute = text.rpartition(":")
         if not colon or not place or not all(part.isidentifier() for part in attribute.split(".")):
-            raise CommandError(f"FUNC {text!r} is not package.module:function or path/to/file.py:function")
+            raise CommandError(
+                f"FUNC {text!r} is not package.module:function or path/to/file.py:function"
+            )
         if "/" in place or place.endswith(".py"):
             return cls._of_file(Path(place), attribute)
         if not all(part.isidentifier() for part in place.split(".")):
-            raise CommandError(f"FUNC {text!r}: {place!r} is not the name of a module (a file's name ends in .py)")
+            raise CommandError(
+                f"FUNC {text!r}: {place!r} is not the name of a module (a file's name ends in .py)"
+            )
         return cls(place, attribute, os.getcwd())
 
     @classmethod
@@ -61,7 +68,9 @@ class Target:
             what = "is a folder, not a Python file" if path.is_dir() else "no such file"
             raise CommandError(f"FUNC: {str(path)!r}: {what}")
         if path.suffix != ".py":
-            raise CommandError(f"FUNC: {str(path)!r} is not a Python file (its name does not end in .py)")
+            raise CommandError(
+                f"FUNC: {str(path)!r} is not a Python file (its name does not end in .py)"
+            )
         path = path.resolve()
         folder, parts = path.parent, [path.stem]
         while (folder / "__init__.py").exists() and folder.name.isidentifier():
@@ -80,7 +89,8 @@ class Target:
         Runs the module's code on first use in a process; blocks as long as that does.
 
         Raises:
-            CommandError: The module cannot be imported, or has no such callable. One line that names the cause and where it was raised.
+            CommandError: The module cannot be imported, or has no such callable. One line that
+                names the cause and where it was raised.
         """
         if self.folder not in sys.path:
             sys.path.insert(0, self.folder)
@@ -89,15 +99,24 @@ class Target:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a module may also call sys.exit()
-            raise CommandError(f"cannot import {self.file or self.module!r}: {_in_one_line(error)}") from error
+            raise CommandError(
+                f"cannot import {self.file or self.module!r}: {_in_one_line(error)}"
+            ) from error
         for part in self.attribute.split("."):
             if not hasattr(found, part):
-                raise CommandError(f"{self.file or self.module!r} has no function {self.attribute!r}{_like(part, found)}")
+                raise CommandError(
+                    f"{self.file or self.module!r} has no function {self.attribute!r}"
+                    f"{_like(part, found)}"
+                )
             found = getattr(found, part)
         if not callable(found):
-            raise CommandError(f"{self.name!r} is of type {type(found).__qualname__!r} and cannot be called")
+            raise CommandError(
+                f"{self.name!r} is of type {type(found).__qualname__!r} and cannot be called"
+            )
         if inspect.iscoroutinefunction(found):
-            raise CommandError(f"{self.name!r} is an async function: give a plain one (it may call asyncio.run)")
+            raise CommandError(
+                f"{self.name!r} is an async function: give a plain one (it may call asyncio.run)"
+            )
         return found  # type: ignore[no-any-return]
 
     def _import(self) -> ModuleType:
@@ -107,14 +126,20 @@ class Target:
         if loaded is not None and _is_from(loaded, self.file):
             return loaded
         top, *_ = parts = self.module.split(".")
-        if loaded is None and top not in sys.stdlib_module_names and all(part.isidentifier() for part in parts):
+        if (
+            loaded is None
+            and top not in sys.stdlib_module_names
+            and all(part.isidentifier() for part in parts)
+        ):
             module = importlib.import_module(self.module)
             if _is_from(module, self.file):
                 return module
         return self._import_aside(self.file)
 
     def _import_aside(self, file: str) -> ModuleType:
-        """Import a file whose own name already means another module, or is no name at all, under a name of its own."""
+        """Import a file whose own name already means another module, or is no name at all, under a
+        name of its own.
+        """
         name = "forkful_map_" + "".join(c if c.isalnum() else "_" for c in Path(file).stem)
         loaded = sys.modules.get(name)
         if loaded is not None and _is_from(loaded, file):
@@ -139,7 +164,9 @@ def _is_from(module: ModuleType, file: str) -> bool:
 
 
 def _in_one_line(error: BaseException) -> str:
-    """Say an import's failure in one line: type, text and the place in the user's code that raised it."""
+    """Say an import's failure in one line: type, text and the place in the user's code that raised
+    it.
+    """
     text = " ".join(str(error).split())
     said = f"{type(error).__qualname__}: {text}" if text else type(error).__qualname__
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not _is_machinery(f.filename)]
@@ -152,5 +179,7 @@ def _is_machinery(filename: str) -> bool:
 
 def _like(name: str, owner: object) -> str:
     """Suggest the nearest name, as Python's own NameError does."""
-    near = difflib.get_close_matches(name, [n for n in dir(owner) if callable(getattr(owner, n, None))], n=1)
+    near = difflib.get_close_matches(
+        name, [n for n in dir(owner) if callable(getattr(owner, n, None))], n=1
+    )
     return f" (did you mean {near[0]!r}?)" if near else ""

@@ -1,4 +1,6 @@
-"""The values of options: numbers of jobs, durations, sizes. Text in, a number out, or a `ValueError` that says what is accepted."""
+"""The values of options: numbers of jobs, durations, sizes. Text in, a number out, or a
+`ValueError` that says what is accepted.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,8 @@ def size(text: str) -> int:
     """Return a size in bytes.
 
     Args:
-        text: Bytes, or ``512K``, ``100M``, ``2G``, ``1.5G``, ``1T`` (powers of 1024; ``2GB`` and ``2GiB`` mean the same).
+        text: Bytes, or ``512K``, ``100M``, ``2G``, ``1.5G``, ``1T`` (powers of 1024; ``2GB`` and
+            ``2GiB`` mean the same).
 
     Raises:
         ValueError: The text is no positive size.

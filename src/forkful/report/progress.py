@@ -17,7 +17,7 @@ class WorkerView:
         seconds: For how long.
     """
 
-    pid: int
+    pid: int | None
     doing: str
     seconds: float
 
@@ -67,5 +67,9 @@ def line(progress: Progress) -> str:
     if progress.skipped:
         parts.append(f"{progress.skipped:,} skipped")
     parts.append(rate(progress.rate))
-    parts.append(f"{clock(progress.elapsed)} gone" if progress.left is None else f"{clock(progress.left)} left")
+    parts.append(
+        f"{clock(progress.elapsed)} gone"
+        if progress.left is None
+        else f"{clock(progress.left)} left"
+    )
     return ", ".join(parts)

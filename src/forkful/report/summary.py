@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from forkful.report.text import count, duration, rate, shortened
 
-_WIDTH = 100
-"""Characters of an item or a message that a summary shows."""
+_ITEM, _MESSAGE = 80, 160
+"""How many characters of an item and of a message a summary shows."""
 
 
 @dataclass(frozen=True)
@@ -77,13 +77,22 @@ def _slowest(slowest: tuple[Slow, ...]) -> list[str]:
         return []
     times = [duration(slow.seconds) for slow in slowest]
     width = max(map(len, times))
-    return ["slowest:", *(f"  {t:>{width}}  #{s.seq} {shortened(s.item, _WIDTH)}" for t, s in zip(times, slowest, strict=True))]
+    return [
+        "slowest:",
+        *(
+            f"  {t:>{width}}  #{s.seq} {shortened(s.item, _ITEM, keep_end=True)}"
+            for t, s in zip(times, slowest, strict=True)
+        ),
+    ]
 
 
 def _failures(groups: tuple[FailureGroup, ...]) -> list[str]:
     said = ["failures:"] if groups else []
     for group in groups:
-        said.append(f"  {group.number:,} x {group.type}, first #{group.seq} {shortened(group.item, _WIDTH)}")
+        said.append(
+            f"  {group.number:,} x {group.type}, first #{group.seq} "
+            f"{shortened(group.item, _ITEM, keep_end=True)}"
+        )
         if group.message:
-            said.append(f"      {shortened(group.message, _WIDTH)}")
+            said.append(f"      {shortened(group.message, _MESSAGE)}")
     return said

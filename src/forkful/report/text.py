@@ -4,7 +4,11 @@ from __future__ import annotations
 
 
 def duration(seconds: float) -> str:
-    """Write a duration as short as it can be read: ``3 ms``, ``2.41 s``, ``4:05``, ``1:02:03``."""
+    """Write a duration as short as it can be read: ``0.3 ms``, ``84 ms``, ``2.41 s``, ``4:05``,
+    ``1:02:03``.
+    """
+    if seconds < 0.0095:
+        return f"{seconds * 1000:.1f} ms"
     if seconds < 0.9995:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 59.95:
@@ -29,10 +33,18 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def shortened(text: str, width: int) -> str:
-    """Return `text` in one printable line of at most `width` characters, without its middle if it is longer."""
-    line = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split()))
+def shortened(text: str, width: int, *, keep_end: bool = False) -> str:
+    """Return `text` in one printable line of at most `width` characters.
+
+    Args:
+        text: Any text.
+        width: How many characters there is room for.
+        keep_end: Leave out the middle, as the end of a path says more than that.
+    """
+    line = "".join(
+        c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split())
+    )
     if len(line) <= width:
         return line
-    head = (width - 1) // 3
-    return line[:head] + "…" + line[len(line) - (width - 1 - head) :]
+    tail = (width - 1) * 2 // 3 if keep_end else 0
+    return line[: width - 1 - tail] + "…" + line[len(line) - tail :]
