@@ -281,18 +281,21 @@ class Process(BaseProcess):
                 are left to themselves, as with the stdlib.
         """
         if tree and self.pid is not None and self.is_alive():
-            import psutil  # on first use: few programs do this
+            from forkful.launch import descent  # on first use: it needs psutil, few programs do
 
-            try:
-                below = psutil.Process(self.pid).children(recursive=True)
-            except psutil.NoSuchProcess:
-                below = []
-            for descendant in reversed(below):
+            for descendant in reversed(descent.descendants(self.pid, _fork_server())):
                 try:
                     descendant.terminate()
-                except psutil.NoSuchProcess:
-                    pass
+                except descent.psutil.Error:
+                    pass  # it has ended, or is another user's
         super().terminate()
+
+
+def _fork_server() -> int | None:
+    """The pid of the fork server that this process's children may use, if it has one."""
+    if forkserver.server._forkserver_pid is not None:
+        return forkserver.server._forkserver_pid
+    return os.getppid() if isinstance(process.current_process(), ForkServerProcess) else None
 
 
 class ForkProcess(Process):
