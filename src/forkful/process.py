@@ -283,19 +283,9 @@ class Process(BaseProcess):
         if tree and self.pid is not None and self.is_alive():
             from forkful.launch import descent  # on first use: it needs psutil, few programs do
 
-            for descendant in reversed(descent.descendants(self.pid, _fork_server())):
-                try:
-                    descendant.terminate()
-                except descent.psutil.Error:
-                    pass  # it has ended, or is another user's
+            forked = isinstance(process.current_process(), ForkServerProcess)
+            descent.terminate(descent.descendants(self.pid, os.getppid() if forked else None))
         super().terminate()
-
-
-def _fork_server() -> int | None:
-    """The pid of the fork server that this process's children may use, if it has one."""
-    if forkserver.server._forkserver_pid is not None:
-        return forkserver.server._forkserver_pid
-    return os.getppid() if isinstance(process.current_process(), ForkServerProcess) else None
 
 
 class ForkProcess(Process):

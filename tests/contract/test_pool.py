@@ -29,9 +29,7 @@ from tests.programs import deeds
 LONG = 50  # seconds: a bound for what must end by itself
 
 
-@pytest.fixture(
-    params=[multiprocessing, forkful], ids=["multiprocessing", "forkful"]
-)
+@pytest.fixture(params=[multiprocessing, forkful], ids=["multiprocessing", "forkful"])
 def both(request: pytest.FixtureRequest, start_method: str) -> Any:
     """The contexts of the standard library and of forkful: the same test holds for both."""
     return request.param.get_context(start_method)

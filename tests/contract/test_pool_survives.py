@@ -36,7 +36,7 @@ def among_neighbours(pool: Any, func: Callable[..., Any], *args: Any) -> BaseExc
     before = [pool.apply_async(deeds.square, (x,)) for x in range(10)]
     evil = pool.apply_async(func, args)
     after = [pool.apply_async(deeds.square, (x,)) for x in range(10, 20)]
-    with pytest.raises(BaseException) as caught:  # noqa: PT011 - the caller looks at it
+    with pytest.raises(BaseException) as caught:
         evil.get(LONG)
     assert [r.get(LONG) for r in before + after] == [x * x for x in range(20)]
     assert not evil.successful()

@@ -263,7 +263,9 @@ def test_raising_the_same_exception_twice_shows_the_frames_once(ctx: Any) -> Non
     for _ in range(3):
         with pytest.raises(KeyError) as caught:
             process.result(LONG)
-        depths.append([f.name for f in traceback.extract_tb(caught.value.__traceback__)].count("inner"))
+        depths.append(
+            [f.name for f in traceback.extract_tb(caught.value.__traceback__)].count("inner")
+        )
     assert depths == [1, 1, 1]
 
 

@@ -254,7 +254,9 @@ def tell_names(queue: Any) -> None:
 
     parent = multiprocessing.parent_process()
     me = current_process()
-    queue.put((me.name, me.daemon, os.getpid(), parent and parent.pid, parent and parent.is_alive()))
+    queue.put(
+        (me.name, me.daemon, os.getpid(), parent and parent.pid, parent and parent.is_alive())
+    )
 
 
 def sys_exit(code: Any) -> NoReturn:

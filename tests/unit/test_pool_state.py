@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from forkful.pool.state import ChunkSizer, Retry, Roster, Task, WorkerRecord, describe_call, plan_loss
+from forkful.pool.state import (
+    ChunkSizer,
+    Retry,
+    Roster,
+    Task,
+    WorkerRecord,
+    describe_call,
+    plan_loss,
+)
 
 
 class NoJob:
