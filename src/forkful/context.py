@@ -11,7 +11,9 @@ stdlib does: every child of spawn pays for what is imported here.
 from __future__ import annotations
 
 import multiprocessing
+import sys
 from collections.abc import Callable, Iterable, Sequence
+from multiprocessing import queues as _stdlib_queues
 from multiprocessing.context import BaseContext
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +88,9 @@ class Context(BaseContext):
 
     def SimpleQueue(self) -> queues.SimpleQueue:
         """Return a queue with put and get only."""
+        if sys._getframe(1).f_globals.get("__name__") == "concurrent.futures.process":
+            # ProcessPoolExecutor waits for the pipe that is inside the stdlib's.
+            return _stdlib_queues.SimpleQueue(ctx=self.get_context())  # type: ignore[return-value]
         return queues.SimpleQueue(ctx=self.get_context())
 
     def Pipe(self, duplex: bool = True) -> tuple[connection.Connection, connection.Connection]:

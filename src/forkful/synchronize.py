@@ -125,6 +125,17 @@ class Semaphore(Handle, _native.Semaphore):
         """Return the free permits and how many came back from processes that died."""
         return SemaphoreStatistics(self.get_value(), self._returned())
 
+    # The stdlib's Queue, which ProcessPoolExecutor makes by itself, asks its semaphore so.
+    @property
+    def _semlock(self) -> Semaphore:
+        return self
+
+    def _is_zero(self) -> bool:
+        return self.get_value() == 0
+
+    def _get_value(self) -> int:
+        return self.get_value()
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__}(value={self.get_value()})>"
 
