@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 
 import forkful
+import forkful.pool
 from tests.kit import procs
 from tests.programs import deeds
 
@@ -124,8 +125,6 @@ def test_callbacks(pool: Any) -> None:
     assert told.get(timeout=LONG) == 9
     pool.map_async(deeds.square, range(4), callback=told.put, error_callback=told.put)
     assert told.get(timeout=LONG) == [0, 1, 4, 9]
-    pool.map_async(deeds.square, [], callback=told.put)
-    assert told.get(timeout=LONG) == []
     pool.starmap_async(deeds.add, [(1, 2)], callback=told.put)
     assert told.get(timeout=LONG) == [3]
     pool.apply_async(deeds.explode, ("a",), callback=told.put, error_callback=told.put)
@@ -133,6 +132,13 @@ def test_callbacks(pool: Any) -> None:
     pool.map_async(deeds.root, [4, -1], 1, callback=told.put, error_callback=told.put)
     assert isinstance(told.get(timeout=LONG), ValueError)
     assert told.empty()
+
+
+def test_the_callback_of_a_map_of_nothing_is_called(own_pool: Any) -> None:
+    """The standard library forgets it."""
+    told: queue.Queue[Any] = queue.Queue()
+    own_pool.map_async(deeds.square, [], callback=told.put)
+    assert told.get(timeout=LONG) == []
 
 
 def test_the_callback_has_run_when_the_result_is_there(pool: Any) -> None:

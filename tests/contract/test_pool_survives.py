@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import forkful
+import forkful.pool
 from tests.programs import deeds
 
 LONG = 50  # seconds: a bound for what must end by itself
