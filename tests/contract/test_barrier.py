@@ -220,7 +220,7 @@ def test_a_barrier_survives_kills_at_any_moment(fork: Any, rand: Any) -> None:
     barrier = fork.Barrier(2)
     for _ in range(30):
         with several(fork, *[(pass_for_ever, barrier)] * 2) as children:
-            until(lambda: any(blocked(child.pid) for child in children))  # noqa: B023
+            until(lambda: any(blocked(child.pid) for child in children))
             for _ in range(rand.randrange(2000)):
                 pass
             for child in children:

@@ -225,7 +225,9 @@ def notify_and_hold(cond: Any, held: Any) -> None:
     signal.pause()
 
 
-def test_an_owner_killed_without_a_notification_leaves_the_condition_usable(fork: Any, cond: Any) -> None:
+def test_an_owner_killed_without_a_notification_leaves_the_condition_usable(
+    fork: Any, cond: Any
+) -> None:
     answers, held = fork.Queue(), fork.Event()
     with running(fork, wait_and_tell, cond, answers, "waiter"):
         until_waiting(cond, 1)
@@ -246,10 +248,12 @@ def hold(cond: Any, held: Any) -> None:
     signal.pause()
 
 
-def test_conditions_of_children_that_are_killed_all_the_time_stay_usable(fork: Any, cond: Any) -> None:
+def test_conditions_of_children_that_are_killed_all_the_time_stay_usable(
+    fork: Any, cond: Any
+) -> None:
     for _ in range(30):
         with several(fork, *[(wait_for_ever, cond)] * 2) as children:
-            until(lambda: any("Condition.wait" in blocked(child.pid) for child in children))  # noqa: B023
+            until(lambda: any("Condition.wait" in blocked(child.pid) for child in children))
             for child in children:
                 os.kill(child.pid, signal.SIGKILL)
         if cond._lock.statistics().locked:

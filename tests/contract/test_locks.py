@@ -281,7 +281,9 @@ def test_recover_takes_the_lock_over(fork: Any, lock_kind: str) -> None:
         pass
 
 
-def test_recover_of_a_lock_that_is_free_or_held_by_the_living_does_nothing(fork: Any, lock_kind: str) -> None:
+def test_recover_of_a_lock_that_is_free_or_held_by_the_living_does_nothing(
+    fork: Any, lock_kind: str
+) -> None:
     lock, held = getattr(fork, lock_kind)(), fork.Event()
     assert lock.recover() is False
     assert not lock.statistics().locked
@@ -322,7 +324,9 @@ def test_of_many_at_once_exactly_one_recovers(fork: Any, lock_kind: str) -> None
                 kill(child)
 
 
-def test_a_waiter_goes_on_when_another_process_recovers_and_releases(fork: Any, lock_kind: str) -> None:
+def test_a_waiter_goes_on_when_another_process_recovers_and_releases(
+    fork: Any, lock_kind: str
+) -> None:
     lock, held, answers = getattr(fork, lock_kind)(), fork.Event(), fork.Queue()
     with running(fork, hold, lock, held) as owner:
         assert held.wait(LONG)
@@ -434,7 +438,9 @@ def enter(s: Any, depth: int, entered: Any) -> None:
 
 @pytest.mark.parametrize("kind", ["Semaphore", "BoundedSemaphore"])
 @pytest.mark.parametrize("depth", [1, 2])
-def test_a_permit_taken_by_with_comes_back_when_its_process_dies(ctx: Any, kind: str, depth: int) -> None:
+def test_a_permit_taken_by_with_comes_back_when_its_process_dies(
+    ctx: Any, kind: str, depth: int
+) -> None:
     s, entered = getattr(ctx, kind)(2), ctx.Event()
     with running(ctx, enter, s, depth, entered) as child:
         assert entered.wait(LONG)

@@ -65,7 +65,12 @@ def test_size_is_exact_right_after_put(fork: Any) -> None:
 
 def test_an_empty_queue_refuses_at_once_and_after_the_timeout(module: Any) -> None:
     q = module.Queue()
-    for call in (q.get_nowait, lambda: q.get(False), lambda: q.get(True, 0.01), lambda: q.get(timeout=-1)):
+    for call in (
+        q.get_nowait,
+        lambda: q.get(False),
+        lambda: q.get(True, 0.01),
+        lambda: q.get(timeout=-1),
+    ):
         with pytest.raises(queue.Empty):
             call()
     q.close()
@@ -110,7 +115,9 @@ def test_wrong_arguments_raise_type_error(fork: Any) -> None:
     assert q.empty()
 
 
-def test_an_unpicklable_object_raises_in_the_caller_and_leaves_the_queue_unchanged(fork: Any) -> None:
+def test_an_unpicklable_object_raises_in_the_caller_and_leaves_the_queue_unchanged(
+    fork: Any,
+) -> None:
     for q in (fork.Queue(2), fork.SimpleQueue(), fork.JoinableQueue()):
         q.put("before")
         with pytest.raises(Exception, match=r"\['deep'\]\[1\]") as caught:

@@ -28,7 +28,6 @@ QUEUE_ROUNDS, LOCK_ROUNDS = 90, 36  # each is blown twice: (90 + 36) * 2 * 4 = 1
 pytestmark = [pytest.mark.limit(300), pytest.mark.stress, pytest.mark.slow]
 
 
-
 def put_for_ever(q: Any, me: int, record: str) -> None:
     fd = os.open(record, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     number = 0
