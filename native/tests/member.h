@@ -133,6 +133,21 @@ static HARNESS_UNUSED uint64_t refs(const object *o)
 
 static HARNESS_UNUSED uint64_t heap_used(void) { return atomic_load(&fk_head(&A)->heap_used); }
 
+/* Every free block is nobody's. The bytes of those that keep their pages. */
+static HARNESS_UNUSED uint64_t free_blocks_are_sound(void)
+{
+    uint64_t kept = 0;
+    for (uint32_t k = 0; k < FK_CLASSES; k++)
+        for (fk_block *b = fk_block_at(&A, atomic_load(&fk_head(&A)->heap_free[k])); b;
+             b = fk_block_at(&A, atomic_load(&b->next))) {
+            CHECK_EQ(b->klass, k);
+            CHECK_EQ(atomic_load(&b->tag), 0);
+            CHECK_EQ(atomic_load(&b->refs), 0);
+            kept += b->kept ? UINT64_C(1) << k : 0;
+        }
+    return kept;
+}
+
 /* Slots in use, this process's included. */
 static HARNESS_UNUSED uint32_t slots_used(void)
 {
