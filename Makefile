@@ -143,8 +143,9 @@ demo: install ## Map a function over every file of the standard library, on ever
 	[ "$$have" -eq "$$want" ] || { echo "demo: $$have results for $$want files" >&2; exit 1; }; \
 	echo "demo: $$have results in $(DEMO)"
 
-bench: install $(VENV)/.with-bench ## Measure against the field's peers, side by side
-	$(BIN)/python -m bench $(ARGS)
+bench: install $(VENV)/.with-bench ## Measure against the field's peers, side by side; figures go to build/bench.json
+	@mkdir -p build
+	$(BIN)/python -m bench --json build/bench.json $(ARGS)
 
 clean: ## Remove what was built; .venv stays
 	rm -rf build dist src/*.egg-info src/forkful/*.so

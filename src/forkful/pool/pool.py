@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from multiprocessing import util
 from struct import Struct
-from types import FunctionType
+from types import BuiltinFunctionType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 from forkful import _native, errors, wire
@@ -50,7 +50,7 @@ _by_name: dict[tuple[str, str], bytes] = {}
 
 def _function(func: Callable[..., Any]) -> bytes:
     """The function's part of a message."""
-    if type(func) is FunctionType:
+    if type(func) is FunctionType or type(func) is BuiltinFunctionType:
         module = sys.modules.get(func.__module__)
         name = func.__qualname__
         if module is not None and module.__dict__.get(name) is func:
