@@ -8,31 +8,30 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include "family.h"
 #include "cond.h"
 #include "event.h"
+#include "family.h"
 
 /* The one family of this process; base is NULL before it has one. */
 extern fk_arena fk_family;
 
 /* What the Python layer hands over by configure(). All are callables or classes, never NULL after. */
 typedef struct fk_bind_hooks {
-    PyObject *dumps;      /* wire.dumps_oob(obj) -> (bytes, [PickleBuffer]) */
+    PyObject *dumps;      /* dumps(obj) -> (bytes, [PickleBuffer], [handle]) */
     PyObject *owner_died; /* (handle, pid, name) -> exception instance */
     PyObject *shut_down;  /* exception class */
     PyObject *empty, *full;
-    PyObject *lost;       /* (handle, items) -> exception instance */
+    PyObject *lost;                        /* (handle, items) -> exception instance */
     PyObject *pickle_dumps, *pickle_loads; /* the C functions of _pickle */
 } fk_bind_hooks;
 
 extern fk_bind_hooks fk_hooks;
 
 typedef struct fk_handle {
-    PyObject_HEAD
-    uint64_t off, tag;
+    PyObject_HEAD uint64_t off, tag;
     uint32_t hold;
-    bool closed;  /* queues */
-    void *data;   /* in the arena; NULL: no shared object yet */
+    bool closed; /* queues */
+    void *data;  /* in the arena; NULL: no shared object yet */
 } fk_handle;
 
 /* handle.c */
@@ -69,13 +68,14 @@ int fk_parse_wait(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, Py
 int fk_parse_timeout(PyObject *timeout, fk_wait *w);
 
 /* pickle.c */
-PyObject *fk_pickle(PyObject *obj, PyObject **buffers); /* bytes; *buffers: list, or NULL */
+/* bytes; *extras: NULL, or (bytes, buffers, handles) if any of the latter two go with them */
+PyObject *fk_pickle(PyObject *obj, PyObject **extras);
 PyObject *fk_pickle_plain(PyObject *obj); /* bytes; None if it is not of plain types */
 PyObject *fk_unpickle(PyObject *data, PyObject *buffers /* or NULL */);
 
 /* block_type.c */
 /* Pack bytes and buffers into a new block, which the caller then holds by *hold. 0 or -1. */
-int fk_block_pack(PyObject *data, PyObject *buffers, uint64_t *off, uint32_t *hold);
+int fk_block_pack(PyObject *data, PyObject *extras, uint64_t *off, uint32_t *hold);
 /* The object in a block that was packed so; takes the hold over in every case. */
 PyObject *fk_block_unpack(uint32_t hold);
 /* The whole block as bytes; takes the hold over. */

@@ -17,11 +17,10 @@
 PyTypeObject *fk_block_type;
 
 typedef struct block {
-    PyObject_HEAD
-    uint32_t hold;   /* FK_NO_HOLD: `map` is memory of our own */
-    uint8_t *map;    /* what is mapped privately, or malloc'ed */
+    PyObject_HEAD uint32_t hold; /* FK_NO_HOLD: `map` is memory of our own */
+    uint8_t *map;                /* what is mapped privately, or malloc'ed */
     size_t map_size;
-    uint8_t *data;   /* the block's bytes in it */
+    uint8_t *data; /* the block's bytes in it */
     uint64_t size;
 } block;
 
@@ -57,8 +56,32 @@ PyType_Spec fk_block_spec = {.name = "forkful._native.Block",
                              .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
                              .slots = slots};
 
-int fk_block_pack(PyObject *data, PyObject *buffers, uint64_t *off, uint32_t *hold)
+/* Bytes that the list of the handles takes up before all else. */
+static uint64_t parcel_size(uint64_t handles)
 {
+    return handles ? ALIGN(sizeof(fk_parcel) + handles * sizeof(uint64_t)) : 0;
+}
+
+/* The block takes a ref of each handle's object, one by one: whoever is killed in between leaves a
+ * block that tells what it has. */
+static void take_along(PyObject *handles, fk_parcel *p)
+{
+    uint64_t n = (uint64_t)PyList_GET_SIZE(handles);
+    for (uint64_t i = 0; i < n; i++)
+        atomic_store(&p->off[i], 0);
+    p->n = n;
+    for (uint64_t i = 0; i < n; i++) {
+        uint64_t off = ((fk_handle *)PyList_GET_ITEM(handles, (Py_ssize_t)i))->off;
+        fk_block_ref(&fk_family, off, FK_REF_HOLD);
+        atomic_store(&p->off[i], off);
+    }
+}
+
+int fk_block_pack(PyObject *data, PyObject *extras, uint64_t *off, uint32_t *hold)
+{
+    PyObject *buffers = extras ? PyTuple_GET_ITEM(extras, 1) : NULL;
+    PyObject *handles = extras ? PyTuple_GET_ITEM(extras, 2) : NULL;
+    uint64_t parcel = parcel_size(handles ? (uint64_t)PyList_GET_SIZE(handles) : 0);
     Py_ssize_t n = buffers ? PyList_GET_SIZE(buffers) : 0;
     Py_buffer *views = PyMem_Calloc((size_t)n + 1, sizeof *views);
     uint64_t *sizes = PyMem_Calloc((size_t)n + 1, sizeof *sizes);
@@ -79,7 +102,8 @@ int fk_block_pack(PyObject *data, PyObject *buffers, uint64_t *off, uint32_t *ho
     uint64_t head = ALIGN(8 + 8 * ((uint64_t)n + 1)), total = head;
     for (Py_ssize_t i = 0; i <= n; i++)
         total += ALIGN(sizes[i]);
-    fk_status st = fk_block_new(&fk_family, total, FK_KIND_RAW, off);
+    /* RAW until it is known what is inside: fk_parcel is read when the block goes. */
+    fk_status st = fk_block_new(&fk_family, parcel + total, FK_KIND_RAW, off);
     if (st == FK_OK && (st = fk_hold_new(&fk_family, *off, hold)) != FK_OK)
         fk_block_unref(&fk_family, *off, FK_REF_HOLD);
     if (st != FK_OK) {
@@ -87,22 +111,35 @@ int fk_block_pack(PyObject *data, PyObject *buffers, uint64_t *off, uint32_t *ho
         goto done;
     }
     uint8_t *to = fk_block_data(&fk_family, *off);
+    if (parcel) {
+        ((fk_parcel *)to)->n = 0;
+        fk_block_at(&fk_family, *off)->kind = FK_KIND_PARCEL;
+        take_along(handles, (fk_parcel *)to);
+        to += parcel;
+    }
     memcpy(to, &(uint64_t){(uint64_t)n}, 8);
     memcpy(to + 8, sizes, 8 * ((size_t)n + 1));
-    Py_BEGIN_ALLOW_THREADS
-    uint64_t at = head;
+    Py_BEGIN_ALLOW_THREADS uint64_t at = head;
     for (Py_ssize_t i = 0; i <= n; i++) {
         memcpy(to + at, views[i].buf, sizes[i]);
         at += ALIGN(sizes[i]);
     }
-    Py_END_ALLOW_THREADS
-    result = 0;
+    Py_END_ALLOW_THREADS result = 0;
 done:
     while (got-- > 0)
         PyBuffer_Release(&views[got]);
     PyMem_Free(views);
     PyMem_Free(sizes);
     return result;
+}
+
+/* How far into a block its message begins. */
+static uint64_t skipped(uint64_t off, const uint8_t *data, uint64_t size)
+{
+    if (fk_block_at(&fk_family, off)->kind != FK_KIND_PARCEL)
+        return 0;
+    uint64_t n = size < sizeof(fk_parcel) ? UINT64_MAX : ((const fk_parcel *)data)->n;
+    return n > size / sizeof(uint64_t) ? UINT64_MAX : parcel_size(n);
 }
 
 /* A Block over (or a copy of) what the hold names; takes the hold over. */
@@ -117,9 +154,17 @@ static PyObject *block_open(uint32_t hold)
     }
     b->hold = FK_NO_HOLD;
     b->size = fk_block_at(&fk_family, off)->size;
+    uint64_t skip = skipped(off, data, b->size);
+    if (skip > b->size) {
+        Py_DECREF(b);
+        fk_hold_drop(&fk_family, hold);
+        return fk_raise(FK_CORRUPT, "receiving a large object");
+    }
+    b->size -= skip;
+    data += skip;
     if (b->size >= MAP_FROM && fk_arena_fd_is_good(&fk_family)) {
         uint64_t from = off & ~UINT64_C(4095);
-        b->map_size = off - from + FK_BLOCK_HEAD + b->size;
+        b->map_size = off - from + FK_BLOCK_HEAD + skip + b->size;
         /* Populated while read-only: the pages that are there are mapped. Populating a writable
          * private mapping would copy each of them; so a page is copied when it is written to. */
         void *p = mmap(NULL, b->map_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE | MAP_NORESERVE,
@@ -130,7 +175,7 @@ static PyObject *block_open(uint32_t hold)
         }
         if (p != MAP_FAILED) {
             b->map = p;
-            b->data = b->map + (off - from) + FK_BLOCK_HEAD;
+            b->data = b->map + (off - from) + FK_BLOCK_HEAD + skip;
             b->hold = hold;
             return (PyObject *)b;
         }
@@ -176,17 +221,36 @@ static PyObject *parts(PyObject *opened)
     return list;
 }
 
+/* A further hold of the block whose handles have not all been made yet; or FK_NO_HOLD. */
+static uint32_t keep_parcel(uint32_t hold)
+{
+    uint64_t off = atomic_load(&fk_hold_at(&fk_family, hold)->off);
+    fk_block *b = fk_block_at(&fk_family, off);
+    uint32_t kept = FK_NO_HOLD;
+    if (b && b->kind == FK_KIND_PARCEL) {
+        fk_block_ref(&fk_family, off, FK_REF_HOLD);
+        if (fk_hold_new(&fk_family, off, &kept) != FK_OK) {
+            fk_block_unref(&fk_family, off, FK_REF_HOLD);
+            kept = FK_NO_HOLD;
+        }
+    }
+    return kept;
+}
+
 PyObject *fk_block_unpack(uint32_t hold)
 {
+    uint32_t kept = keep_parcel(hold);
     PyObject *opened = block_open(hold);
     PyObject *list = opened ? parts(opened) : NULL;
     PyObject *buffers = list ? PyList_GetSlice(list, 1, PyList_GET_SIZE(list)) : NULL;
-    PyObject *obj = buffers ? fk_unpickle(PyList_GET_ITEM(list, 0),
-                                          PyList_GET_SIZE(buffers) ? buffers : NULL)
-                            : NULL;
+    PyObject *obj =
+        buffers ? fk_unpickle(PyList_GET_ITEM(list, 0), PyList_GET_SIZE(buffers) ? buffers : NULL)
+                : NULL;
     Py_XDECREF(buffers);
     Py_XDECREF(list);
     Py_XDECREF(opened);
+    if (kept != FK_NO_HOLD)
+        fk_hold_drop(&fk_family, kept);
     return obj;
 }
 

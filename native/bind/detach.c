@@ -35,13 +35,10 @@ int fk_blocking(fk_wait_fn fn, void *arg, fk_wait *w, uint32_t op, uint64_t obje
     char file[80];
     uint32_t line = site(file, sizeof file);
     for (;;) {
-        Py_BEGIN_ALLOW_THREADS
-        fk_board_enter(&fk_family, op, object, w->deadline_ns, file, line);
+        Py_BEGIN_ALLOW_THREADS fk_board_enter(&fk_family, op, object, w->deadline_ns, file, line);
         *st = fn(arg, w);
         fk_board_leave(&fk_family);
-        Py_END_ALLOW_THREADS
-        if (*st != FK_INTR)
-            return 0;
+        Py_END_ALLOW_THREADS if (*st != FK_INTR) return 0;
         if (PyErr_CheckSignals() < 0)
             return -1;
         fk_reap_all(&fk_family);
@@ -72,7 +69,8 @@ int fk_parse_wait(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, Py
 {
     PyObject *block = Py_True, *timeout = Py_None;
     if (nargs > first + 2) {
-        PyErr_Format(PyExc_TypeError, "at most %zd arguments expected, %zd given", first + 2, nargs);
+        PyErr_Format(PyExc_TypeError, "at most %zd arguments expected, %zd given", first + 2,
+                     nargs);
         return -1;
     }
     if (nargs > first)

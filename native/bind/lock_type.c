@@ -2,7 +2,6 @@
 
 PyTypeObject *fk_lock_type, *fk_rlock_type;
 
-
 static fk_status lock_acquire(void *arg, fk_wait *w)
 {
     return fk_lock_acquire(&fk_family, &((fk_user_lock *)((fk_handle *)arg)->data)->lock, w);

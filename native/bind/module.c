@@ -39,7 +39,7 @@ static PyMethodDef methods[] = {
      "pickle_plain(obj)\n\nReturn obj pickled if it consists of exact builtin types only, else "
      "None."},
     {"configure", configure, METH_VARARGS,
-     "configure(dumps_oob, owner_died, shut_down, empty, full, lost)\n\nHand over the Python side's "
+     "configure(dumps, owner_died, shut_down, empty, full, lost)\n\nHand over the Python side's "
      "pickler and exceptions; once, before any handle is used."},
     {NULL, NULL, 0, NULL},
 };

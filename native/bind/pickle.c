@@ -46,27 +46,28 @@ PyObject *fk_pickle_plain(PyObject *obj)
     return PyObject_Vectorcall(fk_hooks.pickle_dumps, args, 2, NULL);
 }
 
-PyObject *fk_pickle(PyObject *obj, PyObject **buffers)
+PyObject *fk_pickle(PyObject *obj, PyObject **extras)
 {
-    *buffers = NULL;
+    *extras = NULL;
     PyObject *plain = fk_pickle_plain(obj);
     if (plain != Py_None)
         return plain;
     Py_DECREF(plain);
-    PyObject *pair = PyObject_CallOneArg(fk_hooks.dumps, obj);
-    if (!pair)
+    PyObject *all = PyObject_CallOneArg(fk_hooks.dumps, obj);
+    if (!all)
         return NULL;
     PyObject *data = NULL;
-    if (!PyTuple_Check(pair) || PyTuple_GET_SIZE(pair) != 2 ||
-        !PyBytes_CheckExact(PyTuple_GET_ITEM(pair, 0)) ||
-        !PyList_CheckExact(PyTuple_GET_ITEM(pair, 1))) {
-        PyErr_SetString(PyExc_TypeError, "dumps_oob() must return (bytes, list)");
+    if (!PyTuple_Check(all) || PyTuple_GET_SIZE(all) != 3 ||
+        !PyBytes_CheckExact(PyTuple_GET_ITEM(all, 0)) ||
+        !PyList_CheckExact(PyTuple_GET_ITEM(all, 1)) ||
+        !PyList_CheckExact(PyTuple_GET_ITEM(all, 2))) {
+        PyErr_SetString(PyExc_TypeError, "dumps() must return (bytes, list, list)");
     } else {
-        data = Py_NewRef(PyTuple_GET_ITEM(pair, 0));
-        if (PyList_GET_SIZE(PyTuple_GET_ITEM(pair, 1)))
-            *buffers = Py_NewRef(PyTuple_GET_ITEM(pair, 1));
+        data = Py_NewRef(PyTuple_GET_ITEM(all, 0));
+        if (PyList_GET_SIZE(PyTuple_GET_ITEM(all, 1)) || PyList_GET_SIZE(PyTuple_GET_ITEM(all, 2)))
+            *extras = Py_NewRef(all);
     }
-    Py_DECREF(pair);
+    Py_DECREF(all);
     return data;
 }
 

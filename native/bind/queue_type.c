@@ -69,11 +69,11 @@ static fk_status do_put(void *arg, fk_wait *w)
 }
 
 /* 0: put. 1: full. -1: exception. */
-static int put_data(fk_handle *h, PyObject *data, PyObject *buffers, put_call *c, fk_wait *w)
+static int put_data(fk_handle *h, PyObject *data, PyObject *extras, put_call *c, fk_wait *w)
 {
     uint32_t hold = FK_NO_HOLD;
-    if (buffers || (uint64_t)PyBytes_GET_SIZE(data) + c->put.head_size > FK_INLINE_MAX) {
-        if (fk_block_pack(data, buffers, &c->put.block, &hold) < 0)
+    if (extras || (uint64_t)PyBytes_GET_SIZE(data) + c->put.head_size > FK_INLINE_MAX) {
+        if (fk_block_pack(data, extras, &c->put.block, &hold) < 0)
             return -1;
     } else {
         c->put.data = PyBytes_AS_STRING(data);
@@ -111,13 +111,13 @@ static PyObject *Queue_put(PyObject *self, PyObject *const *args, Py_ssize_t nar
     fk_wait w;
     if (fk_parse_wait(args, nargs, kwnames, 1, &w) < 0)
         return NULL;
-    PyObject *buffers, *data = fk_pickle(obj, &buffers);
+    PyObject *extras, *data = fk_pickle(obj, &extras);
     if (!data)
         return NULL;
     c.put.meta = META_PICKLE;
-    int r = put_data(h, data, buffers, &c, &w);
+    int r = put_data(h, data, extras, &c, &w);
     Py_DECREF(data);
-    Py_XDECREF(buffers);
+    Py_XDECREF(extras);
     if (r < 0)
         return NULL;
     if (r > 0) {
@@ -305,8 +305,8 @@ static PyObject *Queue_shutdown(PyObject *self, PyObject *const *args, Py_ssize_
     Py_ssize_t nkw = kwnames ? PyTuple_GET_SIZE(kwnames) : 0;
     if (!q)
         return NULL;
-    if (nargs + nkw > 1 || (nkw && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(kwnames, 0),
-                                                                    "immediate") != 0)) {
+    if (nargs + nkw > 1 ||
+        (nkw && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(kwnames, 0), "immediate") != 0)) {
         PyErr_SetString(PyExc_TypeError, "shutdown() takes at most one argument: immediate");
         return NULL;
     }
@@ -395,15 +395,17 @@ static PyObject *Queue_create(PyObject *self, PyObject *args)
 }
 
 static PyMethodDef methods[] = {
-    FK_METHOD("put", Queue_put,
-              "put(obj, block=True, timeout=None)\n\nAppend an object. It is pickled here and now: "
-              "what cannot be pickled raises here, and when\nput returns any process can get it.\n\n"
-              "Raises:\n    queue.Full: no room (in that time).\n    ShutDown: the queue was shut "
-              "down.\n    ValueError: this handle was closed."),
-    FK_METHOD("get", Queue_get,
-              "get(block=True, timeout=None)\n\nTake the first object.\n\nRaises:\n    queue.Empty: "
-              "nothing there (in that time).\n    ShutDown: the queue was shut down and is "
-              "empty.\n    ValueError: this handle was closed."),
+    FK_METHOD(
+        "put", Queue_put,
+        "put(obj, block=True, timeout=None)\n\nAppend an object. It is pickled here and now: "
+        "what cannot be pickled raises here, and when\nput returns any process can get it.\n\n"
+        "Raises:\n    queue.Full: no room (in that time).\n    ShutDown: the queue was shut "
+        "down.\n    ValueError: this handle was closed."),
+    FK_METHOD(
+        "get", Queue_get,
+        "get(block=True, timeout=None)\n\nTake the first object.\n\nRaises:\n    queue.Empty: "
+        "nothing there (in that time).\n    ShutDown: the queue was shut down and is "
+        "empty.\n    ValueError: this handle was closed."),
     {"_put_bytes", Queue_put_bytes, METH_VARARGS,
      "_put_bytes(data, meta)\n\nAppend bytes as they are and return their sequence number."},
     {"_put_many", Queue_put_many, METH_VARARGS,
@@ -416,9 +418,10 @@ static PyMethodDef methods[] = {
      "timeout. Word `index` of `claim` is set to the last seq + 1 before the take commits."},
     {"qsize", Queue_qsize, METH_NOARGS, "qsize()\n\nReturn how many objects are inside."},
     {"_counts", Queue_counts, METH_NOARGS, "_counts()\n\nReturn (size, maxsize, unfinished)."},
-    FK_METHOD("shutdown", Queue_shutdown,
-              "shutdown(immediate=False)\n\nLet no more in; get() raises ShutDown once the queue is "
-              "empty, at once if immediate."),
+    FK_METHOD(
+        "shutdown", Queue_shutdown,
+        "shutdown(immediate=False)\n\nLet no more in; get() raises ShutDown once the queue is "
+        "empty, at once if immediate."),
     {"_task_done", Queue_task_done, METH_NOARGS, "_task_done()\n\nOne item has been dealt with."},
     {"_join", Queue_join, METH_O,
      "_join(timeout)\n\nWait until all items are done; return whether they are."},

@@ -110,6 +110,19 @@ void fk_block_ref(fk_arena *a, uint64_t off, uint64_t ref)
         atomic_fetch_add(&b->refs, ref);
 }
 
+static void parcel_destroy(fk_arena *a, fk_block *b, uint64_t off)
+{
+    fk_parcel *p = fk_block_data(a, off);
+    if (!p || b->size < sizeof *p || p->n > (b->size - sizeof *p) / sizeof *p->off)
+        return;
+    for (uint64_t i = 0; i < p->n; i++) {
+        uint64_t inside = atomic_exchange(&p->off[i], 0);
+        fk_point("parcel.forgotten");
+        if (inside)
+            fk_block_unref(a, inside, FK_REF_HOLD);
+    }
+}
+
 /* The last ref is gone: what the kind holds inside, then the block. */
 static void destroy(fk_arena *a, uint64_t off, fk_block *b)
 {
@@ -117,6 +130,8 @@ static void destroy(fk_arena *a, uint64_t off, fk_block *b)
         fk_queue_destroy(a, off);
     else if (b->kind == FK_KIND_COND)
         fk_cond_destroy(a, off);
+    else if (b->kind == FK_KIND_PARCEL)
+        parcel_destroy(a, b, off);
     block_free(a, off, b);
 }
 

@@ -172,6 +172,7 @@ enum {
     FK_KIND_COND,
     FK_KIND_QUEUE,
     FK_KIND_WORDS,
+    FK_KIND_PARCEL, /* bytes behind an fk_parcel */
     FK_KINDS,
 };
 
@@ -186,6 +187,14 @@ typedef struct fk_block {
 } fk_block;
 
 #define FK_BLOCK_HEAD 64
+
+/* What a message of kind FK_KIND_PARCEL begins with: the objects that it keeps alive on their way,
+ * with a ref of each. They are given up with the block, whether or not anybody has read it. */
+typedef struct fk_parcel {
+    uint64_t n;
+    _Atomic uint64_t off[]; /* 0: not yet */
+} fk_parcel;
+
 _Static_assert(sizeof(fk_block) <= FK_BLOCK_HEAD, "the head fits");
 
 /* ---- hold tables ----------------------------------------------------------------------------

@@ -8,7 +8,7 @@ OP_BARRIER: int
 OP_POOL: int
 
 def configure(
-    dumps_oob: Callable[[Any], tuple[bytes, Sequence[Any]]],
+    dumps: Callable[[Any], tuple[bytes, Sequence[Any], Sequence[Any]]],
     owner_died: Callable[[Any, int, str], BaseException],
     shut_down: type[BaseException],
     empty: type[BaseException],

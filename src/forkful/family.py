@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import queue
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.context import get_spawning_popen
 from typing import Any, TypeVar
 
@@ -38,7 +38,14 @@ def _items_lost(handle: Any, items: int) -> Exception:
     )
 
 
-_native.configure(wire.dumps_oob, _owner_died, ShutDown, queue.Empty, queue.Full, _items_lost)
+def _dumps(obj: Any) -> tuple[bytes, Sequence[Any], list[object]]:
+    """Pickle for a queue: what is sent, and the handles inside, which go with the message."""
+    with wire.collecting() as handles:
+        data, buffers = wire.dumps_oob(obj)
+    return data, buffers, handles
+
+
+_native.configure(_dumps, _owner_died, ShutDown, queue.Empty, queue.Full, _items_lost)
 os.register_at_fork(
     before=_native.before_fork,
     after_in_parent=_native.after_fork_parent,

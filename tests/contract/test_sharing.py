@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import pickle
+import queue
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -185,7 +186,6 @@ def test_what_is_inside_a_dropped_queue_is_freed(fork: Any) -> None:
     assert used() == before
 
 
-@pytest.mark.xfail(reason="a handle inside a message that nobody reads is kept for good")
 def test_handles_inside_a_dropped_queue_are_freed(fork: Any) -> None:
     fork.Lock()
     before = used()
@@ -356,3 +356,76 @@ def make_and_serve(carrier: Any, answers: Any) -> None:
 
 def take_and_ask(carrier: Any) -> None:
     carrier.get().put("hello sibling")
+
+
+# ---- copies that never arrive ------------------------------------------------------------------------------
+
+
+def parcels(ctx: Any) -> list[Any]:
+    """Messages with handles inside: small ones, and behind a large array."""
+    return [ctx.Lock(), {"q": ctx.Queue(), "c": ctx.Condition()}, [bytearray(600_000), ctx.Event()]]
+
+
+def test_a_put_that_is_refused_takes_nothing_along(fork: Any) -> None:
+    q = fork.Queue(1)
+    q.put(1)
+    before = used()
+    for thing in parcels(fork):
+        with pytest.raises(queue.Full):
+            q.put(thing, False)
+    del thing
+    assert used() == before
+
+
+def test_an_immediate_shutdown_frees_what_was_under_way(fork: Any) -> None:
+    q = fork.Queue()
+    before = used()
+    for thing in parcels(fork):
+        q.put(thing)
+    del thing
+    q.shutdown(immediate=True)
+    assert used() == before
+
+
+def test_what_a_killed_receiver_had_in_hand_is_freed(ctx: Any) -> None:
+    q, ready = ctx.Queue(), ctx.Event()
+    before = used()
+    with running(ctx, receive_and_pause_often, q, 3, ready) as child:
+        for thing in parcels(ctx):
+            q.put(thing)
+        del thing
+        assert ready.wait(LONG)
+        kill(child)
+    assert used() <= before
+
+
+def receive_and_pause_often(q: Any, n: int, ready: Any) -> None:
+    things = [q.get() for _ in range(n)]
+    ready.set()
+    signal.pause()
+    del things
+
+
+def test_what_a_killed_sender_had_put_arrives_and_is_freed_after_use(ctx: Any) -> None:
+    q, ready = ctx.Queue(), ctx.Event()
+    with running(ctx, put_parcels_and_pause, ctx.get_start_method(), q, ready) as child:
+        assert ready.wait(LONG)
+        kill(child)
+    lock, both, (array, event) = (q.get() for _ in range(3))
+    before = used()
+    assert lock.acquire(False)
+    both["q"].put("works")
+    assert both["q"].get() == "works"
+    event.set()
+    assert event.is_set()
+    assert len(array) == 600_000
+    del lock, both, array, event
+    assert used() < before
+
+
+def put_parcels_and_pause(method: str, q: Any, ready: Any) -> None:
+    for thing in parcels(forkful.get_context(method)):
+        q.put(thing)
+    del thing
+    ready.set()
+    signal.pause()
