@@ -116,9 +116,9 @@ static HARNESS_UNUSED object make(uint32_t kind, uint64_t size)
 {
     object o;
     CHECK(fk_block_new(&A, size, kind, &o.off) == FK_OK);
+    CHECK(fk_hold_new(&A, o.off, &o.index) == FK_OK); /* at once: a death in between loses it */
     o.data = fk_block_data(&A, o.off);
     memset(o.data, 0, size);
-    CHECK(fk_hold_new(&A, o.off, &o.index) == FK_OK);
     return o;
 }
 
