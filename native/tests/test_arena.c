@@ -46,7 +46,8 @@ TEST(what_is_no_arena_is_not_mapped)
     CHECK_EQ(fk_arena_map(&b, fds[0]), FK_CORRUPT);
     CHECK_EQ(fk_arena_map(&b, -1), FK_SYS);
 
-    int unsealed = memfd_create("x", MFD_ALLOW_SEALING), sealed = memfd_create("y", MFD_ALLOW_SEALING);
+    int unsealed = memfd_create("x", MFD_ALLOW_SEALING),
+        sealed = memfd_create("y", MFD_ALLOW_SEALING);
     CHECK(ftruncate(unsealed, (off_t)FK_HEAP_AT * 2) == 0);
     CHECK_EQ(fk_arena_map(&b, unsealed), FK_CORRUPT);
     CHECK(ftruncate(sealed, (off_t)FK_HEAP_AT * 2) == 0);

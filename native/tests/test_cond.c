@@ -228,10 +228,7 @@ TEST(no_notification_is_lost)
 
 /* ---- death ---------------------------------------------------------------------------------------------- */
 
-static int wait_in_slices(void *arg)
-{
-    return wait_here(arg, in_slices()) ? 0 : 1;
-}
+static int wait_in_slices(void *arg) { return wait_here(arg, in_slices()) ? 0 : 1; }
 
 TEST(the_dead_are_passed_over)
 {

@@ -1,10 +1,7 @@
 /* The event: set, cleared, waited for; nobody sleeps through a set. */
 #include "member.h"
 
-static fk_event *new_event(void)
-{
-    return make(FK_KIND_EVENT, sizeof(fk_event)).data;
-}
+static fk_event *new_event(void) { return make(FK_KIND_EVENT, sizeof(fk_event)).data; }
 
 static bool is_slept_on(fk_event *e) { return atomic_load(&e->word) & 2; }
 

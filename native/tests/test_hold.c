@@ -107,10 +107,7 @@ TEST(a_child_drops_its_own_hold_only)
     CHECK_EQ(heap_used(), used);
 }
 
-static int fork_a_dropper(void *arg)
-{
-    return bury(spawn_member(drop, arg));
-}
+static int fork_a_dropper(void *arg) { return bury(spawn_member(drop, arg)); }
 
 TEST(indices_mean_the_same_in_grandchildren)
 {

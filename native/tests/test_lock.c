@@ -1,10 +1,7 @@
 /* The lock that names its owner, and the re-entrant one on it. */
 #include "member.h"
 
-static fk_lock *new_lock(void)
-{
-    return make(FK_KIND_LOCK, sizeof(fk_user_lock)).data;
-}
+static fk_lock *new_lock(void) { return make(FK_KIND_LOCK, sizeof(fk_user_lock)).data; }
 
 static fk_status try_it(fk_lock *l)
 {
@@ -12,10 +9,7 @@ static fk_status try_it(fk_lock *l)
     return fk_lock_acquire(&A, l, &w);
 }
 
-static bool is_contended(fk_lock *l)
-{
-    return atomic_load(&l->word) & FK_CONTENDED;
-}
+static bool is_contended(fk_lock *l) { return atomic_load(&l->word) & FK_CONTENDED; }
 
 /* ---- one process ---------------------------------------------------------------------------------- */
 

@@ -183,9 +183,8 @@ TEST(a_large_message_comes_alone_or_last)
     for (int i = 0; i < 3; i++) {
         uint32_t entry;
         CHECK_EQ(fk_hold_new(&A, 0, &entry), FK_OK);
-        fk_take t = {.buffer = buffer,
-                     .capacity = sizeof buffer,
-                     .block_hold = fk_hold_at(&A, entry)};
+        fk_take t = {
+            .buffer = buffer, .capacity = sizeof buffer, .block_hold = fk_hold_at(&A, entry)};
         CHECK_EQ(fk_queue_take(&A, q, &t, out, 9, &n, &w), FK_OK);
         CHECK_EQ(n, wants[i]);
         for (uint32_t k = 0; k < n; k++)
@@ -330,9 +329,12 @@ TEST(offsets_and_lengths_that_cannot_be_are_refused)
     CHECK_EQ(take_from(0, UINT64_MAX, NULL), FK_CORRUPT);
     CHECK_EQ(take_from(0, 8, NULL), FK_CORRUPT);
     const fk_msg wrong[] = {
-        {.size = FK_INLINE_MAX + 1, .kind = FK_MSG_INLINE}, {.size = 4000, .kind = FK_MSG_INLINE},
-        {.size = UINT32_MAX, .kind = FK_MSG_INLINE},        {.size = 100, .kind = 0},
-        {.size = 100, .kind = 77},                          {.size = 100, .kind = FK_MSG_BLOCK},
+        {.size = FK_INLINE_MAX + 1, .kind = FK_MSG_INLINE},
+        {.size = 4000, .kind = FK_MSG_INLINE},
+        {.size = UINT32_MAX, .kind = FK_MSG_INLINE},
+        {.size = 100, .kind = 0},
+        {.size = 100, .kind = 77},
+        {.size = 100, .kind = FK_MSG_BLOCK},
         {.size = 16, .kind = FK_MSG_BLOCK} /* its offset is no block */,
         {.size = 0, .kind = FK_MSG_JUMP} /* to nowhere */,
     };

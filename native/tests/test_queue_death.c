@@ -129,8 +129,8 @@ static void die_everywhere(scenario *run, const place *places, size_t n)
 TEST_LIMIT(a_producer_may_die_anywhere, 240)
 {
     static const place places[] = {
-        {"queue.written", 0},      {"queue.cursor", 0},   {"queue.put", 0},
-        {"queue.linked", 0},       {"lock.released", 0},  {"queue.unlinked", SEGMENT},
+        {"queue.written", 0},      {"queue.cursor", 0},    {"queue.put", 0},
+        {"queue.linked", 0},       {"lock.released", 0},   {"queue.unlinked", SEGMENT},
         {"hold.forgotten", BLOCK}, {"heap.popped", BLOCK}, {"heap.taken", SEGMENT},
     };
     die_everywhere(a_producer_dies, places, sizeof places / sizeof *places);
@@ -139,9 +139,9 @@ TEST_LIMIT(a_producer_may_die_anywhere, 240)
 TEST_LIMIT(a_consumer_may_die_anywhere, 240)
 {
     static const place places[] = {
-        {"queue.claimed", 0},      {"queue.cursor", 0},      {"queue.taken", 0},
+        {"queue.claimed", 0},      {"queue.cursor", 0},       {"queue.taken", 0},
         {"lock.released", 0},      {"queue.struck", SEGMENT}, {"queue.referred", BLOCK},
-        {"hold.forgotten", BLOCK}, {"heap.freed", SEGMENT},  {"heap.push", SEGMENT},
+        {"hold.forgotten", BLOCK}, {"heap.freed", SEGMENT},   {"heap.push", SEGMENT},
         {"heap.pushed", 0},
     };
     die_everywhere(a_consumer_dies, places, sizeof places / sizeof *places);
@@ -174,7 +174,8 @@ TEST(who_settles_for_a_dead_producer_may_die_as_well)
         fk_wait w = at_once();
         object q = Q;
         new_queue(0, false);
-        CHECK_EQ(fk_queue_put(&A, Q.data, &(fk_put){.block = other.off, .meta = 7}, NULL, &w), FK_OK);
+        CHECK_EQ(fk_queue_put(&A, Q.data, &(fk_put){.block = other.off, .meta = 7}, NULL, &w),
+                 FK_OK);
         fk_hold_drop(&A, other.index);
         object q2 = Q;
         Q = q;
@@ -217,7 +218,8 @@ TEST(who_settles_for_a_dead_consumer_may_die_as_well)
         member first, second;
         CHECK(dies_at("queue.taken", 0, take_one, NULL, &first));
         CHECK_EQ(fk_queue_size(Q.data), 2);
-        bool died = dies_at(skip % 2 ? "lock.released" : "queue.struck", skip, take_one, NULL, &second);
+        bool died =
+            dies_at(skip % 2 ? "lock.released" : "queue.struck", skip, take_one, NULL, &second);
         CHECK(fk_reap(&A, first.owner));
         uint64_t left = fk_queue_size(Q.data);
         CHECK(left <= 2);

@@ -181,8 +181,8 @@ TEST(batches_lose_and_double_nothing)
     flow *f = new_flow(0, false);
     pthread_t t[PRODUCERS + CONSUMERS];
     for (int i = 0; i < PRODUCERS + CONSUMERS; i++)
-        CHECK(pthread_create(&t[i], NULL, i < PRODUCERS ? produce_quietly : consume_in_batches, f) ==
-              0);
+        CHECK(pthread_create(&t[i], NULL, i < PRODUCERS ? produce_quietly : consume_in_batches,
+                             f) == 0);
     for (int i = 0; i < PRODUCERS + CONSUMERS; i++)
         CHECK(pthread_join(t[i], NULL) == 0);
     all_must_have_come(f);

@@ -169,8 +169,11 @@ TEST(the_count_is_exact_wherever_a_worker_dies)
     static const struct {
         const char *point;
         int lost; /* of the item that it just works on */
-    } at[] = {{"queue.claimed", 0}, {"queue.cursor", 0}, {"queue.taken", 1},
-              {"queue.tally", 1},   {"queue.tallied", 0}};
+    } at[] = {{"queue.claimed", 0},
+              {"queue.cursor", 0},
+              {"queue.taken", 1},
+              {"queue.tally", 1},
+              {"queue.tallied", 0}};
     found();
     fk_queue *q = new_queue(0, true);
     for (size_t i = 0; i < sizeof at / sizeof *at; i++)
@@ -212,7 +215,8 @@ TEST(who_dies_as_it_joins_reports_or_leaves_the_report)
         put_many(3);
         CHECK_EQ(bury(spawn_member(work, &(job){3, 0})), 0);
         member dead;
-        CHECK(dies_at(after ? "queue.tallied" : "queue.tally", 0, join_here, &(uint64_t){3}, &dead));
+        CHECK(
+            dies_at(after ? "queue.tallied" : "queue.tally", 0, join_here, &(uint64_t){3}, &dead));
         CHECK_EQ(join(&lost), after ? FK_OK : FK_OWNER_DIED);
         CHECK_EQ(lost, after ? 0 : 3);
         CHECK_EQ(fk_queue_unfinished(q), 0);

@@ -177,17 +177,15 @@ TEST_LIMIT(a_reaper_that_dies_is_replaced, 120)
         const char *point;
         int passes;
         uint64_t may_lose; /* refs and bytes: what was struck out and not yet given up */
-    } at[] = {{"reap.begun", 1, 0},      {"reap.given", 3, 0},    {"reap.forgotten", 3, 1},
-              {"reap.chunk", 1, 4096},   {"reap.buried", 1, 0},   {"reap.freed", 1, 0},
-              {"sema.claimed", 1, 0},    {"sema.committed", 1, 0}, {"sema.settled", 1, 0},
-              {"queue.tally", 1, 0},     {"queue.tallied", 1, 0}, {"lock.released", 4, 0}};
+    } at[] = {{"reap.begun", 1, 0},    {"reap.given", 3, 0},     {"reap.forgotten", 3, 1},
+              {"reap.chunk", 1, 4096}, {"reap.buried", 1, 0},    {"reap.freed", 1, 0},
+              {"sema.claimed", 1, 0},  {"sema.committed", 1, 0}, {"sema.settled", 1, 0},
+              {"queue.tally", 1, 0},   {"queue.tallied", 1, 0},  {"lock.released", 4, 0}};
     found_with_objects();
     for (size_t i = 0; i < sizeof at / sizeof *at; i++)
         for (int skip = 0; skip < at[i].passes; skip++) {
             uint64_t used = heap_used(), lost = lost_items();
-            uint64_t before = refs(&words) +
-                            refs(&sema) +
-                            refs(&queue);
+            uint64_t before = refs(&words) + refs(&sema) + refs(&queue);
             for (uint64_t n = fk_queue_size(queue.data); n < 8; n++) {
                 fk_wait w = FK_WAIT_UNTIL(0);
                 CHECK(fk_queue_put(&A, queue.data, &(fk_put){.meta = n}, NULL, &w) == FK_OK);
@@ -202,9 +200,7 @@ TEST_LIMIT(a_reaper_that_dies_is_replaced, 120)
             CHECK_EQ(fk_sema_value(sema.data), 4);
             CHECK_EQ(lost_items(), lost + 1);
             CHECK_EQ(fk_queue_size(queue.data), 6);
-            uint64_t lost_refs = refs(&words) +
-                                 refs(&sema) +
-                                 refs(&queue) - before;
+            uint64_t lost_refs = refs(&words) + refs(&sema) + refs(&queue) - before;
             CHECK(lost_refs <= at[i].may_lose);
             CHECK_EQ(heap_used() - used, at[i].may_lose == 4096 ? 4096 : 0);
         }
@@ -231,7 +227,8 @@ TEST(a_slot_whose_claimer_died_is_used_again)
         CHECK(fk_reap(&A, dead.owner));
         for (uint32_t s = 0; s < atomic_load(&fk_head(&A)->slot_high); s++)
             if (atomic_load(&fk_slot_at(&A, s)->state) == FK_SLOT_RESERVED) /* no newborn */
-                atomic_store(&fk_slot_at(&A, s)->parent, fk_owner_word(s, atomic_load(&fk_slot_at(&A, s)->generation)));
+                atomic_store(&fk_slot_at(&A, s)->parent,
+                             fk_owner_word(s, atomic_load(&fk_slot_at(&A, s)->generation)));
         reap_everybody();
         CHECK_EQ(slots_used(), 1);
         if (skip == 0)
@@ -242,10 +239,7 @@ TEST(a_slot_whose_claimer_died_is_used_again)
 
 static fk_arena guest;
 
-static int join_as_guest(void *arg)
-{
-    return fk_family_join(&guest, *(int *)arg, 0);
-}
+static int join_as_guest(void *arg) { return fk_family_join(&guest, *(int *)arg, 0); }
 
 TEST(a_slot_whose_guest_died_as_it_came_in_is_used_again)
 {

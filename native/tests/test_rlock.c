@@ -1,10 +1,7 @@
 /* The re-entrant lock: its owner is a thread of a process. */
 #include "member.h"
 
-static fk_rlock *new_rlock(void)
-{
-    return make(FK_KIND_RLOCK, sizeof(fk_rlock)).data;
-}
+static fk_rlock *new_rlock(void) { return make(FK_KIND_RLOCK, sizeof(fk_rlock)).data; }
 
 static fk_status try_it(fk_rlock *l)
 {

@@ -156,7 +156,8 @@ TEST(two_releases_at_once_wake_two)
     pairs p = {.sema = new_sema(0, 2)};
     pthread_t t[3];
     for (int i = 0; i < 3; i++)
-        CHECK(pthread_create(&t[i], NULL, i ? acquire_once_a_round : release_once_a_round, &p) == 0);
+        CHECK(pthread_create(&t[i], NULL, i ? acquire_once_a_round : release_once_a_round, &p) ==
+              0);
     for (int i = 1; i <= PAIRS; i++) {
         WAIT_UNTIL(atomic_load(&p.got) == 2 * (i - 1) && (atomic_load(&p.sema->ec.word) & 1));
         atomic_store(&p.round, i);
