@@ -9,6 +9,7 @@ import multiprocessing
 import multiprocessing.pool
 import os
 import queue
+import random
 import signal
 import subprocess
 import sys
@@ -451,13 +452,12 @@ def test_a_pool_does_not_travel(pool: Any) -> None:
 
 
 def test_a_forgotten_pool_warns_and_its_workers_end(ctx: Any) -> None:
-    pool = ctx.Pool(2)
-    pids = [p.pid for p in pool._pool]
-    assert pool.apply(deeds.square, (2,)) == 4
-    pool.apply_async(deeds.square, (2,)).get()  # starts the collector
+    pools = [ctx.Pool(2)]
+    pids = [p.pid for p in pools[0]._pool]
+    assert pools[0].apply(deeds.square, (2,)) == 4
+    pools[0].apply_async(deeds.square, (2,)).get()  # starts the collector
     with pytest.warns(ResourceWarning, match="unclosed running multiprocessing pool"):
-        del pool
-        gc.collect()
+        pools.clear()
     until(lambda: all(map(is_gone, pids)))
 
 
@@ -683,3 +683,60 @@ def test_a_pool_works_on_after_an_interrupt(own_pool: Any, tmp_path: Path) -> No
     assert own_pool.map(deeds.square, range(20), 1) == [x * x for x in range(20)]
     own_pool.close()
     own_pool.join()
+
+
+@pytest.mark.stress
+def test_interrupts_at_any_moment_leave_the_pool_whole(rand: random.Random) -> None:
+    """Whatever Ctrl-C cuts short: later calls are right, and the pool comes to its end."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    pool = forkful.get_context("fork").Pool(2)
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for i in range(90):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, rand.uniform(0.0005, 0.02))
+                if i % 3 == 0:
+                    pool.map(deeds.square, range(5000), 1)
+                elif i % 3 == 1:
+                    for _ in pool.imap(deeds.square, range(5000)):
+                        pass
+                else:
+                    for _ in pool.outcomes(deeds.square, range(5000)):
+                        pass
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            except KeyboardInterrupt:
+                pass
+            results = pool.map_async(deeds.square, range(10), 1)
+            assert results.get(LONG) == [x * x for x in range(10)]
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    pool.close()
+    pool.join()
+
+
+def test_a_program_that_leaves_its_pool_open_ends_quietly(
+    start_method: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "program.py"
+    text = f"""
+        import forkful
+        import tests.programs.deeds as deeds
+        if __name__ == "__main__":
+            pool = forkful.get_context({start_method!r}).Pool(2)
+            assert pool.map(deeds.square, range(3)) == [0, 1, 4]
+            pool.apply_async(deeds.sleep_long, ({str(tmp_path / "there")!r},))
+            deeds.wait_for_file({str(tmp_path / "there")!r})
+    """
+    file.write_text(textwrap.dedent(text))
+    done = subprocess.run(
+        [sys.executable, str(file)],
+        env=os.environ | {"PYTHONPATH": os.getcwd()},
+        capture_output=True,
+        text=True,
+        timeout=LONG,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -61,6 +61,9 @@ class OpenJob(Job, Protocol):
     def abandon(self, error: BaseException) -> None:
         """Nothing more will come: the pool has ended."""
 
+    def has_lost(self, tasks: list[Task]) -> bool:
+        """Whether an answer is missing, when these are the tasks that are not answered yet."""
+
 
 class Engine:
     """See the module. Made and ended by `Pool`, in the process that owns it."""
@@ -79,6 +82,7 @@ class Engine:
         self.state: str = RUN
         self.size = processes
         self.open_jobs: set[OpenJob] = set()
+        self.shaken = False  # an exception has left the books half written
         self.steps = 0  # how often somebody has driven
         self.pid = os.getpid()
         self._forks = _forks[0]
@@ -194,14 +198,18 @@ class Engine:
             return
         took = self._answers._take_bytes(self._inbox, _ANSWERS, wait)
         with self.lock:
-            self.steps += 1
-            self._read_inbox()
-            now = time.monotonic()
-            if not took or now >= self._next_look:
-                self._look(now)
-            if self._broken is None:
-                for job in tuple(self.open_jobs):
-                    job.feed()
+            try:
+                self.steps += 1
+                self._read_inbox()
+                now = time.monotonic()
+                if not took or now >= self._next_look:
+                    self._look(now)
+                if self._broken is None:
+                    for job in tuple(self.open_jobs):
+                        job.feed()
+            except BaseException:
+                self.shaken = True
+                raise
         if self._broken is not None:
             self.end(self._broken)
         self._run_calls()
@@ -214,6 +222,10 @@ class Engine:
                     return
                 call = self._calls.popleft()
             call()
+
+    def will_call(self, call: Callable[[], None]) -> bool:
+        """Whether this is yet to be called."""
+        return call in self._calls
 
     def call_soon(self, call: Callable[[], None]) -> None:
         """Let the driver call this, when it does not hold the lock."""
@@ -230,36 +242,39 @@ class Engine:
     # -- answers -------------------------------------------------------------------------------------
 
     def _read_inbox(self) -> None:
-        inbox = self._inbox
-        if not inbox:
-            return
-        inbox.reverse()
-        tasks = self._tasks
-        while inbox:
-            _, meta, data = inbox.pop()
-            seq, kind = meta >> 4, meta & 15
-            if kind == m.RESULT:
-                task = tasks.pop(seq, None)
-                if task is not None:
-                    task.job.result(task, data)
-            elif kind == m.TIMED_RESULT:
-                task = tasks.pop(seq, None)
-                if task is not None:
-                    task.job.timed_result(task, data)
-            elif kind in (m.ITEM_DONE, m.ITEM_ERROR):
-                self._item(seq, kind, data)
-            elif kind == m.ERROR:
-                task = tasks.pop(seq, None)
-                if task is not None:
-                    self._error(task, remote.unpack(data))
-            else:
-                self._about_worker(seq, kind, data)
+        inbox, tasks = self._inbox, self._tasks
+        read = 0
+        try:
+            for _, meta, data in inbox:
+                seq, kind = meta >> 4, meta & 15
+                if kind == m.RESULT:
+                    task = tasks.pop(seq, None)
+                    if task is not None:
+                        task.job.result(task, data)
+                elif kind == m.TIMED_RESULT:
+                    task = tasks.pop(seq, None)
+                    if task is not None:
+                        task.job.timed_result(task, data)
+                elif kind in (m.ITEM_DONE, m.ITEM_ERROR):
+                    self._item(seq, kind, data)
+                elif kind == m.ERROR:
+                    task = tasks.pop(seq, None)
+                    if task is not None:
+                        self._error(task, remote.unpack(data))
+                else:
+                    self._about_worker(seq, kind, data)
+                read += 1
+        finally:
+            # After Ctrl-C the rest is for the next reader. To read an answer twice does no harm.
+            del inbox[:read]
 
     def _item(self, seq: int, kind: int, data: bytes) -> None:
         task = self._tasks.get(seq)
         if task is None or task.items is None:
             return
         index, seconds, pid = m.ITEM.unpack_from(data)
+        if index < task.next:
+            return
         task.next = index + 1
         if task.next == len(task.items):
             del self._tasks[seq]
@@ -350,6 +365,8 @@ class Engine:
     def _look(self, now: float) -> None:
         """Look after the workers, late tasks and those to be tried again. Under the lock."""
         self._next_look = now + LOOK_EVERY
+        if self.shaken:
+            self._recount()
         dead = [w for w in self._roster.workers.values() if w.process.exitcode is not None]
         if dead:
             # What they had answered comes first.
@@ -362,6 +379,24 @@ class Engine:
             self.send(heapq.heappop(self._later)[2])
         if self._broken is None and (self.state == RUN or (self.state == CLOSE and self.open_jobs)):
             self.start_workers()
+
+    def _recount(self) -> None:
+        """Ctrl-C may come between any two steps: a call that has lost an answer to it is given up."""
+        self.shaken = False
+        tasks: dict[OpenJob, list[Task]] = {job: [] for job in self.open_jobs}
+        for task in [*self._tasks.values(), *(task for _, _, task in self._later)]:
+            tasks.get(task.job, []).append(task)  # type: ignore[call-overload]
+        for job, its in tasks.items():
+            if job.has_lost(its):
+                self._tasks = {s: task for s, task in self._tasks.items() if task.job is not job}
+                self._later = [entry for entry in self._later if entry[2].job is not job]
+                heapq.heapify(self._later)
+                job.abandon(
+                    errors.ForkfulError(
+                        "an exception such as KeyboardInterrupt came while the pool took this "
+                        "call's answers, and one of them is lost; the pool itself is whole"
+                    )
+                )
 
     def _claim(self, worker: WorkerRecord) -> tuple[int, Task, int] | None:
         """Return (number, task, since) of what a worker has taken and not answered."""

@@ -147,7 +147,6 @@ class Stream:
 
     def _land(self, index: int, ok: bool, value: Any) -> None:
         """Unit `index` has its result. Under the lock."""
-        self._landed += 1
         if not self._closed:
             if not self._ordered:
                 self._out.append((ok, value))
@@ -156,6 +155,7 @@ class Stream:
                 while self._next in self._early:
                     self._out.append(self._early.pop(self._next))
                     self._next += 1
+        self._landed += 1  # last: should Ctrl-C come in between, the recount finds it missing
         self._close_if_done()
 
     def _close_if_done(self) -> None:
@@ -186,7 +186,11 @@ class Stream:
         self._given += 1
         if not self._ended and self._read - self._given <= self._ahead() // 2:
             with self._engine.lock:
-                self.feed()
+                try:
+                    self.feed()
+                except BaseException:
+                    self._engine.shaken = True
+                    raise
         return taken
 
     def forget(self) -> None:
@@ -214,6 +218,12 @@ class Stream:
         if not self._done:
             self._out.append((False, error))
             self._finish()
+
+    def has_lost(self, tasks: list[Task]) -> bool:
+        """Whether an answer is missing."""
+        self._close_if_done()
+        units = sum(1 if task.items is None else len(task.items) - task.next for task in tasks)
+        return not self._done and self._read - self._landed != units
 
     def result(self, task: Task, data: bytes) -> None:
         """Not of this kind of job."""

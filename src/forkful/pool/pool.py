@@ -68,7 +68,12 @@ def _function_part(func: Callable[..., Any]) -> bytes:
 
 def _end(engine: Engine, collector: Collector) -> None:
     """What is left to do when a pool ends, also by being forgotten, or with the interpreter."""
-    engine.end(errors.WorkerDied("the pool was terminated before this was done"))
+    why = "the pool was terminated before this was done"
+    try:
+        error: Exception = errors.WorkerDied(why)
+    except RuntimeError:  # its bases cannot be imported any more: the interpreter is ending
+        error = errors.ForkfulError(why)
+    engine.end(error)
     collector.stop()
 
 
@@ -241,8 +246,8 @@ class Pool:
             task.retry = Retry(retries)
         with engine.lock:
             engine.check_running()
-            engine.open_jobs.add(job)
             engine.send(task)
+            engine.open_jobs.add(job)  # last: nobody waits for a call that Ctrl-C prevented
         return job
 
     # -- many inputs, one list -----------------------------------------------------------------------------
@@ -358,12 +363,13 @@ class Pool:
         )
         with engine.lock:
             engine.check_running()
-            engine.open_jobs.add(job)
             if refusal is not None:
                 job.abandon(refusal)
             else:
                 job.feed()
                 job.finish_if_empty()
+            if not job._done:
+                engine.open_jobs.add(job)
         if job.callbacks and (refusal is not None or not inputs):
             engine.poll()
         return job
@@ -427,8 +433,9 @@ class Pool:
         )
         with engine.lock:
             engine.check_running()
-            engine.open_jobs.add(job)
             job.feed()
+            if not job._done:
+                engine.open_jobs.add(job)
             self._collector.need()
         return make(job)
 
@@ -478,8 +485,9 @@ class Pool:
         )
         with engine.lock:
             engine.check_running()
-            engine.open_jobs.add(job)
             job.feed()
+            if not job._done:
+                engine.open_jobs.add(job)
             self._collector.need()
         return Outcomes(job)
 

@@ -62,6 +62,7 @@ class AsyncResult:
         self._callback, self._error_callback = callback, error_callback
         self.callbacks = callback is not None or error_callback is not None
         self._done = False
+        self._calling = False
         self._success = True
         self._value: Any = None
 
@@ -122,6 +123,13 @@ class AsyncResult:
         """The pool has ended."""
         self._finish(False, error)
 
+    def has_lost(self, tasks: list[Task]) -> bool:
+        """Whether the answer is missing."""
+        return not (self._done or tasks or self._is_being_told())
+
+    def _is_being_told(self) -> bool:
+        return self._calling or self._engine.will_call(self._call_back)
+
     def timed_result(self, task: Task, data: bytes) -> None:
         """Not of this kind of job."""
         raise NotImplementedError
@@ -149,6 +157,7 @@ class AsyncResult:
 
     def _call_back(self) -> None:
         """Not under the lock: the callback, then the result is there."""
+        self._calling = True
         callback = self._callback if self._success else self._error_callback
         assert callback is not None
         try:
@@ -284,6 +293,13 @@ class MapResult(AsyncResult):
         """A chunk failed: the first such error is the call's, once the others have ended."""
         self._landed(task)
         self._take_error(task.size, error)
+
+    def has_lost(self, tasks: list[Task]) -> bool:
+        """Whether an answer is missing."""
+        if self._done or self._is_being_told():
+            return False
+        sent = sum(task.size for task in tasks)
+        return self._left == 0 or self._left != self._length - self._fed + sent
 
     def describe(self, task: Task, item: int | None) -> str:
         """Name the chunk for an error message."""
