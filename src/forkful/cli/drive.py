@@ -91,7 +91,7 @@ class Drive:
         with context.Pool(
             plan.jobs,
             worker.begin,
-            (plan.work, self._halted(context)),
+            (plan.work, self._halted(context), not plan.retries),
             plan.max_tasks,
             max_memory_per_child=plan.max_memory,
         ) as pool:

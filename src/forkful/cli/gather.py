@@ -147,7 +147,7 @@ def source(options: Options, words: tuple[str, ...], standard_input: int) -> Sou
     return inputs.from_lines(options.lines or "-", standard_input)
 
 
-def files_read(options: Options) -> tuple[str, ...]:
+def other_files(options: Options) -> tuple[str, ...]:
     """Return the files of this run that its output must not overwrite."""
     paths = (options.lines, options.jsonl, options.journal)
     return tuple(str(path) for path in paths if path is not None and path != "-")

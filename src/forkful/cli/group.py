@@ -5,10 +5,11 @@ exit status and at most one line.
 from __future__ import annotations
 
 import sys
-from importlib import import_module, metadata
+from importlib import import_module
 
 import click
 
+from forkful import __version__
 from forkful.cli.errors import CommandError
 
 _COMMANDS = {"map": "forkful.cli.map"}
@@ -30,9 +31,7 @@ class _Commands(click.Group):
 
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(
-    metadata.version("forkful"), prog_name="forkful", message="%(prog)s %(version)s"
-)
+@click.version_option(__version__, prog_name="forkful", message="%(prog)s %(version)s")
 def forkful() -> None:
     """Python's multiprocessing without the hangs."""
 

@@ -219,7 +219,7 @@ def _map(options: gather.Options, interrupts: Interrupts) -> int:
     plan = gather.plan(options, work)
     source = gather.source(options, words, standard.items)
     if options.output is not None:
-        output.check_writable(options.output, gather.files_read(options))
+        output.check_writable(options.output, gather.other_files(options))
     elif standard.results < 0:
         raise CommandError("standard output is closed; name a file with --output")
     source.check_first()

@@ -81,31 +81,30 @@ class Output:
             os.fdatasync(self._descriptor)
 
 
-def check_writable(path: Path, inputs: tuple[str, ...]) -> None:
+def check_writable(path: Path, others: tuple[str, ...]) -> None:
     """Check what can be known about an output file without touching it.
 
     Args:
         path: The file.
-        inputs: Files that must not be the same.
+        others: Files of this run, which must not be the same.
 
     Raises:
         CommandError: It cannot be written.
     """
     if path.is_dir():
         raise CommandError(f"--output {str(path)!r}: is a folder")
-    if not path.exists():
-        if not path.parent.is_dir():
-            raise CommandError(f"--output {str(path)!r}: there is no folder {str(path.parent)!r}")
-        if not os.access(path.parent, os.W_OK | os.X_OK):
-            raise CommandError(
-                f"--output {str(path)!r}: the folder {str(path.parent)!r} cannot be written to"
-            )
+    if path.resolve() in {Path(name).resolve() for name in others}:
+        raise CommandError(f"--output {str(path)!r}: is another file of this run, too")
+    if path.exists():
+        if not os.access(path, os.W_OK):
+            raise CommandError(f"--output {str(path)!r}: permission denied")
         return
-    if not os.access(path, os.W_OK):
-        raise CommandError(f"--output {str(path)!r}: permission denied")
-    for name in inputs:
-        if os.path.exists(name) and path.samefile(name):
-            raise CommandError(f"--output {str(path)!r}: is also an input of this run")
+    if not path.parent.is_dir():
+        raise CommandError(f"--output {str(path)!r}: there is no folder {str(path.parent)!r}")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise CommandError(
+            f"--output {str(path)!r}: the folder {str(path.parent)!r} cannot be written to"
+        )
 
 
 def open_file(path: Path, journal: Journal | None) -> int:

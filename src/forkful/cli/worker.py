@@ -62,22 +62,24 @@ NOT_BEGUN = None
 """What `run` returns for an item that was not begun, because the run has been halted."""
 
 _call: Callable[[Any], Any]
-_is_halted: Callable[[], bool] | None = None
+_halted: Any = None
+_is_final = False
 
 
-def begin(work: Work, halted: Any) -> None:
+def begin(work: Work, halted: Any, is_final: bool) -> None:
     """Prepare this worker process: the pool's initializer.
 
     Args:
         work: What to do.
-        halted: An event; once it is set, no further item is begun. Or None.
+        halted: An event; once it is set, no further item is begun. None if failures halt nothing.
+        is_final: Whether the first exception is the failure of the item, as there are no retries:
+            then it halts the run from here, at once.
 
     Raises:
         CommandError: The function cannot be loaded here.
     """
-    global _call, _is_halted
-    _call = work.load()
-    _is_halted = None if halted is None else halted.is_set
+    global _call, _halted, _is_final
+    _call, _halted, _is_final = work.load(), halted, is_final
 
 
 def run(item: Any) -> bytes | None:
@@ -86,7 +88,13 @@ def run(item: Any) -> bytes | None:
     Raises:
         BaseException: What the function raises.
     """
-    if _is_halted is not None and _is_halted():
+    if _halted is not None and _halted.is_set():
         return NOT_BEGUN
     said = encode(item)  # before the call, which may change the item
-    return b'"input": %b, "ok": true, "result": %b' % (said, encode(_call(item)))
+    try:
+        result = _call(item)
+    except BaseException:
+        if _halted is not None and _is_final:
+            _halted.set()
+        raise
+    return b'"input": %b, "ok": true, "result": %b' % (said, encode(result))

@@ -1,0 +1,46 @@
+"""The `forkful` command itself."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import metadata
+
+
+def forkful(*args: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "forkful", *args]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_the_version() -> None:
+    ran = forkful("--version")
+
+    assert (ran.returncode, ran.stdout) == (0, f"forkful {metadata.version('forkful')}\n")
+
+
+def test_help_names_the_commands() -> None:
+    ran = forkful("--help")
+
+    assert ran.returncode == 0
+    assert "map  Run a function over many inputs, on every CPU." in ran.stdout
+
+
+def test_no_command_shows_the_help_and_fails() -> None:
+    ran = forkful()
+
+    assert ran.returncode == 2
+    assert "Usage: forkful" in ran.stderr
+
+
+def test_an_unknown_command_is_refused_in_one_line() -> None:
+    ran = forkful("mop")
+
+    assert ran.returncode == 2
+    assert len(ran.stderr.splitlines()) == 1
+    assert "No such command 'mop'" in ran.stderr
+
+
+def test_the_help_of_map_begins_with_examples() -> None:
+    out = forkful("map", "--help").stdout
+
+    assert out.index("forkful map mymodule:check") < out.index("Options:")
