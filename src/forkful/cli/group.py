@@ -4,13 +4,13 @@ exit status and at most one line.
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
 
 import click
 
 from forkful import __version__
 from forkful.cli.errors import CommandError
+from forkful.cli.streams import say
 
 _COMMANDS = {"map": "forkful.cli.map"}
 """Sub-commands and the modules that define them as ``command``; a module is imported when its
@@ -49,7 +49,7 @@ def run(arguments: list[str]) -> int:
         status = forkful.main(arguments, prog_name="forkful", standalone_mode=False)
         return status if isinstance(status, int) else 0
     except click.exceptions.NoArgsIsHelpError as error:
-        print(error.format_message(), file=sys.stderr)
+        say(error.format_message())
         return 2
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
@@ -69,6 +69,5 @@ def _command(arguments: list[str]) -> str:
 
 
 def _complain(line: str) -> None:
-    """Write one line to standard error, whatever characters the message quotes."""
-    text = " ".join(line.split("\n"))
-    sys.stderr.write(text.encode("utf-8", "backslashreplace").decode() + "\n")
+    """Say it in one line, whatever the message quotes."""
+    say(" ".join(line.split("\n")))

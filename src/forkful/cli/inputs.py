@@ -14,12 +14,12 @@ import json
 import os
 import select
 import stat
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from forkful.cli.errors import CommandError
+from forkful.cli.streams import say
 
 NOT_YET: Any = type("NotYet", (), {"__repr__": lambda self: "NOT_YET"})()
 """What a source yields instead of blocking while somebody is `impatient`: there is no item now, ask
@@ -124,10 +124,7 @@ def from_lines(path: str, standard_input: int) -> Source:
 def greet_terminal(standard_input: int) -> None:
     """Tell a person at a terminal, who may have forgotten the inputs, that they are awaited."""
     if standard_input >= 0 and os.isatty(standard_input):
-        print(
-            "forkful map: reading inputs from the terminal, one a line; Ctrl-D ends them",
-            file=sys.stderr,
-        )
+        say("forkful map: reading inputs from the terminal, one a line; Ctrl-D ends them")
 
 
 def from_json_lines(path: str, standard_input: int, kwargs: bool) -> Source:

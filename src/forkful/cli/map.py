@@ -6,7 +6,6 @@ can be checked is checked (`gather`) before the first file is written and the fi
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from pathlib import Path
@@ -208,7 +207,7 @@ def command(**given: Any) -> int:
         try:
             return _map(options, interrupts)
         except Interrupted as interruption:  # before the run began
-            print(f"forkful map: {_said(interruption)}", file=sys.stderr)
+            streams.say(f"forkful map: {_said(interruption)}")
             return interruption.exit_status
 
 
@@ -256,23 +255,22 @@ def _dry_run(options: gather.Options, work: Work, source: Source, lines: Output)
 
 def _run(drive: Drive, shown: screen.Screen) -> int:
     """Run, say how it ended, and return the exit status."""
-    tally, complaint = drive.tally, None
+    tally = drive.tally
+    complaint: tuple[str, ...] = ()
     try:
         ended = drive.run()
         status = min(tally.failed, _MOST_FAILURES)
     except Interrupted as interruption:
         ended, status = _said(interruption), interruption.exit_status
-        complaint = f"forkful map: {ended}"
+        complaint = (f"forkful map: {ended}",)
     except CommandError as error:
         ended, status = "the rest was not run", error.exit_status
-        complaint = f"forkful map: {error}"
+        complaint = (f"forkful map: {' '.join(str(error).splitlines())}",)
     except ReaderGone:
         return _READER_GONE
     finally:
         shown.close(drive.progress())
-    print(*summary.lines(tally.summary(drive.elapsed, ended)), sep="\n", file=sys.stderr)
-    if complaint:
-        print(complaint, file=sys.stderr)
+    streams.say(*summary.lines(tally.summary(drive.elapsed, ended)), *complaint)
     return status
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from time import monotonic
 from typing import TextIO
 
+from forkful.cli.streams import say
 from forkful.report.progress import Progress, line
 from forkful.report.text import clock, duration, shortened
 
@@ -40,7 +41,8 @@ class Screen:
         """Show the state of the run."""
         if self.interval is not None:
             self._next = monotonic() + self.interval
-            self._draw(progress)
+            with suppress(OSError):  # a terminal that has gone away is no reason to stop
+                self._draw(progress)
 
     def _draw(self, progress: Progress) -> None:
         """Draw it; overridden."""
@@ -54,20 +56,12 @@ class Screen:
 
 
 class PlainScreen(Screen):
-    """A line now and then, for a log.
-
-    Args:
-        stream: Where it goes.
-    """
+    """A line now and then, for a log."""
 
     interval = 2.0
 
-    def __init__(self, stream: TextIO) -> None:
-        super().__init__()
-        self._stream = stream
-
     def _draw(self, progress: Progress) -> None:
-        print("forkful map:", line(progress), file=self._stream, flush=True)
+        say(f"forkful map: {line(progress)}")
 
     def close(self, progress: Progress) -> None:
         """Show the last state."""
@@ -162,4 +156,4 @@ def choose(when: str, shares_terminal: bool) -> Screen:
         return Screen()
     if stream.isatty() and os.environ.get("TERM", "") != "dumb":
         return LiveScreen(stream, shares_terminal)
-    return PlainScreen(stream) if when == "always" else Screen()
+    return PlainScreen() if when == "always" else Screen()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sys
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -20,6 +21,14 @@ class Streams:
 
     items: int
     results: int
+
+
+def say(*lines: str) -> None:
+    """Write lines to standard error for people. That nobody reads them is no reason to fail."""
+    if sys.stderr is None:  # it was closed when the program began
+        return
+    with suppress(OSError):
+        print(*lines, sep="\n", file=sys.stderr, flush=True)
 
 
 def take() -> Streams:
