@@ -148,6 +148,8 @@ void fk_cond_destroy(fk_arena *a, uint64_t off)
     while (at) {
         fk_node_chunk *chunk = fk_block_data(a, at);
         uint64_t next = chunk ? atomic_load(&chunk->next) : 0;
+        atomic_store(&c->chunks, next);
+        fk_point("cond.struck");
         fk_block_unref(a, at, FK_REF_HOLD);
         at = next;
     }

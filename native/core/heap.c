@@ -135,11 +135,23 @@ static void destroy(fk_arena *a, uint64_t off, fk_block *b)
     block_free(a, off, b);
 }
 
-void fk_block_unref(fk_arena *a, uint64_t off, uint64_t ref)
+bool fk_block_was_last(fk_arena *a, uint64_t off, uint64_t ref)
 {
     fk_block *b = fk_block_at(a, off);
-    if (b && atomic_fetch_sub(&b->refs, ref) == ref)
+    return b && atomic_fetch_sub(&b->refs, ref) == ref;
+}
+
+void fk_block_finish(fk_arena *a, uint64_t off, uint64_t tag)
+{
+    fk_block *b = fk_block_at(a, off);
+    if (b && tag && atomic_load(&b->tag) == tag && atomic_load(&b->refs) == 0)
         destroy(a, off, b);
+}
+
+void fk_block_unref(fk_arena *a, uint64_t off, uint64_t ref)
+{
+    if (fk_block_was_last(a, off, ref))
+        destroy(a, off, fk_block_at(a, off));
 }
 
 fk_status fk_block_arrive(fk_arena *a, uint64_t off, uint64_t tag, uint32_t kind)

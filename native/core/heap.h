@@ -4,8 +4,8 @@
  * Nothing is joined or split: address space is plentiful, and the pages of large free blocks are
  * given back to the kernel (beyond FK_KEEP_BYTES). Each change commits with one store under
  * `heap_lock`. A process killed between taking a block and recording it, or between striking out
- * a ref and giving it up, leaves that block unused until the family ends: what a queue or a table
- * strikes out before it gives it up is lost at the worst, and never given up twice. */
+ * a ref and giving it up, leaves that block unused until the family ends: what is struck out before
+ * it is given up is lost at the worst, and never given up twice. */
 #ifndef FK_HEAP_H
 #define FK_HEAP_H
 
@@ -37,6 +37,11 @@ void fk_block_ref(fk_arena *a, uint64_t off, uint64_t ref);
 /* Give a ref up. The last one destroys the block: what its kind holds inside, then the block. */
 void fk_block_unref(fk_arena *a, uint64_t off, uint64_t ref);
 
+/* The same in two steps, for who can tell others that it is at it: give a ref up, and whether it
+ * was the last; then destroy the block of that tag, or what a dead process has left of it. */
+bool fk_block_was_last(fk_arena *a, uint64_t off, uint64_t ref);
+void fk_block_finish(fk_arena *a, uint64_t off, uint64_t tag);
+
 /* Turn a pickled copy under way (off, tag) into a hold ref. A copy may be loaded more than once:
  * the later ones find no copy under way, and succeed while somebody else keeps the block alive.
  * Returns FK_OK; FK_STALE when the block is gone or of another kind (kind 0: any). */
@@ -47,7 +52,8 @@ fk_status fk_block_arrive(fk_arena *a, uint64_t off, uint64_t tag, uint32_t kind
 void fk_block_queue(fk_arena *a, uint64_t off);
 void fk_block_unqueue(fk_arena *a, uint64_t off);
 
-/* What a kind does when its last ref goes; set by the files of the kinds. */
+/* What a kind does when its last ref goes; set by the files of the kinds. What is given up is struck
+ * out first, so that it can be begun again where a dead process has left it. */
 void fk_queue_destroy(fk_arena *a, uint64_t off);
 void fk_cond_destroy(fk_arena *a, uint64_t off);
 

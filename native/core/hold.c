@@ -75,34 +75,79 @@ fk_status fk_hold_new(fk_arena *a, uint64_t off, uint32_t *index)
         atomic_store(&e->claim, 0);
         atomic_store(&e->taken, 0);
         atomic_store(&e->finished, 0);
+        atomic_store(&e->dropping, 0);
         atomic_store(&e->off, off);
     }
     pthread_mutex_unlock(&a->local);
     return st;
 }
 
-/* Forget the entry; what it named. */
-static uint64_t forget(fk_arena *a, uint32_t index)
+/* Mark the entry; what it names. */
+static uint64_t begin_drop(const fk_arena *a, fk_hold *e)
 {
-    pthread_mutex_lock(&a->local);
-    fk_hold *e = fk_hold_at(a, index);
-    uint64_t off = e ? atomic_load(&e->off) : 0;
-    if (e) {
-        atomic_store(&e->off, 0);
-        a->free_holds[a->n_free++] = index;
-    }
-    pthread_mutex_unlock(&a->local);
+    uint64_t off = atomic_load(&e->off);
+    fk_block *b = fk_block_at(a, off);
+    atomic_store(&e->claim, b ? atomic_load(&b->tag) : 0);
+    atomic_store(&e->dropping, FK_DROPPING);
     return off;
 }
 
-void fk_hold_release(fk_arena *a, uint32_t index) { forget(a, index); }
+static void give_up(fk_arena *a, fk_hold *e, uint64_t off)
+{
+    fk_point("hold.dropping"); /* who dies here loses the ref: it must not be given up twice */
+    if (off && fk_block_was_last(a, off, FK_REF_HOLD)) {
+        atomic_store(&e->dropping, FK_DESTROYING);
+        fk_block_finish(a, off, atomic_load(&e->claim));
+    }
+    fk_point("hold.dropped");
+}
+
+static void end_drop(fk_hold *e)
+{
+    atomic_store(&e->off, 0);
+    atomic_store(&e->claim, 0);
+    atomic_store(&e->dropping, 0);
+}
+
+void fk_hold_end(fk_arena *a, fk_hold *e)
+{
+    switch (atomic_load(&e->dropping)) {
+    case 0:
+        give_up(a, e, begin_drop(a, e));
+        break;
+    case FK_DESTROYING:
+        fk_block_finish(a, atomic_load(&e->off), atomic_load(&e->claim));
+        break;
+    default: /* given up, or lost */
+        break;
+    }
+    end_drop(e);
+}
 
 void fk_hold_drop(fk_arena *a, uint32_t index)
 {
-    uint64_t off = forget(a, index);
-    fk_point("hold.forgotten");
-    if (off)
-        fk_block_unref(a, off, FK_REF_HOLD);
+    fk_hold *e = fk_hold_at(a, index);
+    if (!e)
+        return;
+    pthread_mutex_lock(&a->local); /* fk_hold_copy sees the ref, or that it goes */
+    uint64_t off = begin_drop(a, e);
+    pthread_mutex_unlock(&a->local);
+    give_up(a, e, off);
+    pthread_mutex_lock(&a->local);
+    end_drop(e);
+    a->free_holds[a->n_free++] = index;
+    pthread_mutex_unlock(&a->local);
+}
+
+void fk_hold_release(fk_arena *a, uint32_t index)
+{
+    fk_hold *e = fk_hold_at(a, index);
+    if (!e)
+        return;
+    pthread_mutex_lock(&a->local);
+    atomic_store(&e->off, 0);
+    a->free_holds[a->n_free++] = index;
+    pthread_mutex_unlock(&a->local);
 }
 
 fk_status fk_hold_copy(fk_arena *a, fk_owner child)
@@ -118,8 +163,9 @@ fk_status fk_hold_copy(fk_arena *a, fk_owner child)
             return st;
         link = &copy->next;
         for (uint32_t i = 0; a->chunks[c] && i < FK_HOLDS_PER_CHUNK; i++) {
-            uint64_t off = atomic_load(&a->chunks[c]->hold[i].off);
-            if (off) {
+            const fk_hold *e = &a->chunks[c]->hold[i];
+            uint64_t off = atomic_load(&e->off);
+            if (off && !atomic_load(&e->dropping)) {
                 fk_block_ref(a, off, FK_REF_HOLD);
                 fk_point("hold.referred");
                 atomic_store(&copy->hold[i].off, off);

@@ -11,7 +11,7 @@
  * Returns FK_OK, FK_NOMEM (the ref stays the caller's). */
 fk_status fk_hold_new(fk_arena *a, uint64_t off, uint32_t *index);
 
-/* Forget the entry and give its ref up. */
+/* Give the entry's ref up and forget the entry. */
 void fk_hold_drop(fk_arena *a, uint32_t index);
 
 /* Forget the entry; its ref is the caller's again. */
@@ -20,6 +20,9 @@ void fk_hold_release(fk_arena *a, uint32_t index);
 /* The entry. NULL, which drop and release leave alone, in a child that could not be given a copy
  * of it: such a child holds nothing of what its parent held. */
 fk_hold *fk_hold_at(const fk_arena *a, uint32_t index);
+
+/* The same with an entry of a dead process, which may have been at it; called by the reaper. */
+void fk_hold_end(fk_arena *a, fk_hold *e);
 
 /* Before a fork: give the reserved slot `child` a copy of this process's table, the same indices,
  * each with a ref of its own and nothing taken. `local` is held. Returns FK_OK, FK_NOMEM. */

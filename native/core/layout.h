@@ -207,14 +207,22 @@ _Static_assert(sizeof(fk_block) <= FK_BLOCK_HEAD, "the head fits");
  * number that the commit will store) first; after the commit `taken` = `pending`, `claim` = 0.
  * The object's `txn` points at the entry meanwhile, so that whoever takes the object's lock over
  * from a dead owner settles it: committed if the object's number has reached `claim`.
- * `finished` changes under another lock than `taken`: see fk_queue.done_lock. */
+ * `finished` changes under another lock than `taken`: see fk_queue.done_lock.
+ *
+ * fk_hold.dropping, in which states `claim` is the block's tag
+ *   0 -> DROPPING            before the ref is given up. If the process dies so, the ref has been
+ *                            given up, or is lost: the reaper leaves it alone
+ *   DROPPING -> DESTROYING   when it was the last one. If the process dies so, the reaper destroys
+ *                            what is left of the block */
+enum { FK_DROPPING = 1, FK_DESTROYING };
+
 typedef struct fk_hold {
     _Atomic uint64_t off; /* 0: free entry */
     _Atomic uint64_t claim;
     _Atomic uint32_t taken;
     _Atomic uint32_t pending;
     _Atomic uint32_t finished;
-    uint32_t _pad;
+    _Atomic uint32_t dropping;
 } fk_hold;
 
 #define FK_HOLDS_PER_CHUNK 125

@@ -585,13 +585,28 @@ fk_status fk_queue_join(fk_arena *a, fk_queue *q, uint64_t *lost, fk_wait *w)
     }
 }
 
+static bool has_dead_owner(const fk_arena *a, const fk_lock *l)
+{
+    fk_owner owner = fk_lock_owner(l);
+    return owner && !fk_slot_alive(a, owner);
+}
+
 void fk_queue_give_back(fk_arena *a, fk_queue *q, fk_hold *hold)
 {
+    /* What it left half done at an end may be large. Of a joinable queue the entry must be settled,
+     * also when somebody else is just at that. */
+    if (has_dead_owner(a, &q->tail.lock)) {
+        if (fk_lock_force(a, &q->tail.lock) == FK_OWNER_DIED)
+            tail_recover(a, q);
+        fk_lock_release(&q->tail.lock);
+    }
+    if (q->joinable || has_dead_owner(a, &q->head.lock)) {
+        if (fk_lock_force(a, &q->head.lock) == FK_OWNER_DIED)
+            head_recover(a, q);
+        fk_lock_release(&q->head.lock);
+    }
     if (!q->joinable)
         return;
-    if (fk_lock_force(a, &q->head.lock) == FK_OWNER_DIED) /* settles the entry, too */
-        head_recover(a, q);
-    fk_lock_release(&q->head.lock);
     lock_done(a, q);
     tally t = read_tally(q);
     uint32_t taken = atomic_load(&hold->taken);
@@ -657,15 +672,17 @@ void fk_queue_destroy(fk_arena *a, uint64_t off)
     tail_recover(a, q); /* who died at an end, and nobody has come there since */
     head_end_log(a, q);
     drain(a, q);
-    uint64_t spare = atomic_load(&q->spare);
-    for (uint64_t at = read_cursor(&q->head).seg; at;) {
-        fk_segment *s = segment_at(a, at);
-        uint64_t next = s ? atomic_load(&s->next) : 0;
-        if (at == spare)
-            spare = 0; /* a producer died as it took the spare into use */
-        fk_block_unref(a, at, FK_REF_HOLD);
-        at = next;
+    for (position at = read_cursor(&q->head); at.seg;) {
+        fk_segment *s = segment_at(a, at.seg);
+        uint64_t segment = at.seg, spare = segment;
+        /* A producer may have died as it took the spare into use. */
+        atomic_compare_exchange_strong(&q->spare, &spare, 0);
+        at = (position){at.seq, s ? atomic_load(&s->next) : 0, 0};
+        write_cursor(&q->head, at);
+        fk_point("queue.struck");
+        fk_block_unref(a, segment, FK_REF_HOLD);
     }
+    uint64_t spare = strike_out(&q->spare);
     if (spare)
         fk_block_unref(a, spare, FK_REF_HOLD);
 }

@@ -75,7 +75,8 @@ fk_status fk_queue_join(fk_arena *a, fk_queue *q, uint64_t *lost, fk_wait *w);
 
 uint64_t fk_queue_unfinished(const fk_queue *q);
 
-/* Count what a dead process's entry had in hand as lost; called by the reaper. */
+/* Settle what a dead process left half done at the ends, and count what its entry had in hand as
+ * lost; called by the reaper. */
 void fk_queue_give_back(fk_arena *a, fk_queue *q, fk_hold *hold);
 
 #endif

@@ -11,15 +11,13 @@ static void give_back(fk_arena *a, fk_hold *e)
     void *data = b ? fk_block_data(a, off) : NULL;
     if (!data)
         return;
-    if (b->kind == FK_KIND_SEMA)
+    bool dropping = atomic_load(&e->dropping); /* then the object need not be there any more */
+    if (b->kind == FK_KIND_SEMA && !dropping)
         fk_sema_give_back(a, data, e);
-    else if (b->kind == FK_KIND_QUEUE)
+    else if (b->kind == FK_KIND_QUEUE && !dropping)
         fk_queue_give_back(a, data, e);
     fk_point("reap.given");
-    /* Forgotten first: a reaper that dies in between loses a ref, and never gives one twice. */
-    atomic_store(&e->off, 0);
-    fk_point("reap.forgotten");
-    fk_block_unref(a, off, FK_REF_HOLD);
+    fk_hold_end(a, e);
 }
 
 static void give_all_back(fk_arena *a, fk_slot *s)
@@ -30,7 +28,7 @@ static void give_all_back(fk_arena *a, fk_slot *s)
             break;
         for (uint32_t i = 0; i < FK_HOLDS_PER_CHUNK; i++)
             give_back(a, &c->hold[i]);
-        atomic_store(&s->holds, atomic_load(&c->next)); /* forgotten first, as above */
+        atomic_store(&s->holds, atomic_load(&c->next)); /* forgotten first: once at most */
         fk_point("reap.chunk");
         fk_block_unref(a, at, FK_REF_HOLD);
     }

@@ -282,7 +282,7 @@ TEST(who_dies_as_it_begins_is_no_waiter)
     room *r = new_room();
     for (int skip = 0; skip < 8; skip++) {
         member dead;
-        CHECK(dies_at("cond.claimed", skip, fill, r, &dead));
+        CHECK(dies_at(skip % 2 ? "cond.found" : "cond.claimed", skip, fill, r, &dead));
         CHECK_EQ(fk_cond_waiters(&A, r->cond), 0);
         CHECK_EQ(notify(r, 1), 0);
         fk_node *node;
@@ -291,6 +291,36 @@ TEST(who_dies_as_it_begins_is_no_waiter)
         CHECK(fk_cond_end(node));
         CHECK(fk_reap(&A, dead.owner));
     }
+}
+
+static int drop_the_last(void *arg)
+{
+    object *o = arg;
+    WAIT_UNTIL(refs(o) == FK_REF_HOLD); /* the parent has dropped its own */
+    fk_hold_drop(&A, o->index);
+    return 0;
+}
+
+TEST(who_dies_as_it_destroys_a_condition_is_replaced)
+{
+    static const char *points[] = {"cond.struck", "heap.freed", "heap.pushed"};
+    found();
+    object keeps_a_chunk = make(FK_KIND_WORDS, 8);
+    for (int i = 0; i < 3; i++)
+        for (int skip = 0; skip < 3; skip++) {
+            uint64_t used = heap_used();
+            object o = make(FK_KIND_COND, sizeof(fk_cond));
+            fk_cond_init(o.data);
+            fk_node *node;
+            for (int n = 0; n < 200; n++)
+                CHECK_EQ(fk_cond_begin(&A, o.data, &node), FK_OK);
+            doomed d = {drop_the_last, &o, points[i], skip};
+            member m = spawn_member(run_doomed, &d);
+            fk_hold_drop(&A, o.index);
+            CHECK_EQ(bury(m), SIGKILL);
+            CHECK(heap_used() - used <= (i < 2 ? 2048 : 0)); /* the one that it had in hand */
+        }
+    CHECK_EQ(refs(&keeps_a_chunk), FK_REF_HOLD);
 }
 
 static int notify_here(void *arg)

@@ -171,6 +171,7 @@ TEST(children_forked_beside_busy_threads_work)
     fk_sema_init(sema.data, 2, 2);
     queue = make(FK_KIND_QUEUE, sizeof(fk_queue));
     CHECK_EQ(fk_queue_init(&A, queue.data, 0, true), FK_OK);
+    fk_point_yields = 3;
     pthread_t busy[2];
     for (int i = 0; i < 2; i++)
         CHECK(pthread_create(&busy[i], NULL, use_all_the_time, NULL) == 0);
@@ -179,6 +180,7 @@ TEST(children_forked_beside_busy_threads_work)
     for (int i = 0; i < 2; i++)
         CHECK(pthread_join(busy[i], NULL) == 0);
     CHECK_EQ(slots_used(), 1);
+    free_blocks_are_sound();
     CHECK_EQ(fk_sema_value(sema.data), 2);
     CHECK_EQ(fk_queue_size(queue.data), 0);
     CHECK_EQ(fk_queue_unfinished(queue.data), 0);

@@ -73,6 +73,32 @@ TEST(entries_stay_where_they_are_while_the_table_grows)
     CHECK(pthread_join(looker, NULL) == 0);
 }
 
+static void *make_and_drop(void *arg)
+{
+    (void)arg;
+    while (!atomic_load(&stop))
+        fk_hold_drop(&A, make(FK_KIND_WORDS, 8).index);
+    return NULL;
+}
+
+TEST(a_copy_has_no_ref_of_what_is_just_dropped)
+{
+    found();
+    fk_hold_drop(&A, make(FK_KIND_WORDS, 8).index);
+    uint64_t used = heap_used();
+    fk_point_yields = 2;
+    pthread_t dropper;
+    CHECK(pthread_create(&dropper, NULL, make_and_drop, NULL) == 0);
+    for (int i = 0; i < 2000; i++) { /* all of a fork but the fork */
+        fk_family_before_fork(&A);
+        fk_family_abandon(&A, fk_family_after_fork_parent(&A));
+    }
+    atomic_store(&stop, true);
+    CHECK(pthread_join(dropper, NULL) == 0);
+    free_blocks_are_sound();
+    CHECK_EQ(heap_used(), used);
+}
+
 /* ---- fork -------------------------------------------------------------------------------------- */
 
 static int drop(void *arg)
@@ -184,7 +210,7 @@ TEST(who_dies_between_forgetting_and_giving_up_costs_one_ref)
     for (int skip = 0; skip < 3; skip++) {
         uint64_t before = refs(&o);
         member dead;
-        CHECK(dies_at("hold.forgotten", skip, churn, &o, &dead));
+        CHECK(dies_at("hold.dropping", skip, churn, &o, &dead));
         CHECK(fk_reap(&A, dead.owner));
         CHECK_EQ(refs(&o), before + 1);
     }

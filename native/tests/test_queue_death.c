@@ -129,9 +129,9 @@ static void die_everywhere(scenario *run, const place *places, size_t n)
 TEST_LIMIT(a_producer_may_die_anywhere, 240)
 {
     static const place places[] = {
-        {"queue.written", 0},      {"queue.cursor", 0},    {"queue.put", 0},
-        {"queue.linked", 0},       {"lock.released", 0},   {"queue.unlinked", SEGMENT},
-        {"hold.forgotten", BLOCK}, {"heap.popped", BLOCK}, {"heap.taken", SEGMENT},
+        {"queue.written", 0},     {"queue.cursor", 0},    {"queue.put", 0},
+        {"queue.linked", 0},      {"lock.released", 0},   {"queue.unlinked", SEGMENT},
+        {"hold.dropping", BLOCK}, {"heap.popped", BLOCK}, {"heap.taken", SEGMENT},
     };
     die_everywhere(a_producer_dies, places, sizeof places / sizeof *places);
 }
@@ -139,9 +139,9 @@ TEST_LIMIT(a_producer_may_die_anywhere, 240)
 TEST_LIMIT(a_consumer_may_die_anywhere, 240)
 {
     static const place places[] = {
-        {"queue.claimed", 0},      {"queue.cursor", 0},       {"queue.taken", 0},
-        {"lock.released", 0},      {"queue.struck", SEGMENT}, {"queue.referred", BLOCK},
-        {"hold.forgotten", BLOCK}, {"heap.freed", SEGMENT},   {"heap.push", SEGMENT},
+        {"queue.claimed", 0},     {"queue.cursor", 0},       {"queue.taken", 0},
+        {"lock.released", 0},     {"queue.struck", SEGMENT}, {"queue.referred", BLOCK},
+        {"hold.dropping", BLOCK}, {"heap.freed", SEGMENT},   {"heap.push", SEGMENT},
         {"heap.pushed", 0},
     };
     die_everywhere(a_consumer_dies, places, sizeof places / sizeof *places);
@@ -234,47 +234,64 @@ TEST(who_settles_for_a_dead_consumer_may_die_as_well)
     }
 }
 
-/* A block is given up, and at once used by another: then the one who gave it up dies. */
+/* A segment is given up, and at once in use again: then the one who gave it up dies. */
 TEST(what_a_dead_settler_gave_up_is_not_given_up_again)
 {
     found();
-    for (int segment = 0; segment < 2; segment++) {
-        object q, q2, other;
-        new_queue(0, false);
-        q2 = Q;
-        fk_queue *queue = new_queue(0, false);
-        q = Q;
-        CHECK_EQ(segment ? put(0, 12000) : put_block(0, 9000), FK_OK);
-        for (uint64_t i = 1; i < 4; i++)
-            CHECK_EQ(put(i, 10), FK_OK);
-        uint64_t first_segment = atomic_load(&queue->head.cursor[0].seg);
-        member first, second;
-        CHECK(dies_at("queue.taken", 0, take_one, NULL, &first));
-        uint64_t off = segment ? first_segment : atomic_load(&queue->head.log_block);
-        CHECK(fk_reap(&A, first.owner));
-        CHECK(dies_at("heap.pushed", 0, take_one, NULL, &second));
-        other = make(FK_KIND_RAW, segment ? 3000 : 9000);
-        CHECK_EQ(other.off, off);
-        if (!segment) {
-            write_bytes(other.data, 7, 9000);
-            fk_wait w = at_once();
-            fk_put p = {.block = off, .meta = 7};
-            CHECK_EQ(fk_queue_put(&A, q2.data, &p, NULL, &w), FK_OK);
-            fk_hold_drop(&A, other.index);
+    fk_queue *queue = new_queue(0, false);
+    CHECK_EQ(put(0, 12000), FK_OK); /* jumps out of the first segment */
+    for (uint64_t i = 1; i < 4; i++)
+        CHECK_EQ(put(i, 10), FK_OK);
+    uint64_t segment = atomic_load(&queue->head.cursor[0].seg);
+    member first, second;
+    CHECK(dies_at("queue.taken", 0, take_one, NULL, &first));
+    CHECK(dies_at("heap.pushed", 0, take_one, NULL, &second));
+    object other = make(FK_KIND_RAW, 3000);
+    CHECK_EQ(other.off, segment);
+    EXPECT(1); /* settles once more */
+    CHECK_EQ(refs(&other), FK_REF_HOLD);
+    CHECK(fk_reap(&A, first.owner));
+    CHECK(fk_reap(&A, second.owner));
+    CHECK_EQ(refs(&other), FK_REF_HOLD);
+}
+
+/* The last who holds the queue drops it, with much inside, and dies while that is freed. */
+static int drop_the_last(void *arg)
+{
+    atomic_store((atomic_int *)arg, 1);
+    WAIT_UNTIL(atomic_load((atomic_int *)arg) == 2); /* the parent has dropped its own */
+    fk_hold_drop(&A, Q.index);
+    return 0;
+}
+
+TEST_LIMIT(who_dies_as_it_destroys_a_queue_is_replaced, 240)
+{
+    static const place places[] = {{"queue.cursor", 0},     {"queue.struck", SEGMENT},
+                                   {"heap.freed", SEGMENT}, {"heap.push", SEGMENT},
+                                   {"heap.pushed", 0},      {"hold.dropped", 0},
+                                   {"lock.released", 0}};
+    found();
+    atomic_int *step = shared_page(4096);
+    object keeps_a_chunk = make(FK_KIND_WORDS, 8);
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        bool died = true;
+        for (int skip = 0; died; skip = 2 * skip + 1) {
+            uint64_t used = heap_used();
+            new_queue(0, false);
+            for (uint64_t n = 0; n < 200; n++)
+                CHECK_EQ(put_some_kind(n), FK_OK);
+            doomed d = {drop_the_last, step, places[i].point, skip};
+            atomic_store(step, 0);
+            member m = spawn_member(run_doomed, &d);
+            WAIT_UNTIL(atomic_load(step) == 1);
+            fk_hold_drop(&A, Q.index);
+            atomic_store(step, 2);
+            died = bury(m) == SIGKILL;
+            CHECK(heap_used() - used <= places[i].may_cost);
+            free_blocks_are_sound();
         }
-        EXPECT(1); /* settles once more */
-        if (segment) {
-            CHECK_EQ(refs(&other), FK_REF_HOLD);
-            fk_hold_drop(&A, other.index);
-        } else {
-            CHECK_EQ(atomic_load(&fk_block_at(&A, off)->refs), FK_REF_QUEUED);
-            Q = q2;
-            EXPECT(7);
-        }
-        fk_hold_drop(&A, q.index);
-        fk_hold_drop(&A, q2.index);
-        CHECK(fk_reap(&A, second.owner));
     }
+    CHECK_EQ(refs(&keeps_a_chunk), FK_REF_HOLD);
 }
 
 static int shut_it(void *arg)
