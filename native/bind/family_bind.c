@@ -194,12 +194,12 @@ static PyObject *board_leave(PyObject *m, PyObject *unused)
 }
 
 static const char *const OP_NAMES[FK_OPS] = {
-    [FK_OP_NONE] = "nothing",           [FK_OP_LOCK] = "Lock.acquire",
-    [FK_OP_RLOCK] = "RLock.acquire",    [FK_OP_SEMAPHORE] = "Semaphore.acquire",
-    [FK_OP_EVENT] = "Event.wait",       [FK_OP_CONDITION] = "Condition.wait",
-    [FK_OP_QUEUE_GET] = "Queue.get",    [FK_OP_QUEUE_PUT] = "Queue.put",
-    [FK_OP_QUEUE_JOIN] = "Queue.join",  [FK_OP_PROCESS] = "Process.join",
-    [FK_OP_BARRIER] = "Barrier.wait",   [FK_OP_POOL] = "Pool",
+    [FK_OP_NONE] = "nothing",          [FK_OP_LOCK] = "Lock.acquire",
+    [FK_OP_RLOCK] = "RLock.acquire",   [FK_OP_SEMAPHORE] = "Semaphore.acquire",
+    [FK_OP_EVENT] = "Event.wait",      [FK_OP_CONDITION] = "Condition.wait",
+    [FK_OP_QUEUE_GET] = "Queue.get",   [FK_OP_QUEUE_PUT] = "Queue.put",
+    [FK_OP_QUEUE_JOIN] = "Queue.join", [FK_OP_PROCESS] = "Process.join",
+    [FK_OP_BARRIER] = "Barrier.wait",  [FK_OP_POOL] = "Pool",
 };
 
 static PyObject *board_snapshot(PyObject *m, PyObject *unused)
@@ -240,10 +240,9 @@ static PyObject *statistics(PyObject *m, PyObject *unused)
     uint32_t live = 0;
     for (uint32_t i = 0; i < atomic_load(&h->slot_high); i++)
         live += atomic_load(&fk_slot_at(&fk_family, i)->state) != FK_SLOT_FREE;
-    return Py_BuildValue(
-        "{s:K,s:K,s:I,s:I}", "reserve", (unsigned long long)fk_family.reserve, "used",
-        (unsigned long long)atomic_load(&h->heap_used), "slots", live, "reaped",
-        (unsigned int)atomic_load(&h->reaped));
+    return Py_BuildValue("{s:K,s:K,s:I,s:I}", "reserve", (unsigned long long)fk_family.reserve,
+                         "used", (unsigned long long)atomic_load(&h->heap_used), "slots", live,
+                         "reaped", (unsigned int)atomic_load(&h->reaped));
 }
 
 static PyObject *reap_all(PyObject *m, PyObject *unused)
@@ -263,7 +262,8 @@ PyMethodDef fk_family_methods[] = {
      "reserve()\n\nReserve a slot for a child that will join() with it; return its owner word."},
     {"set_pid", set_pid, METH_VARARGS, "set_pid(owner, pid)\n\nTell which pid a child got."},
     {"set_name", set_name, METH_O, "set_name(name)\n\nName this process for the others."},
-    {"alive", alive, METH_O, "alive(owner)\n\nReturn whether that process lives; a zombie does not."},
+    {"alive", alive, METH_O,
+     "alive(owner)\n\nReturn whether that process lives; a zombie does not."},
     {"abandon", abandon, METH_O, "abandon(owner)\n\nGive back a slot whose child never started."},
     {"reap", reap, METH_O, "reap(owner)\n\nGive back what that process held, if it is dead."},
     {"reap_all", reap_all, METH_NOARGS, "reap_all()\n\nReap all dead processes; return how many."},
