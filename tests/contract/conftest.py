@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 
 import forkful
+from tests.contract.oracle import ORACLE
+
+_STDLIB = ["stdlib"] if ORACLE else []
 
 
-@pytest.fixture(params=["fork", "spawn", "forkserver", "stdlib"])
+@pytest.fixture(params=["fork", "spawn", "forkserver", *_STDLIB])
 def either(request: pytest.FixtureRequest) -> Any:
     """forkful's context of each start method, and the standard library's as the oracle."""
     if request.param == "stdlib":
@@ -24,7 +27,7 @@ def fork() -> Any:
     return forkful.get_context("fork")
 
 
-@pytest.fixture(params=["forkful", "stdlib"])
+@pytest.fixture(params=["forkful", *_STDLIB])
 def module(request: pytest.FixtureRequest) -> Any:
     """Forking contexts of both, for what is done in one process."""
     if request.param == "stdlib":

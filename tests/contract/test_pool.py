@@ -25,13 +25,16 @@ import pytest
 
 import forkful
 import forkful.pool
+from tests.contract.oracle import ORACLE
 from tests.kit import procs
 from tests.programs import deeds
+
+_STDLIB = [multiprocessing] if ORACLE else []
 
 LONG = 50  # seconds: a bound for what must end by itself
 
 
-@pytest.fixture(params=[multiprocessing, forkful], ids=["multiprocessing", "forkful"])
+@pytest.fixture(params=[forkful, *_STDLIB], ids=lambda module: module.__name__)
 def both(request: pytest.FixtureRequest, start_method: str) -> Any:
     """The contexts of the standard library and of forkful: the same test holds for both."""
     return request.param.get_context(start_method)
