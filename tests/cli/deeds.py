@@ -7,7 +7,7 @@ import datetime
 import os
 import signal
 import sys
-from typing import Any, NoReturn
+from typing import Any
 
 
 class Unpicklable(Exception):
@@ -116,11 +116,6 @@ def at_gate(x: str) -> str:
         with open(x):
             pass
     return x
-
-
-def at_gate_then_fails(x: str) -> NoReturn:
-    at_gate(x)
-    raise ValueError(x)
 
 
 def grows(x: str) -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
+import termios
 import time
 from collections.abc import Callable
 
@@ -81,6 +83,22 @@ def test_a_signal_while_the_input_is_awaited(started: Start) -> None:
     process.send_signal(signal.SIGINT)
 
     assert process.wait(timeout=50) == 130
+
+
+def test_a_signal_before_the_first_item(started: Start) -> None:
+    process = started(deed="same", stdin=subprocess.PIPE)
+    assert process.stdin is not None
+    assert process.stderr is not None
+    process.stdin.write(b"half a line")
+    process.stdin.flush()
+    waiting = bytearray(4)
+    while fcntl.ioctl(process.stdin, termios.FIONREAD, waiting) or any(waiting):
+        os.sched_yield()
+
+    process.send_signal(signal.SIGINT)
+
+    assert process.wait(timeout=50) == 130
+    assert process.stderr.read() == b"forkful map: interrupted\n"
 
 
 def test_a_signal_while_nobody_reads_the_results(started: Start) -> None:

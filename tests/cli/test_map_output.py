@@ -104,8 +104,14 @@ def test_an_output_file(forkful_map: Map, tmp_path: Path) -> None:
     assert json.loads(line)["result"] == 2
 
 
-def test_what_a_function_prints_does_not_mix_with_the_results(forkful_map: Map) -> None:
-    ran = forkful_map("a", deed="prints")
+def test_a_dash_is_standard_output(forkful_map: Map) -> None:
+    assert forkful_map("1", "-o", "-", deed="double").results == [2]
+
+
+def test_what_a_function_prints_does_not_mix_with_the_results(
+    forkful_map: Map, start_method: str
+) -> None:
+    ran = forkful_map("a", "--start-method", start_method, deed="prints")
 
     assert ran.results == ["a"]
     assert "printed a\n" in ran.err
@@ -123,8 +129,10 @@ def test_what_a_module_prints_when_it_is_imported_does_not_either(
     assert "loaded" in ran.err
 
 
-def test_a_function_cannot_read_the_items(forkful_map: Map) -> None:
-    assert forkful_map(deed="reads_input", stdin="a\nb\n").results == ["", ""]
+def test_a_function_cannot_read_the_items(forkful_map: Map, start_method: str) -> None:
+    ran = forkful_map("--start-method", start_method, deed="reads_input", stdin="a\nb\n")
+
+    assert ran.results == ["", ""]
 
 
 def test_a_reader_that_goes_away_ends_the_run_quietly(

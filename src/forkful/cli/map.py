@@ -175,7 +175,7 @@ _AT_LEAST_1 = click.IntRange(min=1)
     "--output",
     type=_PATH,
     metavar="FILE",
-    help="Write the lines to FILE, which is overwritten (but see --resume).",
+    help="Write the lines to FILE, which is emptied first (but see --resume).",
 )
 @click.option(
     "--journal",
@@ -202,6 +202,8 @@ _AT_LEAST_1 = click.IntRange(min=1)
 @click.option("--dry-run", is_flag=True, help="Print what would be run, and run nothing.")
 def command(**given: Any) -> int:
     """Run ``forkful map``; the parameters are the attributes of `gather.Options`."""
+    if given["output"] == Path("-"):
+        given["output"] = None
     options = gather.Options(**given)
     with Interrupts() as interrupts:
         try:
