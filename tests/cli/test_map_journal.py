@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import random
 import shutil
 import sqlite3
 import subprocess
+import termios
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -110,6 +113,26 @@ def test_a_string_is_not_the_json_value_that_looks_like_it(forkful_map: Map) -> 
     again = forkful_map("--jsonl", "-", *JOURNAL, "--resume", deed="same", stdin="1\n")
 
     assert again.results == [1]
+
+
+def test_what_nobody_read_is_not_recorded_as_written(
+    started: Callable[..., subprocess.Popen[bytes]], forkful_map: Map, tmp_path: Path
+) -> None:
+    """Nobody reads; the pipe fills up; the run is told to end, and only then its lines are read."""
+    (tmp_path / "in").write_text("".join(f'"{n:04}{"x" * 4000}"\n' for n in range(200)))
+    process = started("--jsonl", "in", *JOURNAL, deed="same")
+    assert process.stdout is not None
+    full = 60_000  # bytes: a pipe takes 65,536
+    while int.from_bytes(fcntl.ioctl(process.stdout, termios.FIONREAD, bytes(4)), "little") < full:
+        os.sched_yield()
+    process.terminate()
+    read, _ = process.communicate()
+
+    again = forkful_map("--jsonl", "in", *JOURNAL, "--resume", deed="same")
+
+    assert process.returncode == 143
+    whole = [json.loads(line)["seq"] for line in read.decode().splitlines(True) if line[-1] == "\n"]
+    assert set(whole) | {line["seq"] for line in again.lines} == set(range(200))
 
 
 @pytest.mark.stress

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -208,3 +210,14 @@ def test_a_dry_run_shows_keyword_arguments(forkful_map: Map) -> None:
 )
 def test_a_bad_option_is_refused(forkful_map: Map, options: list[str], complaint: str) -> None:
     assert complaint in forkful_map("a", *options, deed="same").refusal
+
+
+def test_halt_soon_does_not_wait_for_more_input(
+    started: Callable[..., subprocess.Popen[bytes]],
+) -> None:
+    process = started("--halt", "soon", deed="refuse_odd", stdin=subprocess.PIPE)
+    assert process.stdin is not None
+    process.stdin.write(b"1\n")
+    process.stdin.flush()
+
+    assert process.wait(timeout=50) == 1

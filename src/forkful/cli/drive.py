@@ -28,6 +28,8 @@ from forkful.pool import LATER, Pool
 from forkful.remote.anatomy import text_of
 from forkful.report.progress import Progress, WorkerView
 
+_END = object()
+
 _SKIPS = 4096
 """Items to skip before the pool is asked whether an outcome has come meanwhile."""
 
@@ -64,7 +66,7 @@ class Drive:
         self._lines: list[bytes] = []
         self._stopping = False
         self._bad_input: CommandError | None = None
-        self._event: Any = None
+        self._halted: Any = None
         self._started = monotonic()
         self._written = 0.0
 
@@ -87,14 +89,7 @@ class Drive:
             ReaderGone: Nobody reads standard output.
         """
         plan = self._plan
-        context = forkful.get_context(plan.start_method)
-        with context.Pool(
-            plan.jobs,
-            worker.begin,
-            (plan.work, self._halted(context), not plan.retries),
-            plan.max_tasks,
-            max_memory_per_child=plan.max_memory,
-        ) as pool:
+        with self._pool() as pool:
             outcomes = pool.outcomes(
                 worker.run,
                 self._feed(),
@@ -116,20 +111,30 @@ class Drive:
             raise self._bad_input
         return f"--halt {plan.halt.value}, at the first failure" if self._stopping else ""
 
-    def _halted(self, context: Any) -> Any:
-        """Make the event that keeps the workers from what they have been sent and not begun, if
-        ``--halt soon`` needs it.
-        """
-        self._event = context.Event() if self._plan.halt is Halt.SOON else None
-        return self._event
+    def _pool(self) -> Pool:
+        plan = self._plan
+        context = forkful.get_context(plan.start_method)
+        if plan.halt is Halt.SOON:
+            # Keeps the workers from what they have been sent and not begun.
+            self._halted = context.Event()
+        try:
+            pool: Pool = context.Pool(
+                plan.jobs,
+                worker.begin,
+                (plan.work, self._halted, not plan.retries),
+                plan.max_tasks,
+                max_memory_per_child=plan.max_memory,
+            )
+            return pool
+        except OSError as error:
+            raise CommandError(f"the workers cannot start: {error}") from error
 
     def _feed(self) -> Iterator[Any]:
         """Give the pool its inputs, as it asks for them."""
-        self._source.impatient = lambda: bool(self._flights or self._lines)
+        self._source.impatient = lambda: bool(self._flights or self._lines or self._stopping)
         fed = seq = 0
-        for item in self._items():
-            if self._stopping:
-                return
+        items = self._items()
+        while not self._stopping and (item := next(items, _END)) is not _END:
             if item is NOT_YET:
                 yield LATER
                 continue
@@ -218,8 +223,8 @@ class Drive:
             )
         if self._plan.halt is not Halt.NEVER:
             self._stopping = True
-            if self._event is not None:
-                self._event.set()
+            if self._halted is not None:
+                self._halted.set()
 
     def _flush(self, now: float) -> None:
         """Write the lines and then record them: what the journal says was done is in the output."""

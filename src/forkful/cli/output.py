@@ -17,6 +17,9 @@ from forkful.cli.errors import CommandError
 from forkful.cli.interrupts import Interrupts
 from forkful.cli.journal import Journal, OutputMark
 
+_PATIENCE_MS = 100
+"""How often a writer that waits for its reader looks whether the run is to end."""
+
 _PIPE_ATOM = 4096
 """PIPE_BUF: what a pipe that polls writable takes without blocking."""
 
@@ -48,17 +51,15 @@ class Output:
 
         Raises:
             ReaderGone: The other end of the pipe is closed.
+            Interrupted: Nobody reads, and the run has been asked to end; the rest is not written.
             CommandError: Anything else, such as a full disk.
         """
         rest = memoryview(lines)
         try:
             while rest:
-                if self._is_file:
-                    written = os.write(self._descriptor, rest)
-                elif self._waits_for_reader():
-                    written = os.write(self._descriptor, rest[:_PIPE_ATOM])
-                else:
-                    return
+                if not self._is_file:
+                    self._wait_for_reader()
+                written = os.write(self._descriptor, rest if self._is_file else rest[:_PIPE_ATOM])
                 rest = rest[written:]
                 self.size += written
         except BrokenPipeError as error:
@@ -66,14 +67,12 @@ class Output:
         except OSError as error:
             raise CommandError(f"cannot write to {self._name}: {error.strerror}") from error
 
-    def _waits_for_reader(self) -> bool:
-        """Wait until a write would not block. False if the run is to end and still nobody reads."""
+    def _wait_for_reader(self) -> None:
+        """Wait until a write does not block, or the run is to end."""
         poll = select.poll()
         poll.register(self._descriptor, select.POLLOUT)
-        while not poll.poll(100):
-            if self._interrupts.pending is not None:
-                return False
-        return True
+        while not poll.poll(_PATIENCE_MS):
+            self._interrupts.check()
 
     def sync(self) -> None:
         """Force a file's lines to the disk."""
