@@ -87,7 +87,7 @@ class Engine:
         self.pid = os.getpid()
         self._forks = _forks[0]
         self._initializer, self._initargs = initializer, initargs
-        self._max_tasks, self._max_memory = max_tasks, max_memory
+        self.max_tasks, self._max_memory = max_tasks, max_memory
         self._make_process = make_process
         self._taskq, self._answers = SimpleQueue(), SimpleQueue()
         self._inbox: list[tuple[int, int, bytes]] = []
@@ -345,7 +345,7 @@ class Engine:
                 self._claims,
                 self._initializer,
                 self._initargs,
-                self._max_tasks,
+                self.max_tasks,
                 self._max_memory,
             )
             process = self._make_process(target=work, args=(config,))

@@ -367,7 +367,9 @@ class OutcomeJob(Stream):
 
     def __init__(self, *args: Any, inline: bool) -> None:
         super().__init__(*args)
-        self._sizer = ChunkSizer(self._engine.size, target=0.002, most=256)
+        # A worker that ends after so many tasks counts messages: each input is one then.
+        most = 256 if self._engine.max_tasks is None else 1
+        self._sizer = ChunkSizer(self._engine.size, target=0.002, most=most)
         self._later = False
         # Inputs that are read inline are read by the consumer's thread only, not by whoever drives.
         self._reader = threading.get_ident() if inline else None
