@@ -89,6 +89,7 @@ class Drive:
             ReaderGone: Nobody reads standard output.
         """
         plan = self._plan
+        self._interrupts.busy = True  # until the pool stands; the loop looks for what has come
         with self._pool() as pool:
             outcomes = pool.outcomes(
                 worker.run,

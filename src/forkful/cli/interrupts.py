@@ -35,7 +35,8 @@ class Interrupts:
     """Takes over the signals that end a run, for as long as the context lasts.
 
     A signal that is ignored when the run starts (``nohup``, a background job of a script) stays
-    ignored. Workers that are forked meanwhile get the signals' own meaning back.
+    ignored. Workers that are forked meanwhile inherit the handler: in them Ctrl-C, which a terminal
+    sends to everybody, means nothing, and the others have their own meaning.
     """
 
     def __init__(self) -> None:
@@ -50,7 +51,6 @@ class Interrupts:
         for signum in _SIGNALS:
             if signal.getsignal(signum) is not signal.SIG_IGN:
                 self._before[signum] = signal.signal(signum, self._handle)
-        os.register_at_fork(after_in_child=self._reset)
         return self
 
     def __exit__(
@@ -73,15 +73,13 @@ class Interrupts:
             raise Interrupted(self.pending)
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._owner:
+            if signum != signal.SIGINT:
+                signal.signal(signum, signal.SIG_DFL)
+                os.kill(os.getpid(), signum)
+            return
         if self.pending is not None:
             os._exit(128 + signum)  # asked twice: at once; the workers end with this process
         self.pending = signum
         if not self.busy:
             raise Interrupted(signum)
-
-    def _reset(self) -> None:
-        """Give a forked child the signals' own meaning; what it does with them is its pool's
-        business.
-        """
-        for signum, handler in self._before.items():
-            signal.signal(signum, handler)
