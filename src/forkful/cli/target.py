@@ -96,9 +96,7 @@ class Target:
             sys.path.insert(0, self.folder)
         try:
             found: Any = self._import()
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # a module may also call sys.exit()
+        except (Exception, SystemExit) as error:
             raise CommandError(
                 f"cannot import {self.file or self.module!r}: {_in_one_line(error)}"
             ) from error
