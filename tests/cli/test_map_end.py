@@ -116,7 +116,8 @@ def test_a_signal_while_nobody_reads_the_results(started: Start) -> None:
 
     process.send_signal(signal.SIGTERM)
 
-    assert process.wait(timeout=50) == 143
+    # As a shell tells it, both are 143: it may have to end by the signal itself.
+    assert process.wait(timeout=50) in (143, -signal.SIGTERM)
 
 
 def test_workers_end_with_a_parent_that_is_killed(started: Start, gate: Gate) -> None:
