@@ -3,11 +3,35 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The slot that the forking thread has reserved; fork copies it into the child. */
-static _Thread_local fk_owner tls_child;
+/* Of the forking thread, which is the child's only one: */
+static _Thread_local fk_arena *tls_family; /* its next child is a member of this one */
+static _Thread_local fk_owner tls_child;   /* the slot that it has reserved */
+
+static void prepare(void)
+{
+    if (tls_family)
+        fk_fork_prepare(tls_family);
+}
+
+static void parent(void)
+{
+    if (tls_family)
+        fk_fork_parent(tls_family);
+}
+
+static void child(void)
+{
+    if (tls_family)
+        fk_fork_child(tls_family);
+}
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void install(void) { pthread_atfork(prepare, parent, child); }
 
 fk_status fk_family_found(fk_arena *a)
 {
+    pthread_once(&once, install);
     fk_spin_init();
     fk_status st = fk_arena_create(a);
     if (st != FK_OK)
@@ -23,6 +47,7 @@ fk_status fk_family_found(fk_arena *a)
 
 fk_status fk_family_join(fk_arena *a, int fd, fk_owner me)
 {
+    pthread_once(&once, install);
     fk_spin_init();
     fk_status st = fk_arena_map(a, fd);
     if (st != FK_OK)
@@ -33,18 +58,44 @@ fk_status fk_family_join(fk_arena *a, int fd, fk_owner me)
     return st;
 }
 
+/* ---- fork ---------------------------------------------------------------------------------------- */
+
 void fk_family_before_fork(fk_arena *a)
 {
-    pthread_mutex_lock(&a->local); /* no other thread may be in it when the process is copied */
+    tls_family = a;
     tls_child = 0;
-    fk_owner child;
-    if (fk_slot_reserve(a, &child) == FK_OK) {
-        fk_hold_copy(a, child);
-        tls_child = child;
-    }
 }
 
 fk_owner fk_family_after_fork_parent(fk_arena *a)
+{
+    fk_owner reserved = tls_family == a ? tls_child : 0;
+    tls_family = NULL;
+    tls_child = 0;
+    return reserved;
+}
+
+void fk_family_after_fork_child(fk_arena *a)
+{
+    if (tls_family != a) { /* another thread founded the family after `before` */
+        pthread_mutex_init(&a->local, NULL);
+        pthread_mutex_lock(&a->local);
+        fk_fork_child(a);
+    }
+    tls_family = NULL;
+}
+
+void fk_fork_prepare(fk_arena *a)
+{
+    pthread_mutex_lock(&a->local); /* no other thread may be in it when the process is copied */
+    tls_child = 0;
+    fk_owner reserved;
+    if (fk_slot_reserve(a, &reserved) == FK_OK) {
+        fk_hold_copy(a, reserved);
+        tls_child = reserved;
+    }
+}
+
+fk_owner fk_fork_parent(fk_arena *a)
 {
     pthread_mutex_unlock(&a->local);
     return tls_child;
@@ -56,7 +107,7 @@ static _Noreturn void give_up(const char *text)
     _exit(71);
 }
 
-void fk_family_after_fork_child(fk_arena *a)
+void fk_fork_child(fk_arena *a)
 {
     pthread_mutex_unlock(&a->local); /* this thread is the one that locked it */
     a->me = 0; /* whoever asks meanwhile must not take this process for its parent */

@@ -94,6 +94,69 @@ TEST(a_family_has_no_more_processes_than_slots)
     CHECK(guest.base == NULL);
 }
 
+/* ---- fork among other code --------------------------------------------------------------------------- */
+
+static void *make_and_drop(void *arg)
+{
+    (void)arg;
+    fk_hold_drop(&A, make(FK_KIND_WORDS, 8).index);
+    return NULL;
+}
+
+/* Python runs hooks on both sides of fork(): they make and drop handles, and wait for threads. */
+TEST(any_code_may_run_on_both_sides_of_a_fork)
+{
+    CHECK_EQ(fk_family_found(&A), FK_OK);
+    object before = make(FK_KIND_WORDS, 8);
+    fk_family_before_fork(&A);
+    run_threads(1, make_and_drop, NULL);
+    make_and_drop(NULL);
+    object between = make(FK_KIND_WORDS, 8);
+    fk_hold_drop(&A, before.index);
+    pid_t pid = fork();
+    run_threads(1, make_and_drop, NULL);
+    make_and_drop(NULL);
+    if (pid == 0) {
+        fk_family_after_fork_child(&A);
+        fk_hold_drop(&A, between.index);
+        exit(0);
+    }
+    fk_owner child = fk_family_after_fork_parent(&A);
+    CHECK(child && child != A.me);
+    CHECK_EQ(fk_family_after_fork_parent(&A), 0);
+    CHECK_EQ(bury((member){pid, child}), 0);
+    CHECK_EQ(refs(&between), FK_REF_HOLD);
+}
+
+TEST(a_fork_that_is_not_announced_makes_no_member)
+{
+    CHECK_EQ(fk_family_found(&A), FK_OK);
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(0);
+    CHECK_EQ(slots_used(), 1);
+    CHECK_EQ(reap(pid), 0);
+}
+
+TEST(a_child_of_a_family_that_was_founded_meanwhile_joins_it)
+{
+    CHECK_EQ(fk_family_found(&A), FK_OK);
+    object o = make(FK_KIND_WORDS, 8);
+    fk_owner founder = A.me;
+    pid_t pid = fork(); /* who says before it that it comes knew of no family then */
+    if (pid == 0) {
+        fk_family_after_fork_child(&A);
+        CHECK(A.me && A.me != founder);
+        CHECK(hold_of(&o) == NULL); /* nothing was given to it */
+        exit(0);
+    }
+    CHECK_EQ(fk_family_after_fork_parent(&A), 0);
+    CHECK_EQ(reap(pid), 0);
+    reap_everybody();
+    CHECK_EQ(slots_used(), 1);
+    CHECK_EQ(refs(&o), FK_REF_HOLD);
+}
+
 /* ---- fork beside threads --------------------------------------------------------------------------- */
 
 static object lock, rlock, sema, queue;

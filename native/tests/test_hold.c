@@ -90,8 +90,8 @@ TEST(a_copy_has_no_ref_of_what_is_just_dropped)
     pthread_t dropper;
     CHECK(pthread_create(&dropper, NULL, make_and_drop, NULL) == 0);
     for (int i = 0; i < 2000; i++) { /* all of a fork but the fork */
-        fk_family_before_fork(&A);
-        fk_family_abandon(&A, fk_family_after_fork_parent(&A));
+        fk_fork_prepare(&A);
+        fk_family_abandon(&A, fk_fork_parent(&A));
     }
     atomic_store(&stop, true);
     CHECK(pthread_join(dropper, NULL) == 0);

@@ -293,17 +293,17 @@ static member killed(member m)
 static int bear(void *arg)
 {
     birth *b = arg;
-    fk_family_before_fork(&A);
+    fk_fork_prepare(&A);
     pid_t pid = _Fork();
     if (pid == 0) {
         CHECK(dup2(b->errors, 2) == 2);
         WAIT_UNTIL(atomic_load(&b->go));
-        fk_family_after_fork_child(&A);
+        fk_fork_child(&A);
         atomic_store(&b->status, A.me == atomic_load(&b->owner) ? 1 : 2);
         wait_for_kill(NULL);
     }
     atomic_store(&b->newborn, pid);
-    atomic_store(&b->owner, fk_family_after_fork_parent(&A));
+    atomic_store(&b->owner, fk_fork_parent(&A));
     return wait_for_kill(NULL);
 }
 

@@ -77,8 +77,8 @@ TEST(a_child_that_did_not_come_to_be_is_abandoned)
     uint32_t slots = slots_used(), reaped = atomic_load(&fk_head(&A)->reaped);
     object o = make(FK_KIND_WORDS, 64);
     uint64_t used = heap_used();
-    fk_family_before_fork(&A);
-    fk_owner child = fk_family_after_fork_parent(&A);
+    fk_fork_prepare(&A);
+    fk_owner child = fk_fork_parent(&A);
     CHECK_EQ(slots_used(), slots + 1);
     CHECK(heap_used() > used);
     fk_family_abandon(&A, child);
