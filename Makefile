@@ -7,7 +7,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS   ?=
 
 .DELETE_ON_ERROR:
-.PHONY: help venv install build test test-py test-c run-c-tests lint format types demo bench clean FORCE
+.PHONY: help venv install build test test-py test-c run-c-tests lint format types demo bench bench-c clean FORCE
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
@@ -146,6 +146,11 @@ demo: install ## Map a function over every file of the standard library, on ever
 bench: install $(VENV)/.with-bench ## Measure against the field's peers, side by side; figures go to build/bench.json
 	@mkdir -p build
 	$(BIN)/python -m bench --json build/bench.json $(ARGS)
+
+bench-c: ## Measure the core alone, in nanoseconds
+	@mkdir -p build
+	@$(CC) $(C_BASE) -UFK_POINTS $(C_plain) native/tests/bench_core.c native/core/*.c -o build/bench_core
+	@build/bench_core
 
 clean: ## Remove what was built; .venv stays
 	rm -rf build dist src/*.egg-info src/forkful/*.so
