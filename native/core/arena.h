@@ -19,6 +19,7 @@ typedef struct fk_arena {
     uint64_t fd_ino, fd_dev;
     fk_owner me; /* this process; 0 before it has a slot */
     fk_slot *slot;
+    uint64_t pid_space; /* this process's PID namespace; 0: not known */
 
     /* holds of this process (hold.c), guarded by `local` */
     pthread_mutex_t local;

@@ -1,5 +1,6 @@
 #include "family.h"
 
+#include <sched.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -128,6 +129,8 @@ void fk_family_abandon(fk_arena *a, fk_owner child)
     fk_slot *s = fk_slot_of(a, child);
     if (s && atomic_load(&s->state) == FK_SLOT_RESERVED && atomic_load(&s->pid) == 0) {
         atomic_store(&s->parent, child);
-        fk_reap(a, child);
+        while (!fk_reap(a, child) && fk_slot_of(a, child) == s &&
+               atomic_load(&s->state) == FK_SLOT_RESERVED)
+            sched_yield(); /* somebody looks at it, in search of a free one */
     }
 }

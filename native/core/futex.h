@@ -9,7 +9,10 @@
 #define FK_SLICE_NS UINT64_C(50000000)
 #define FK_SLICE_MAX_NS UINT64_C(1000000000)
 
-/* How one call waits. `slice_ns` is the next slice, grown by fk_futex_wait when `grows`:
+/* With deadline 0 a call may still end with FK_INTR: the lock inside the structure, which is held
+ * for some instructions, is in the hands of a process that was stopped in them.
+ *
+ * How one call waits. `slice_ns` is the next slice, grown by fk_futex_wait when `grows`:
  * for waits that do not hang on a single owner, so that ten thousand idle processes cost nothing. */
 typedef struct fk_wait {
     uint64_t deadline_ns; /* absolute; FK_NEVER; 0: do not wait at all */

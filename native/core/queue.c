@@ -223,11 +223,13 @@ static void tail_recover(fk_arena *a, fk_queue *q)
 
 static fk_status lock_end(fk_arena *a, fk_queue *q, fk_end *e, fk_wait *w)
 {
-    fk_status st = w->deadline_ns ? fk_lock_acquire(a, &e->lock, w) : fk_lock_force(a, &e->lock);
+    /* It is held for a few instructions: a try that does not want to wait waits for that. */
+    fk_wait a_slice = FK_WAIT_UNTIL(FK_NEVER);
+    fk_status st = fk_lock_acquire(a, &e->lock, w->deadline_ns ? w : &a_slice);
     if (FK_LIKELY(st == FK_OK))
         return FK_OK;
     if (st == FK_OWNER_DIED) {
-        if (w->deadline_ns && fk_lock_take_over(a, &e->lock) != FK_OK)
+        if (fk_lock_take_over(a, &e->lock) != FK_OK)
             return FK_INTR;
         if (e == &q->head)
             head_recover(a, q);

@@ -46,7 +46,9 @@ static void recover(const fk_arena *a, fk_sema *s)
 
 static fk_status lock(fk_arena *a, fk_sema *s, fk_wait *w)
 {
-    fk_status st = fk_lock_acquire(a, &s->lock, w);
+    /* It is held for a few instructions: a try that does not want to wait waits for that. */
+    fk_wait a_slice = FK_WAIT_UNTIL(FK_NEVER);
+    fk_status st = fk_lock_acquire(a, &s->lock, w->deadline_ns ? w : &a_slice);
     if (FK_UNLIKELY(st == FK_OWNER_DIED)) {
         if (fk_lock_take_over(a, &s->lock) != FK_OK)
             return FK_INTR; /* somebody else did: once more */
@@ -81,20 +83,10 @@ static void change(fk_arena *a, fk_sema *s, fk_hold *hold, uint64_t state, uint3
     atomic_store_explicit(&s->txn, 0, memory_order_release);
 }
 
-/* The lock is held for a few instructions: a try that does not want to wait waits for it. */
-static fk_status lock_now(fk_arena *a, fk_sema *s, fk_wait *w)
-{
-    if (w->deadline_ns)
-        return lock(a, s, w);
-    if (fk_lock_force(a, &s->lock) == FK_OWNER_DIED)
-        recover(a, s);
-    return FK_OK;
-}
-
 fk_status fk_sema_acquire(fk_arena *a, fk_sema *s, fk_hold *hold, fk_wait *w)
 {
     for (;;) {
-        fk_status st = lock_now(a, s, w);
+        fk_status st = lock(a, s, w);
         if (st != FK_OK)
             return st;
         uint64_t state = atomic_load(&s->state);

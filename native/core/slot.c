@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -77,9 +78,10 @@ static bool lock_life(fk_slot *s)
            (life_word(s) & ROBUST_TID) == (uint32_t)syscall(SYS_gettid);
 }
 
-static void write_pid(fk_slot *s, uint32_t pid)
+static void write_pid(const fk_arena *a, fk_slot *s, uint32_t pid)
 {
     uint64_t started = fk_pid_started(pid);
+    atomic_store(&s->pid_space, a->pid_space);
     atomic_store(&s->pid_started, started == FK_PID_UNKNOWN ? 0 : started); /* 0: not compared */
     atomic_store(&s->pid, pid);
 }
@@ -93,7 +95,10 @@ static fk_status claim(fk_arena *a, uint32_t *index)
         if (i >= FK_MAX_SLOTS)
             i = 0;
         fk_slot *s = fk_slot_at(a, i);
-        if (atomic_load(&s->state) != FK_SLOT_FREE || !fk_slot_keep(a, s))
+        if (atomic_load(&s->state) != FK_SLOT_FREE)
+            continue;
+        fk_point("slot.found");
+        if (!fk_slot_keep(a, s))
             continue;
         if (atomic_load(&s->state) != FK_SLOT_FREE) {
             fk_slot_unkeep(s);
@@ -110,7 +115,7 @@ static fk_status claim(fk_arena *a, uint32_t *index)
         if (a->me)
             atomic_store(&s->pid, 0);
         else
-            write_pid(s, (uint32_t)getpid());
+            write_pid(a, s, (uint32_t)getpid());
         fk_point("slot.claimed");
         atomic_store(&s->state, FK_SLOT_RESERVED);
         fk_slot_unkeep(s);
@@ -134,7 +139,7 @@ static bool run(fk_arena *a, fk_owner me)
         fk_slot_unkeep(s);
         return false;
     }
-    write_pid(s, (uint32_t)getpid());
+    write_pid(a, s, (uint32_t)getpid());
     /* A robust mutex dies with the thread that locked it: only the main thread's life is the
      * process's. */
     bool life = (pid_t)syscall(SYS_gettid) == getpid() && lock_life(s);
@@ -158,8 +163,15 @@ fk_status fk_slot_reserve(fk_arena *a, fk_owner *child)
     return st;
 }
 
+static uint64_t own_pid_space(void)
+{
+    struct stat st;
+    return stat("/proc/self/ns/pid", &st) == 0 ? (uint64_t)st.st_ino : 0;
+}
+
 fk_status fk_slot_join(fk_arena *a)
 {
+    a->pid_space = own_pid_space();
     for (;;) {
         fk_owner me;
         a->me = 0;
@@ -172,6 +184,7 @@ fk_status fk_slot_join(fk_arena *a)
 fk_status fk_slot_adopt(fk_arena *a, fk_owner me)
 {
     a->me = 0;
+    a->pid_space = own_pid_space();
     return run(a, me) ? FK_OK : fk_slot_join(a);
 }
 
@@ -185,7 +198,7 @@ void fk_slot_set_pid(fk_arena *a, fk_owner child, uint32_t pid)
     } while (!fk_slot_keep(a, s) && sched_yield() == 0);
     if (fk_slot_of(a, child) == s && atomic_load(&s->state) == FK_SLOT_RESERVED &&
         atomic_load(&s->pid) == 0)
-        write_pid(s, pid);
+        write_pid(a, s, pid);
     fk_slot_unkeep(s);
 }
 
@@ -200,33 +213,36 @@ fk_slot *fk_slot_of(const fk_arena *a, fk_owner owner)
     return fk_owner_word(i, atomic_load(&s->generation)) == (owner & FK_OWNER_MASK) ? s : NULL;
 }
 
-static bool pid_alive(fk_slot *s)
+static bool pid_alive(const fk_arena *a, fk_slot *s)
 {
+    uint64_t there = atomic_load(&s->pid_space);
+    if (there && a->pid_space && there != a->pid_space)
+        return true; /* the number means another process here: only `life` can tell */
     uint64_t started = atomic_load(&s->pid_started);
     uint64_t now = fk_pid_started(atomic_load(&s->pid));
     return now == FK_PID_UNKNOWN || (now != 0 && (started == 0 || started == now));
 }
 
 /* A process that has come in. Its `life` says all but what the kernel had no chance to say. */
-static bool running_alive(fk_slot *s)
+static bool running_alive(const fk_arena *a, fk_slot *s)
 {
     uint32_t life = life_word(s);
     if ((atomic_load(&s->flags) & FK_SLOT_NO_LIFE) || life == 0)
-        return pid_alive(s);
+        return pid_alive(a, s);
     if (life & ROBUST_OWNER_DIED)
         return false;
     uint64_t now = fk_now_ns(), then = atomic_load(&s->pid_checked_ns);
     if (then != 0 && now - then < PID_CHECK_NS)
         return true;
     atomic_store(&s->pid_checked_ns, now);
-    return then == 0 || pid_alive(s);
+    return then == 0 || pid_alive(a, s);
 }
 
 /* A process that is being started: its parent will tell its pid, or it will come in itself. */
 static bool reserved_alive(const fk_arena *a, fk_slot *s, fk_owner owner)
 {
     if (atomic_load(&s->pid))
-        return pid_alive(s);
+        return pid_alive(a, s);
     fk_owner parent = atomic_load(&s->parent);
     if (parent == owner)
         return false; /* abandoned */
@@ -249,7 +265,7 @@ bool fk_slot_alive(const fk_arena *a, fk_owner owner)
         return true;
     uint32_t state = atomic_load(&s->state);
     bool alive = state == FK_SLOT_RESERVED  ? reserved_alive(a, s, owner)
-                 : state == FK_SLOT_RUNNING ? running_alive(s)
+                 : state == FK_SLOT_RUNNING ? running_alive(a, s)
                                             : false;
     return alive && fk_slot_of(a, owner) == s;
 }

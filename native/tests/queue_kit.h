@@ -41,7 +41,7 @@ static HARNESS_UNUSED fk_status put_block(uint64_t number, uint32_t size)
     write_bytes(o.data, number, size);
     fk_put p = {.block = o.off, .meta = number};
     fk_wait w = at_once();
-    fk_status st = fk_queue_put(&A, Q.data, &p, NULL, &w);
+    fk_status st = PARKED(FK_OP_QUEUE_PUT, fk_queue_put(&A, Q.data, &p, NULL, &w));
     fk_hold_drop(&A, o.index);
     return st;
 }

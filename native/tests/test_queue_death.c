@@ -326,6 +326,36 @@ TEST(who_dies_as_it_shuts_down_can_be_replaced)
     CHECK_EQ(refs(&keeps_a_chunk), FK_REF_HOLD);
 }
 
+static int stay_inside(void *end)
+{
+    CHECK_EQ(fk_lock_force(&A, &((fk_end *)end)->lock), FK_OK);
+    return wait_for_kill(NULL);
+}
+
+TEST(a_try_can_be_interrupted_where_a_process_is_stopped_inside)
+{
+    found();
+    fk_queue *q = new_queue(0, false);
+    static uint8_t buffer[FK_INLINE_MAX];
+    fk_taken out;
+    fk_take t = {.buffer = buffer, .capacity = sizeof buffer};
+    fk_put p = {.meta = 1};
+    uint32_t n;
+    fk_wait w = at_once();
+    member m = spawn_member(stay_inside, &q->tail);
+    WAIT_UNTIL(fk_lock_owner(&q->tail.lock) == m.owner);
+    CHECK_EQ(fk_queue_put(&A, q, &p, NULL, &w), FK_INTR);
+    kill_at(m.pid);
+    CHECK_EQ(fk_queue_put(&A, q, &p, NULL, &w), FK_OK);
+    bury(m);
+    m = spawn_member(stay_inside, &q->head);
+    WAIT_UNTIL(fk_lock_owner(&q->head.lock) == m.owner);
+    CHECK_EQ(fk_queue_take(&A, q, &t, &out, 1, &n, &w), FK_INTR);
+    kill_at(m.pid);
+    CHECK_EQ(fk_queue_take(&A, q, &t, &out, 1, &n, &w), FK_OK);
+    bury(m);
+}
+
 /* ---- wake-ups ------------------------------------------------------------------------------------------- */
 
 static int get_in_slices(void *arg)

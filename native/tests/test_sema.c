@@ -294,6 +294,24 @@ TEST(permits_are_exact_wherever_a_process_dies)
             }
 }
 
+static int stay_inside(void *arg)
+{
+    CHECK_EQ(fk_lock_force(&A, &((fk_sema *)arg)->lock), FK_OK);
+    return wait_for_kill(NULL);
+}
+
+TEST(a_try_can_be_interrupted_where_a_process_is_stopped_inside)
+{
+    found();
+    fk_sema *s = new_sema(1, 1);
+    member m = spawn_member(stay_inside, s);
+    WAIT_UNTIL(fk_lock_owner(&s->lock) == m.owner);
+    CHECK_EQ(try_it(s, NULL), FK_INTR);
+    kill_at(m.pid);
+    CHECK_EQ(try_it(s, NULL), FK_OK);
+    bury(m);
+}
+
 static int release_when_slept_on(void *arg)
 {
     fk_sema *s = arg;

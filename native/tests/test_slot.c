@@ -150,6 +150,7 @@ TEST(no_slot_is_reserved_twice)
 {
     static atomic_int uses[64];
     found();
+    fk_point_yields = 3;
     run_threads(4, reserve_and_abandon, uses);
     CHECK_EQ(slots_used(), 1);
 }
@@ -228,6 +229,23 @@ TEST(the_pid_is_looked_at_now_and_then)
     atomic_store(&s->pid_checked_ns, now_ns() - UINT64_C(2000000000));
     CHECK(!fk_slot_alive(&A, m.owner));
     kill_at(m.pid);
+    bury(m);
+}
+
+TEST(pids_of_another_namespace_tell_nothing)
+{
+    found();
+    CHECK(A.pid_space != 0);
+    member m = spawn_member(wait_for_kill, NULL);
+    WAIT_UNTIL(atomic_load(&slot(m.owner)->state) == FK_SLOT_RUNNING);
+    fk_slot *s = slot(m.owner);
+    CHECK_EQ(atomic_load(&s->pid_space), A.pid_space);
+    atomic_fetch_add(&s->pid_space, 1);
+    atomic_fetch_add(&s->pid_started, 1); /* here that number is another process, or none */
+    atomic_store(&s->pid_checked_ns, 1);
+    CHECK(fk_slot_alive(&A, m.owner));
+    kill_at(m.pid);
+    CHECK(!fk_slot_alive(&A, m.owner)); /* the kernel says so */
     bury(m);
 }
 
