@@ -271,7 +271,8 @@ static fk_status write_message(fk_arena *a, fk_queue *q, const fk_put *p, positi
 {
     uint32_t size = p->block ? sizeof(fk_msg_block) : p->head_size + p->data_size;
     fk_segment *s = segment_at(a, at->seg);
-    if (!s)
+    fk_msg *m = head_at(s, at->pos);
+    if (!m)
         return FK_CORRUPT;
     /* Every segment keeps room for the head of a jump. */
     if (at->pos + msg_span(size) + MSG_HEAD > s->size) {
@@ -279,12 +280,14 @@ static fk_status write_message(fk_arena *a, fk_queue *q, const fk_put *p, positi
         fk_status st = segment_after(a, q, s, &next);
         if (st != FK_OK)
             return st;
-        *(fk_msg *)(s->data + at->pos) = (fk_msg){.kind = FK_MSG_JUMP};
+        s = segment_at(a, next);
+        if (!s || msg_span(size) + MSG_HEAD > s->size)
+            return FK_CORRUPT;
+        *m = (fk_msg){.kind = FK_MSG_JUMP};
+        m = (fk_msg *)s->data;
         at->seg = next;
         at->pos = 0;
-        s = segment_at(a, next);
     }
-    fk_msg *m = (fk_msg *)(s->data + at->pos);
     *m = (fk_msg){.size = size, .kind = p->block ? FK_MSG_BLOCK : FK_MSG_INLINE, .meta = p->meta};
     uint8_t *to = (uint8_t *)(m + 1);
     if (p->block) {

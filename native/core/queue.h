@@ -28,7 +28,8 @@ typedef struct fk_put {
 
 /* Append a message. *seq (may be NULL) becomes its number, from 0.
  * FK_OK; FK_AGAIN (full, deadline 0); FK_TIMEOUT; FK_INTR; FK_SHUTDOWN; FK_NOMEM; FK_OVERFLOW: more
- * than FK_INLINE_MAX bytes, or a block that is in a queue already; FK_STALE: no such block. */
+ * than FK_INLINE_MAX bytes, or a block that is in a queue already; FK_STALE: no such block;
+ * FK_CORRUPT. */
 fk_status fk_queue_put(fk_arena *a, fk_queue *q, const fk_put *p, uint64_t *seq, fk_wait *w);
 
 /* Wake consumers for `n` messages that were put quietly. A message that was not announced is found

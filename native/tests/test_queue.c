@@ -316,6 +316,40 @@ static fk_status take_from(uint64_t seg, uint64_t pos, const fk_msg *msg)
     return st;
 }
 
+static fk_status put_at(uint64_t seg, uint64_t pos)
+{
+    fk_queue *q = Q.data;
+    fk_cursor *tail = &q->tail.cursor[atomic_load(&q->tail.version) & 1];
+    uint64_t good_seg = atomic_load(&tail->seg), good_pos = atomic_load(&tail->pos);
+    atomic_store(&tail->seg, seg ? seg : good_seg);
+    atomic_store(&tail->pos, pos ? pos : good_pos);
+    fk_status st = put(7, 100);
+    CHECK_EQ(fk_lock_owner(&q->tail.lock), 0);
+    atomic_store(&tail->seg, good_seg);
+    atomic_store(&tail->pos, good_pos);
+    return st;
+}
+
+TEST(nothing_is_written_where_nothing_can_be)
+{
+    found();
+    fk_queue *q = new_queue(0, false);
+    CHECK_EQ(put(1, 100), FK_OK);
+    CHECK_EQ(put_at(8, 0), FK_CORRUPT);
+    CHECK_EQ(put_at(A.reserve, 0), FK_CORRUPT);
+    CHECK_EQ(put_at(UINT64_MAX - 63, 0), FK_CORRUPT);
+    CHECK_EQ(put_at(0, 1 << 20), FK_CORRUPT);
+    CHECK_EQ(put_at(0, UINT64_MAX - 15), FK_CORRUPT);
+    CHECK_EQ(put_at(0, 8), FK_CORRUPT);
+    fk_segment *s = fk_at(&A, atomic_load(&q->head.cursor[0].seg) + FK_BLOCK_HEAD, sizeof *s);
+    atomic_store(&s->next, A.reserve);
+    CHECK_EQ(put(2, 12000), FK_CORRUPT); /* it would have to jump there */
+    atomic_store(&s->next, 0);
+    CHECK_EQ(put(2, 12000), FK_OK);
+    EXPECT(1);
+    EXPECT(2);
+}
+
 TEST(offsets_and_lengths_that_cannot_be_are_refused)
 {
     found();
