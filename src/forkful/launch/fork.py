@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from multiprocessing import popen_fork, util
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -11,6 +12,18 @@ from forkful import _native
 from forkful.launch.parent import add_tie, drop_tie
 
 __all__ = ["Popen", "close_ties"]
+
+
+_status_lock = threading.RLock()
+
+
+def _new_lock_in_child() -> None:
+    """Another thread may have held the lock when the process was forked."""
+    global _status_lock
+    _status_lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_new_lock_in_child)
 
 
 def close_ties(fds: tuple[int, ...]) -> None:
@@ -61,9 +74,20 @@ class Popen(popen_fork.Popen):
 
     def poll(self, flag: int = os.WNOHANG) -> int | None:
         """Return the exit code, or None while the child runs."""
-        code = super().poll(flag)
-        if code is not None and self.owner:
-            _native.reap(self.owner)
-            self.owner = 0
-            self._kept.clear()
+        if self.returncode is None and flag != os.WNOHANG:
+            self._wait_for_end()
+        # Of two threads that ask, only one gets the status: the other must find what it was told.
+        with _status_lock:
+            code = super().poll(os.WNOHANG)
+            if code is not None and self.owner:
+                _native.reap(self.owner)
+                self.owner = 0
+                self._kept.clear()
         return code
+
+    def _wait_for_end(self) -> None:
+        """Wait until the child has ended, and leave its status to be taken."""
+        try:
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        except ChildProcessError:
+            pass  # taken already
