@@ -688,6 +688,8 @@ def test_a_pool_works_on_after_an_interrupt(own_pool: Any, tmp_path: Path) -> No
     own_pool.join()
 
 
+# Python prints and drops what is raised in __del__, and an iterator may be interrupted there.
+@pytest.mark.filterwarnings("ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.stress
 def test_interrupts_at_any_moment_leave_the_pool_whole(rand: random.Random) -> None:
     """Whatever Ctrl-C cuts short: later calls are right, and the pool comes to its end."""

@@ -55,6 +55,10 @@ class OpenJob(Job, Protocol):
 
     callbacks: bool  # somebody is to be called when it is done
 
+    @property
+    def done(self) -> bool:
+        """Whether it has ended."""
+
     def feed(self) -> None:
         """Send more of the inputs, as far as there is room."""
 
@@ -83,6 +87,7 @@ class Engine:
         self.size = processes
         self.open_jobs: set[OpenJob] = set()
         self.shaken = False  # an exception has left the books half written
+        self.books = _Books(self)
         self.steps = 0  # how often somebody has driven
         self.pid = os.getpid()
         self._forks = _forks[0]
@@ -197,19 +202,15 @@ class Engine:
         if self.state == TERMINATE:
             return
         took = self._answers._take_bytes(self._inbox, _ANSWERS, wait)
-        with self.lock:
-            try:
-                self.steps += 1
-                self._read_inbox()
-                now = time.monotonic()
-                if not took or now >= self._next_look:
-                    self._look(now)
-                if self._broken is None:
-                    for job in tuple(self.open_jobs):
-                        job.feed()
-            except BaseException:
-                self.shaken = True
-                raise
+        with self.lock, self.books:
+            self.steps += 1
+            self._read_inbox()
+            now = time.monotonic()
+            if not took or now >= self._next_look:
+                self._look(now)
+            if self._broken is None:
+                for job in tuple(self.open_jobs):
+                    job.feed()
         if self._broken is not None:
             self.end(self._broken)
         self._run_calls()
@@ -387,7 +388,9 @@ class Engine:
         for task in [*self._tasks.values(), *(task for _, _, task in self._later)]:
             tasks.get(task.job, []).append(task)  # type: ignore[call-overload]
         for job, its in tasks.items():
-            if job.has_lost(its):
+            if job.done:
+                self.closed_job(job)  # it was cut short between being done and saying so
+            elif job.has_lost(its):
                 self._tasks = {s: task for s, task in self._tasks.items() if task.job is not job}
                 self._later = [entry for entry in self._later if entry[2].job is not job]
                 heapq.heapify(self._later)
@@ -477,9 +480,10 @@ class Engine:
 
     def close(self) -> None:
         """Take no more calls; the workers end when all is done."""
-        with self.lock:
+        with self.lock, self.books:
             if self.state == RUN:
                 self.state = CLOSE
+                self.shaken = True  # nothing follows that could stumble over a lost answer: recount
                 for job in tuple(self.open_jobs):
                     job.feed()
                 self._stop_if_done()
@@ -555,6 +559,24 @@ class Engine:
             return PoolStatistics(
                 tuple(workers), self._taskq.qsize(), self._roster.died, self._roster.retired
             )
+
+
+class _Books:
+    """Says that an exception came while something under the lock was being changed.
+
+    For `with engine.lock, engine.books:`. Not the lock itself: entering that must be one step, or
+    Ctrl-C could come between taking it and knowing that it is taken.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def __enter__(self) -> None:
+        """Nothing has been changed yet."""
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if kind is not None:
+            self._engine.shaken = True
 
 
 class _Role:

@@ -147,6 +147,8 @@ class Stream:
 
     def _land(self, index: int, ok: bool, value: Any) -> None:
         """Unit `index` has its result. Under the lock."""
+        if self._done:  # given up
+            return
         if not self._closed:
             if not self._ordered:
                 self._out.append((ok, value))
@@ -185,17 +187,13 @@ class Stream:
             raise TimeoutError from None
         self._given += 1
         if not self._ended and self._read - self._given <= self._ahead() // 2:
-            with self._engine.lock:
-                try:
-                    self.feed()
-                except BaseException:
-                    self._engine.shaken = True
-                    raise
+            with self._engine.lock, self._engine.books:
+                self.feed()
         return taken
 
     def forget(self) -> None:
         """Nobody wants the results any more; the inputs are worked through all the same."""
-        with self._engine.lock:
+        with self._engine.lock, self._engine.books:
             if self._done:
                 return
             self._closed = True
@@ -205,7 +203,7 @@ class Stream:
 
     def stop(self) -> None:
         """Read no more inputs; drop the results of those that are under way."""
-        with self._engine.lock:
+        with self._engine.lock, self._engine.books:
             if not self._done:
                 self._ended = True
                 self.forget()
@@ -218,6 +216,11 @@ class Stream:
         if not self._done:
             self._out.append((False, error))
             self._finish()
+
+    @property
+    def done(self) -> bool:
+        """Whether all is answered, or given up."""
+        return self._done
 
     def has_lost(self, tasks: list[Task]) -> bool:
         """Whether an answer is missing."""
@@ -278,7 +281,7 @@ class IMapJob(Stream):
                 data, held = self._pickle(chunk)
             except Exception as e:
                 refusal = e
-        with self._engine.lock:
+        with self._engine.lock, self._engine.books:
             if self._done:
                 return
             if chunk:
@@ -404,7 +407,7 @@ class OutcomeJob(Stream):
             ended = True
         except Exception as e:
             error = e
-        with self._engine.lock:
+        with self._engine.lock, self._engine.books:
             if self._done:
                 return
             first = self._read

@@ -145,7 +145,7 @@ class Pool:
         self._terminate = util.Finalize(self, _end, (engine, self._collector), exitpriority=15)
         self._engine = engine
         try:
-            with engine.lock:
+            with engine.lock, engine.books:
                 engine.start_workers()
         except BaseException:
             self._terminate()
@@ -231,7 +231,7 @@ class Pool:
             function = _function(func)
             data, held = _dump((args, kwds))
         except Exception as e:
-            with engine.lock:
+            with engine.lock, engine.books:
                 engine.check_running()
                 engine.open_jobs.add(job)
                 job.abandon(e)
@@ -244,7 +244,7 @@ class Pool:
             task.timeout = timeout
         if retries:
             task.retry = Retry(retries)
-        with engine.lock:
+        with engine.lock, engine.books:
             engine.check_running()
             engine.send(task)
             engine.open_jobs.add(job)  # last: nobody waits for a call that Ctrl-C prevented
@@ -361,7 +361,7 @@ class Pool:
             callback,
             error_callback,
         )
-        with engine.lock:
+        with engine.lock, engine.books:
             engine.check_running()
             if refusal is not None:
                 job.abandon(refusal)
@@ -431,7 +431,7 @@ class Pool:
             chunksize=chunksize,
             kind=m.MAP,
         )
-        with engine.lock:
+        with engine.lock, engine.books:
             engine.check_running()
             job.feed()
             if not job._done:
@@ -483,7 +483,7 @@ class Pool:
             Retry(retries, retry_on, backoff) if retries else NO_RETRY,
             inline=inline,
         )
-        with engine.lock:
+        with engine.lock, engine.books:
             engine.check_running()
             job.feed()
             if not job._done:

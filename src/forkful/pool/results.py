@@ -125,7 +125,12 @@ class AsyncResult:
 
     def has_lost(self, tasks: list[Task]) -> bool:
         """Whether the answer is missing."""
-        return not (self._done or tasks or self._is_being_told())
+        return not (tasks or self._is_being_told())
+
+    @property
+    def done(self) -> bool:
+        """Whether the call has ended."""
+        return self._done
 
     def _is_being_told(self) -> bool:
         return self._calling or self._engine.will_call(self._call_back)
@@ -167,7 +172,7 @@ class AsyncResult:
         except BaseException:
             report_callback_error()
         finally:
-            with self._engine.lock:
+            with self._engine.lock, self._engine.books:
                 self._set_done()
 
     def _set_done(self) -> None:
@@ -224,6 +229,8 @@ class MapResult(AsyncResult):
 
     def feed(self) -> None:
         """Send chunks while there is room."""
+        if self._done or not self._success:
+            return
         inputs, sizer = self._inputs, self._sizer
         plain = self._timeout is None and not self._retry.retries
         tasks: list[Task] = []
@@ -271,6 +278,8 @@ class MapResult(AsyncResult):
 
     def timed_result(self, task: Task, data: bytes) -> None:
         """A chunk's values."""
+        if self._done or not self._success:  # given up
+            return
         size = task.size
         if self._chunksize is None:
             self._sizer.took(size, SECONDS.unpack_from(data)[0])
@@ -296,10 +305,10 @@ class MapResult(AsyncResult):
 
     def has_lost(self, tasks: list[Task]) -> bool:
         """Whether an answer is missing."""
-        if self._done or self._is_being_told():
+        if self._is_being_told():
             return False
         sent = sum(task.size for task in tasks)
-        return self._left == 0 or self._left != self._length - self._fed + sent
+        return not self._success or self._left == 0 or self._left != self._length - self._fed + sent
 
     def describe(self, task: Task, item: int | None) -> str:
         """Name the chunk for an error message."""
