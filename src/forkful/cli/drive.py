@@ -108,6 +108,8 @@ class Drive:
                 self._flush(monotonic())
                 if self._journal is not None:
                     self._output.sync()
+        # What came while the last lines were written has come before the end, and is told.
+        self._interrupts.check()
         if self._bad_input is not None:
             raise self._bad_input
         return f"--halt {plan.halt.value}, at the first failure" if self._stopping else ""
