@@ -119,12 +119,14 @@ int fk_block_pack(PyObject *data, PyObject *extras, uint64_t *off, uint32_t *hol
     }
     memcpy(to, &(uint64_t){(uint64_t)n}, 8);
     memcpy(to + 8, sizes, 8 * ((size_t)n + 1));
-    Py_BEGIN_ALLOW_THREADS uint64_t at = head;
-    for (Py_ssize_t i = 0; i <= n; i++) {
-        memcpy(to + at, views[i].buf, sizes[i]);
-        at += ALIGN(sizes[i]);
-    }
-    Py_END_ALLOW_THREADS result = 0;
+    Py_BEGIN_ALLOW_THREADS
+        uint64_t at = head;
+        for (Py_ssize_t i = 0; i <= n; i++) {
+            memcpy(to + at, views[i].buf, sizes[i]);
+            at += ALIGN(sizes[i]);
+        }
+    Py_END_ALLOW_THREADS
+    result = 0;
 done:
     while (got-- > 0)
         PyBuffer_Release(&views[got]);
@@ -142,10 +144,17 @@ static uint64_t skipped(uint64_t off, const uint8_t *data, uint64_t size)
     return n > size / sizeof(uint64_t) ? UINT64_MAX : parcel_size(n);
 }
 
+/* The block that an entry of the hold table names; 0 when there is no such entry. */
+static uint64_t held(uint32_t hold)
+{
+    fk_hold *h = fk_hold_at(&fk_family, hold);
+    return h ? atomic_load(&h->off) : 0;
+}
+
 /* A Block over (or a copy of) what the hold names; takes the hold over. */
 static PyObject *block_open(uint32_t hold)
 {
-    uint64_t off = atomic_load(&fk_hold_at(&fk_family, hold)->off);
+    uint64_t off = held(hold);
     uint8_t *data = fk_block_data(&fk_family, off);
     block *b = data ? (block *)fk_block_type->tp_alloc(fk_block_type, 0) : NULL;
     if (!b) {
@@ -224,7 +233,7 @@ static PyObject *parts(PyObject *opened)
 /* A further hold of the block whose handles have not all been made yet; or FK_NO_HOLD. */
 static uint32_t keep_parcel(uint32_t hold)
 {
-    uint64_t off = atomic_load(&fk_hold_at(&fk_family, hold)->off);
+    uint64_t off = held(hold);
     fk_block *b = fk_block_at(&fk_family, off);
     uint32_t kept = FK_NO_HOLD;
     if (b && b->kind == FK_KIND_PARCEL) {

@@ -18,14 +18,22 @@ static int is_lock(PyObject *o)
     return 0;
 }
 
-/* Free the lock as often as it is held; how often, or -1 when this thread does not hold it. */
-static long unlock(fk_handle *lock)
+/* Of a Lock only the process is known that holds it, of an RLock the thread. */
+static bool is_mine(fk_handle *lock)
 {
     if (PyObject_TypeCheck((PyObject *)lock, fk_lock_type))
-        return fk_lock_release(lock->data) ? 1 : -1;
+        return fk_lock_owner(lock->data) == fk_family.me;
+    return fk_rlock_is_mine(&fk_family, lock->data);
+}
+
+/* Free the lock, which is the caller's, as often as it is held; return how often. */
+static long unlock(fk_handle *lock)
+{
+    if (PyObject_TypeCheck((PyObject *)lock, fk_lock_type)) {
+        fk_lock_release(lock->data);
+        return 1;
+    }
     fk_rlock *l = lock->data;
-    if (!fk_rlock_is_mine(&fk_family, l))
-        return -1;
     long n = atomic_load(&l->count);
     atomic_store(&l->count, 1);
     fk_rlock_release(&fk_family, l);
@@ -53,16 +61,15 @@ static PyObject *Cond_wait(PyObject *self, PyObject *args)
     if (!c || !PyArg_ParseTuple(args, "OO", &lock, &timeout) || !is_lock(lock) ||
         !fk_handle_data((fk_handle *)lock) || fk_parse_timeout(timeout, &w) < 0)
         return NULL;
+    if (!is_mine((fk_handle *)lock)) {
+        PyErr_SetString(PyExc_AssertionError, "must acquire() condition before using wait()");
+        return NULL;
+    }
     fk_node *node;
     fk_status st = fk_cond_begin(&fk_family, c, &node);
     if (st != FK_OK)
         return fk_raise(st, "waiting on a condition");
     long times = unlock((fk_handle *)lock);
-    if (times < 0) {
-        fk_cond_end(node);
-        PyErr_SetString(PyExc_AssertionError, "must acquire() condition before using wait()");
-        return NULL;
-    }
     int raised = fk_blocking(node_wait, node, &w, FK_OP_CONDITION, h->off, &st);
     bool notified = fk_cond_end(node);
     if (raised < 0) { /* the lock first, then what the signal handler raised */

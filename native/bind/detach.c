@@ -35,10 +35,13 @@ int fk_blocking(fk_wait_fn fn, void *arg, fk_wait *w, uint32_t op, uint64_t obje
     char file[80];
     uint32_t line = site(file, sizeof file);
     for (;;) {
-        Py_BEGIN_ALLOW_THREADS fk_board_enter(&fk_family, op, object, w->deadline_ns, file, line);
-        *st = fn(arg, w);
-        fk_board_leave(&fk_family);
-        Py_END_ALLOW_THREADS if (*st != FK_INTR) return 0;
+        Py_BEGIN_ALLOW_THREADS
+            fk_board_enter(&fk_family, op, object, w->deadline_ns, file, line);
+            *st = fn(arg, w);
+            fk_board_leave(&fk_family);
+        Py_END_ALLOW_THREADS
+        if (*st != FK_INTR)
+            return 0;
         if (PyErr_CheckSignals() < 0)
             return -1;
         fk_reap_all(&fk_family);

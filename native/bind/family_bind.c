@@ -199,7 +199,6 @@ static const char *const OP_NAMES[FK_OPS] = {
     [FK_OP_EVENT] = "Event.wait",      [FK_OP_CONDITION] = "Condition.wait",
     [FK_OP_QUEUE_GET] = "Queue.get",   [FK_OP_QUEUE_PUT] = "Queue.put",
     [FK_OP_QUEUE_JOIN] = "Queue.join", [FK_OP_PROCESS] = "Process.join",
-    [FK_OP_BARRIER] = "Barrier.wait",  [FK_OP_POOL] = "Pool",
 };
 
 static PyObject *board_snapshot(PyObject *m, PyObject *unused)

@@ -76,11 +76,7 @@ static int exec(PyObject *m)
         add_type(m, &fk_words_spec, true, NULL) < 0 ||
         add_type(m, &fk_block_spec, false, &fk_block_type) < 0)
         return -1;
-    return PyModule_AddIntConstant(m, "OP_PROCESS", FK_OP_PROCESS) < 0 ||
-                   PyModule_AddIntConstant(m, "OP_BARRIER", FK_OP_BARRIER) < 0 ||
-                   PyModule_AddIntConstant(m, "OP_POOL", FK_OP_POOL) < 0
-               ? -1
-               : 0;
+    return PyModule_AddIntConstant(m, "OP_PROCESS", FK_OP_PROCESS);
 }
 
 static PyModuleDef_Slot slots[] = {

@@ -15,8 +15,6 @@ enum {
     FK_OP_QUEUE_PUT,
     FK_OP_QUEUE_JOIN,
     FK_OP_PROCESS, /* the object is the owner word of the process waited for */
-    FK_OP_BARRIER,
-    FK_OP_POOL,
     FK_OPS,
 };
 

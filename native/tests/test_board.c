@@ -129,7 +129,7 @@ TEST(a_full_board_shows_no_more)
 static int enter_and_stay(void *arg)
 {
     (void)arg;
-    fk_board_enter(&A, FK_OP_BARRIER, 1, FK_NEVER, "child.py", 1);
+    fk_board_enter(&A, FK_OP_CONDITION, 1, FK_NEVER, "child.py", 1);
     return wait_for_kill(NULL);
 }
 
@@ -139,7 +139,7 @@ TEST(the_entries_of_the_dead_are_freed)
     fk_board_enter(&A, FK_OP_LOCK, 0, 0, NULL, 0);
     for (int i = 0; i < 3; i++) {
         member m = spawn_member(enter_and_stay, NULL);
-        WAIT_UNTIL(is_parked(m.owner, FK_OP_BARRIER));
+        WAIT_UNTIL(is_parked(m.owner, FK_OP_CONDITION));
         CHECK_EQ(high(), 2);
         kill_at(m.pid);
         bury(m);

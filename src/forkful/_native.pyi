@@ -4,8 +4,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 OP_PROCESS: int
-OP_BARRIER: int
-OP_POOL: int
 
 def configure(
     dumps: Callable[[Any], tuple[bytes, Sequence[Any], Sequence[Any]]],

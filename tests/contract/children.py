@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from forkful import _native
+from tests.kit import procs
 
-LONG = 40  # seconds: nothing that works takes so long
+LONG = 50  # seconds: nothing that works takes so long
 
 
 @contextmanager
@@ -49,6 +50,12 @@ def until(happens: Callable[[], object]) -> None:
     while not happens():
         assert time.monotonic() < deadline, f"{happens} has not happened"
         time.sleep(0.002)  # sleep: the state of another process is asked for, it does not report
+
+
+def is_gone(pid: int) -> bool:
+    """Whether a process has ended, perhaps unnoticed by its parent."""
+    found = procs.look(pid)
+    return found is None or found.state in "ZX"
 
 
 def blocked(pid: int) -> list[str]:

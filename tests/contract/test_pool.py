@@ -25,13 +25,11 @@ import pytest
 
 import forkful
 import forkful.pool
+from tests.contract.children import LONG, is_gone, until
 from tests.contract.oracle import ORACLE
-from tests.kit import procs
 from tests.programs import deeds
 
 _STDLIB = [multiprocessing] if ORACLE else []
-
-LONG = 50  # seconds: a bound for what must end by itself
 
 
 @pytest.fixture(params=[forkful, *_STDLIB], ids=lambda module: module.__name__)
@@ -59,18 +57,6 @@ def own_pool(ctx: Any) -> Iterator[Any]:
         yield pool
         pool.terminate()
         pool.join()
-
-
-def until(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + LONG
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true"
-        time.sleep(0.005)  # sleep: another process's state is polled for
-
-
-def is_gone(pid: int) -> bool:
-    found = procs.look(pid)
-    return found is None or found.state in "ZX"
 
 
 # ---- calls -------------------------------------------------------------------------------------

@@ -14,9 +14,8 @@ import pytest
 
 import forkful
 import forkful.pool
+from tests.contract.children import LONG
 from tests.programs import deeds
-
-LONG = 50  # seconds: a bound for what must end by itself
 
 
 @pytest.fixture

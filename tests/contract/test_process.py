@@ -8,7 +8,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 import traceback
 from collections.abc import Callable
 from multiprocessing import active_children, connection, current_process, parent_process
@@ -18,10 +17,8 @@ from typing import Any
 import pytest
 
 import forkful
-from tests.kit import procs
+from tests.contract.children import LONG, is_gone, until
 from tests.programs import deeds
-
-LONG = 50  # seconds: a bound for what must end by itself
 
 
 def ended(process: Any) -> Any:
@@ -34,18 +31,6 @@ def started(ctx: Any, target: Callable[..., Any], *args: Any, **kwargs: Any) -> 
     process = ctx.Process(target=target, args=args, **kwargs)
     process.start()
     return process
-
-
-def until(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + LONG
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true"
-        time.sleep(0.005)  # sleep: another process's state is polled for
-
-
-def is_gone(pid: int) -> bool:
-    found = procs.look(pid)
-    return found is None or found.state in "ZX"
 
 
 # ---- the standard library's interface ----------------------------------------------------------
