@@ -114,32 +114,30 @@ def _processes() -> Iterator[tuple[object, str]]:
             yield proc.identity, f"orphaned process {proc}"
 
 
-def _is_orphan(proc: procs.Proc, among: dict[int, procs.Proc]) -> bool:
-    """Whether a process that does not descend from this one has come from it nevertheless.
+def mark_run() -> None:
+    """Mark this process, so that what it starts can be told from what others start.
 
-    What was executed has the mark of the run in its environment. What was only forked has this
-    process's command line and session, and a parent that has not.
+    What is executed has the mark in its environment; what is only forked, from whichever thread
+    that starts later, has this process's short name.
     """
-    me, parent = among[os.getpid()], among.get(proc.parent)
-    if proc.state == "Z" or proc.started < me.started:
+    os.environ[RUN_MARK] = str(os.getpid())
+    Path("/proc/self/comm").write_text(_short_name())
+
+
+def _short_name() -> str:
+    return f"test-{os.getpid()}"
+
+
+def _is_orphan(proc: procs.Proc, among: dict[int, procs.Proc]) -> bool:
+    """Whether a process that does not descend from this one has come from it nevertheless."""
+    if proc.state == "Z" or proc.started < among[os.getpid()].started:
         return False
     with contextlib.suppress(OSError):
         environ = Path(f"/proc/{proc.pid}/environ").read_bytes().split(b"\0")
         if f"{RUN_MARK}={os.getpid()}".encode() in environ:
             return True
-    command = procs.command(me.pid)
-    return (
-        proc.session == me.session
-        and procs.command(proc.pid) == command
-        and (parent is None or procs.command(parent.pid) != command)
-        and proc.pid not in _ancestors(me, among)
-    )
-
-
-def _ancestors(proc: procs.Proc, among: dict[int, procs.Proc]) -> Iterator[int]:
-    while proc.parent in among:
-        yield proc.parent
-        proc = among[proc.parent]
+        return Path(f"/proc/{proc.pid}/comm").read_text().strip() == _short_name()
+    return False
 
 
 def _fds() -> Iterator[tuple[Fd, str]]:

@@ -8,7 +8,6 @@ and after each test, fixtures included. What is just being closed has a bounded 
 from __future__ import annotations
 
 import gc
-import os
 import time
 from collections.abc import Generator, Iterator
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.kit import procs
-from tests.kit.holdings import RUN_MARK, Holdings, used_by_strangers
+from tests.kit.holdings import Holdings, mark_run, used_by_strangers
 
 _failed = pytest.StashKey[bool]()
 
@@ -26,7 +25,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    os.environ[RUN_MARK] = str(os.getpid())
+    mark_run()
 
 
 @pytest.hookimpl(wrapper=True)
