@@ -96,6 +96,14 @@ def serve(family: int, listener: int, alive_r: int, preload: list[str], **main: 
     os.set_inheritable(family, False)
     _native.join(family, 0)
     _native.set_name("forkserver")
+    pid = os.getpid()
+
+    def has_forked() -> None:
+        # Only now: what it preloads may be up to anything, and must be over when it forks.
+        if os.getpid() == pid:
+            _native.set_serves()
+
+    os.register_at_fork(after_in_parent=has_forked)
     # What the stdlib's server hands to its children is its own client object; ours must be it.
     forkserver._forkserver = server
     forkserver.main(listener, alive_r, preload, **main)
@@ -156,7 +164,9 @@ class Popen(fork.Popen):
 
     def poll(self, flag: int = os.WNOHANG) -> int | None:
         """Return the exit code, or None while the child runs; 255 if the server itself died."""
-        code = popen_forkserver.Popen.poll(self, flag)
+        if self.returncode is None and flag != os.WNOHANG:
+            _native.wait_readable(self.sentinel)
+        code = popen_forkserver.Popen.poll(self, os.WNOHANG)
         if code is not None and self._kept:
             self._kept.clear()
         return code
