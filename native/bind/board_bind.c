@@ -87,7 +87,7 @@ static PyObject *row_of(const fk_seen *s)
 static PyObject *standstill(PyObject *m, PyObject *unused)
 {
     (void)m, (void)unused;
-    if (!fk_family.base || !fk_still_family(&fk_family))
+    if (!fk_family.base || !fk_is_standstill())
         Py_RETURN_NONE;
     fk_header *h = fk_head(&fk_family);
     PyObject *waits = PyList_New(0), *servers = PyList_New(0);

@@ -1,6 +1,7 @@
 #include "bind.h"
 
 #include <math.h>
+#include <unistd.h>
 
 static bool is_ours(PyFrameObject *frame)
 {
@@ -57,6 +58,19 @@ int fk_tell_quiet(void)
     return quiet < 0 ? -1 : 0;
 }
 
+bool fk_is_standstill(void)
+{
+    for (int tries = 10; tries > 0; tries--) {
+        fk_still still = fk_still_family(&fk_family);
+        if (still != FK_STILL_AWAKE)
+            return still == FK_STILL_YES;
+        Py_BEGIN_ALLOW_THREADS /* what is awake may be a thread of ours that wants the GIL */
+            usleep(1000);
+        Py_END_ALLOW_THREADS
+    }
+    return false;
+}
+
 /* Waits that end by themselves when another process ends, or that only serve others, raise nothing. */
 static bool may_raise(uint32_t op)
 {
@@ -72,7 +86,8 @@ static int look_round(uint32_t op)
         !fk_still_turn(&fk_family))
         return 0;
     uint64_t begun = fk_now_ns();
-    PyObject *found = fk_still_family(&fk_family) ? PyObject_CallNoArgs(fk_hooks.examine) : Py_False;
+    PyObject *found =
+        fk_is_standstill() ? PyObject_CallNoArgs(fk_hooks.examine) : Py_NewRef(Py_False);
     if (found && PyExceptionInstance_Check(found))
         PyErr_SetObject(PyExceptionInstance_Class(found), found);
     if (found == Py_False)

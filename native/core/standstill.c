@@ -82,15 +82,16 @@ bool fk_still_blocks(const fk_arena *a, const fk_seen *s)
 
 /* ---- the family --------------------------------------------------------------------------------------- */
 
-static bool is_still(const fk_arena *a, const fk_seen *s, uint64_t now)
+static fk_still is_still(const fk_arena *a, const fk_seen *s, uint64_t now)
 {
+    if (s->deadline_ns != FK_NEVER || !s->quiet || now < s->since_ns + FK_STILL_AFTER_NS)
+        return FK_STILL_NO;
     bool self = s->owner == a->me && s->tid == fk_tid(a);
-    if (s->deadline_ns != FK_NEVER || !s->quiet || now - s->since_ns < FK_STILL_AFTER_NS ||
-        s->since_ns > now)
-        return false;
-    if (!self && (!s->asleep || (s->word == 0 && s->op != FK_OP_PROCESS)))
-        return false;
-    return fk_still_blocks(a, s);
+    if (!self && !s->asleep)
+        return FK_STILL_AWAKE;
+    if (!self && s->word == 0 && s->op != FK_OP_PROCESS)
+        return FK_STILL_NO;
+    return fk_still_blocks(a, s) ? FK_STILL_YES : FK_STILL_NO;
 }
 
 /* Of a process in another PID namespace /proc would tell nothing, or of somebody else. */
@@ -101,17 +102,20 @@ static bool is_member_in_sight(const fk_arena *a, fk_slot *s, uint32_t index)
            fk_slot_alive(a, fk_owner_word(index, atomic_load(&s->generation)));
 }
 
-bool fk_still_family(const fk_arena *a)
+fk_still fk_still_family(const fk_arena *a)
 {
     fk_header *h = fk_head(a);
+    bool awake = false;
     uint64_t waits[(FK_MAX_SLOTS + 63) / 64] = {0}, now = fk_now_ns();
     uint32_t high = atomic_load(&h->board_high);
     for (uint32_t i = 0; i < high; i++) {
         fk_seen s;
         if (!fk_board_see(a, i, &s))
             continue;
-        if (!is_still(a, &s, now) || !fk_slot_of(a, s.owner))
-            return false;
+        fk_still still = is_still(a, &s, now);
+        if (still == FK_STILL_NO || !fk_slot_of(a, s.owner))
+            return FK_STILL_NO;
+        awake |= still == FK_STILL_AWAKE;
         uint32_t slot = fk_owner_index(s.owner);
         waits[slot / 64] |= UINT64_C(1) << slot % 64;
     }
@@ -123,7 +127,7 @@ bool fk_still_family(const fk_arena *a)
         bool counts = (waits[i / 64] >> i % 64 & 1) ||
                       (atomic_load(&s->flags) & FK_SLOT_SERVES);
         if (!counts || !is_member_in_sight(a, s, i))
-            return false;
+            return FK_STILL_NO;
     }
-    return true;
+    return awake ? FK_STILL_AWAKE : FK_STILL_YES;
 }

@@ -21,6 +21,7 @@ __all__ = ["ENABLED", "Waiter", "examine", "quiet"]
 ENABLED = os.environ.get("FORKFUL_DEADLOCK", "on").lower() not in ("off", "0", "no", "false")
 
 APART = 0.9  # seconds between the two looks, at least; the native side allows one a second
+TRIES = 10  # of a look that finds somebody awake
 SHOWN = 20  # waiters that the message names
 
 # Signals whose handlers run no Python: the fatal ones (faulthandler) and glibc's own two. Of SIGINT
@@ -93,13 +94,12 @@ def examine() -> DeadlockError | Literal[False] | None:
     Returns:
         The error to raise; None: perhaps, look again in a second; False: no deadlock.
     """
-    seen = _native.standstill()
-    evidence = _ask_kernel(*seen) if seen else None
-    again = _native.standstill() if evidence is not None else None
-    if seen is None or again is None or _waits(seen[0]) != _waits(again[0]) or seen[1] != again[1]:
+    found = _look()
+    if found is None:
         _Suspicion.finding = None
         return False
-    finding = (_waits(seen[0]), evidence)
+    rows, evidence = found
+    finding = (_waits(rows), evidence)
     now = time.monotonic()
     if finding != _Suspicion.finding:
         _Suspicion.finding, _Suspicion.since = finding, now
@@ -107,7 +107,30 @@ def examine() -> DeadlockError | Literal[False] | None:
     if now - _Suspicion.since < APART:
         return None
     _Suspicion.finding = None
-    return _error(seen[0])
+    return _error(rows)
+
+
+class _Awake(Exception):
+    """Some thread runs, perhaps only from one slice of its wait to the next."""
+
+
+def _look() -> tuple[list[_Row], _Finding] | None:
+    """Look once: at the board, at the kernel, and whether the board still shows the same waits."""
+    for _ in range(TRIES):
+        seen = _native.standstill()
+        if seen is None:
+            return None
+        try:
+            evidence = _ask_kernel(*seen)
+        except _Awake:
+            time.sleep(0.002)  # those whose slices end at the same time as this thread's
+            continue
+        again = _native.standstill() if evidence is not None else None
+        if evidence is None or again is None:
+            return None
+        same = _waits(seen[0]) == _waits(again[0]) and seen[1] == again[1]
+        return (seen[0], evidence) if same else None
+    return None
 
 
 def _waits(rows: list[_Row]) -> frozenset[tuple[int, ...]]:
@@ -140,7 +163,10 @@ def _is_stuck(pid: int, tids: set[int]) -> bool:
     me = threading.get_native_id() if pid == os.getpid() else 0
     for tid in tids:
         status = _status(f"/proc/{pid}/task/{tid}/status")
-        if tid != me and not status["State"].startswith("S"):
+        state = status["State"][0]
+        if tid != me and state == "R":
+            raise _Awake
+        if tid != me and state != "S":
             return False
         if status["TracerPid"] != "0" or int(status["SigCgt"], 16) & ~_HARMLESS:
             return False
