@@ -77,10 +77,11 @@ static bool may_raise(uint32_t op)
     return op != FK_OP_PROCESS && op != FK_OP_TASK && op != FK_OP_RESULTS;
 }
 
-/* After a slice of a wait without a deadline: is the whole family at a standstill? 0, or -1 with
- * DeadlockError (or with what a signal handler raised meanwhile). */
-static int look_round(uint32_t op)
+/* After a slice of a wait without a deadline: is the whole family at a standstill? *error becomes the
+ * DeadlockError, a new reference, or NULL. 0, or -1 with an exception (of a signal handler). */
+static int look_round(uint32_t op, PyObject **error)
 {
+    *error = NULL;
     uint64_t waited = fk_now_ns() - fk_board_since(&fk_family);
     if (fk_hooks.examine == Py_None || !may_raise(op) || waited < FK_STILL_AFTER_NS ||
         !fk_still_turn(&fk_family))
@@ -88,12 +89,15 @@ static int look_round(uint32_t op)
     uint64_t begun = fk_now_ns();
     PyObject *found =
         fk_is_standstill() ? PyObject_CallNoArgs(fk_hooks.examine) : Py_NewRef(Py_False);
-    if (found && PyExceptionInstance_Check(found))
-        PyErr_SetObject(PyExceptionInstance_Class(found), found);
+    if (!found)
+        return -1;
     if (found == Py_False)
         fk_still_pass(&fk_family, fk_now_ns() - begun);
-    Py_XDECREF(found);
-    return PyErr_Occurred() ? -1 : 0;
+    if (PyExceptionInstance_Check(found))
+        *error = found;
+    else
+        Py_DECREF(found);
+    return 0;
 }
 
 int fk_blocking(fk_wait_fn fn, void *arg, fk_wait *w, uint32_t op, uint64_t object, fk_status *st)
@@ -132,6 +136,7 @@ int fk_blocking_on(fk_wait_fn fn, void *arg, fk_wait *w, uint32_t op, uint64_t o
         bool over = *st != FK_INTR;
         if (over && *st != FK_TIMEOUT)
             endless = false;
+        PyObject *error = NULL;
         int r = over ? 0 : PyErr_CheckSignals();
         if (r == 0 && !over)
             fk_reap_all(&fk_family);
@@ -141,7 +146,16 @@ int fk_blocking_on(fk_wait_fn fn, void *arg, fk_wait *w, uint32_t op, uint64_t o
                 r = fk_tell_quiet();
             }
             if (r == 0)
-                r = look_round(op);
+                r = look_round(op, &error);
+        }
+        if (error) {
+            *st = fn(arg, &now); /* the last word is with what it waits for */
+            if (*st == FK_AGAIN || *st == FK_INTR) {
+                PyErr_SetObject(PyExceptionInstance_Class(error), error);
+                r = -1;
+            }
+            over = true;
+            Py_DECREF(error);
         }
         if (over || r < 0) {
             fk_board_leave(&fk_family);

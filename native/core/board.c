@@ -139,11 +139,10 @@ static void see_nap(const fk_arena *a, const fk_parked *e, fk_seen *seen)
 {
     /* acquire: nap.count */
     uint32_t count = atomic_load_explicit(&e->nap.count, memory_order_acquire);
-    int64_t away = atomic_load_explicit(&e->nap.word, memory_order_relaxed);
-    seen->expected = atomic_load_explicit(&e->nap.expected, memory_order_relaxed);
+    int64_t away = atomic_load_explicit(&e->nap.word, memory_order_acquire);
+    seen->expected = atomic_load_explicit(&e->nap.expected, memory_order_acquire);
     /* acquire: nap.quiet */
     seen->quiet = atomic_load_explicit(&e->nap.quiet, memory_order_acquire);
-    atomic_thread_fence(memory_order_acquire);
     seen->asleep =
         (count & 1) && atomic_load_explicit(&e->nap.count, memory_order_relaxed) == count;
     seen->word = seen->asleep && away ? fk_off(a, &e->nap) + (uint64_t)away : 0;

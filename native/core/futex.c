@@ -30,9 +30,8 @@ void fk_nap_begin(fk_nap *nap, const void *word, uint32_t expected)
 
 void fk_nap_end(fk_nap *nap)
 {
-    atomic_fetch_add_explicit(&nap->count, 1, memory_order_relaxed);
-    /* Who sees anything that this thread does from here on sees that it is up. */
-    atomic_thread_fence(memory_order_seq_cst);
+    /* Every commit is a release: who sees what this thread does from here on sees that it is up. */
+    atomic_fetch_add(&nap->count, 1);
 }
 
 fk_status fk_futex_wait(_Atomic uint32_t *word, uint32_t expected, fk_wait *w)
