@@ -22,8 +22,8 @@ typedef struct fk_bind_hooks {
     PyObject *owner_died; /* (handle, pid, name) -> exception instance */
     PyObject *shut_down;  /* exception class */
     PyObject *empty, *full;
-    PyObject *lost;                        /* (handle, items) -> exception instance */
-    PyObject *quiet;                       /* () -> whether only others can rouse this process */
+    PyObject *lost;    /* (handle, items) -> exception instance */
+    PyObject *quiet;   /* () -> whether only others can rouse this process */
     PyObject *examine; /* () -> an exception instance: a deadlock; None: perhaps, look again; False:
                           none. Both are None when nobody is to look. */
     PyObject *home;    /* str: the package's folder, with a slash */
@@ -68,8 +68,8 @@ int fk_blocking(fk_wait_fn fn, void *arg, fk_wait *w, uint32_t op, uint64_t obje
 /* The same as a part of a standing wait (board.h): the caller calls again after each timeout, and does
  * nothing in between but to look round. */
 enum { FK_ONE_WAIT, FK_STANDING_FIRST, FK_STANDING_AGAIN };
-int fk_blocking_on(fk_wait_fn fn, void *arg, fk_wait *w, uint32_t op, uint64_t object, fk_status *st,
-                   int standing);
+int fk_blocking_on(fk_wait_fn fn, void *arg, fk_wait *w, uint32_t op, uint64_t object,
+                   fk_status *st, int standing);
 
 /* Whether the board shows a standstill; looks a few times if threads are between two slices. */
 bool fk_is_standstill(void);

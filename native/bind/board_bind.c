@@ -102,8 +102,7 @@ static PyObject *standstill(PyObject *m, PyObject *unused)
     }
     for (uint32_t i = 0; servers && i < atomic_load(&h->slot_high); i++) {
         fk_slot *s = fk_slot_at(&fk_family, i);
-        if (atomic_load(&s->state) != FK_SLOT_RUNNING ||
-            !(atomic_load(&s->flags) & FK_SLOT_SERVES))
+        if (atomic_load(&s->state) != FK_SLOT_RUNNING || !(atomic_load(&s->flags) & FK_SLOT_SERVES))
             continue;
         PyObject *pid = PyLong_FromUnsignedLong(atomic_load(&s->pid));
         if (!pid || PyList_Append(servers, pid) < 0)

@@ -71,8 +71,7 @@ static PyObject *Cond_wait(PyObject *self, PyObject *args)
     if (st != FK_OK)
         return fk_raise(st, "waiting on a condition");
     long times = unlock((fk_handle *)lock);
-    int raised =
-        fk_blocking_on(node_wait, node, &w, FK_OP_CONDITION, h->off, &st, standing);
+    int raised = fk_blocking_on(node_wait, node, &w, FK_OP_CONDITION, h->off, &st, standing);
     bool notified = fk_cond_end(node);
     if (raised < 0) { /* the lock first, then what the signal handler raised */
         PyObject *type, *value, *tb;

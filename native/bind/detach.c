@@ -105,8 +105,8 @@ int fk_blocking(fk_wait_fn fn, void *arg, fk_wait *w, uint32_t op, uint64_t obje
     return fk_blocking_on(fn, arg, w, op, object, st, FK_ONE_WAIT);
 }
 
-int fk_blocking_on(fk_wait_fn fn, void *arg, fk_wait *w, uint32_t op, uint64_t object, fk_status *st,
-                   int standing)
+int fk_blocking_on(fk_wait_fn fn, void *arg, fk_wait *w, uint32_t op, uint64_t object,
+                   fk_status *st, int standing)
 {
     fk_wait now = {.deadline_ns = 0};
     *st = fn(arg, &now);
@@ -122,10 +122,10 @@ int fk_blocking_on(fk_wait_fn fn, void *arg, fk_wait *w, uint32_t op, uint64_t o
     for (;;) {
         Py_BEGIN_ALLOW_THREADS
             if (number == 0 || fk_board_wait(&fk_family) != number) {
-                w->nap = standing ? fk_board_stand(&fk_family, standing == FK_STANDING_AGAIN, op,
-                                                   object, file, line)
-                                  : fk_board_enter(&fk_family, op, object, w->deadline_ns, file,
-                                                   line);
+                w->nap = standing
+                             ? fk_board_stand(&fk_family, standing == FK_STANDING_AGAIN, op, object,
+                                              file, line)
+                             : fk_board_enter(&fk_family, op, object, w->deadline_ns, file, line);
                 number = fk_board_wait(&fk_family);
                 told = false;
             }

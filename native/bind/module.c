@@ -7,8 +7,8 @@ static PyObject *configure(PyObject *m, PyObject *args)
 {
     (void)m;
     fk_bind_hooks h = {0};
-    if (!PyArg_ParseTuple(args, "OOOOOOOOU", &h.dumps, &h.owner_died, &h.shut_down, &h.empty, &h.full,
-                          &h.lost, &h.quiet, &h.examine, &h.home))
+    if (!PyArg_ParseTuple(args, "OOOOOOOOU", &h.dumps, &h.owner_died, &h.shut_down, &h.empty,
+                          &h.full, &h.lost, &h.quiet, &h.examine, &h.home))
         return NULL;
     PyObject *pickle = PyImport_ImportModule("_pickle");
     if (!pickle)
@@ -42,8 +42,10 @@ static PyMethodDef methods[] = {
      "pickle_plain(obj)\n\nReturn obj pickled if it consists of exact builtin types only, else "
      "None."},
     {"configure", configure, METH_VARARGS,
-     "configure(dumps, owner_died, shut_down, empty, full, lost, quiet, examine, home)\n\nHand over the "
-     "Python side's pickler, exceptions and search for deadlocks; once, before any handle is used."},
+     "configure(dumps, owner_died, shut_down, empty, full, lost, quiet, examine, home)\n\nHand "
+     "over the "
+     "Python side's pickler, exceptions and search for deadlocks; once, before any handle is "
+     "used."},
     {NULL, NULL, 0, NULL},
 };
 

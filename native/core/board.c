@@ -99,10 +99,7 @@ uint32_t fk_board_wait(const fk_arena *a)
     return waits ? atomic_load_explicit(&e->waits, memory_order_relaxed) : 0;
 }
 
-fk_nap *fk_board_nap(const fk_arena *a)
-{
-    return fk_board_wait(a) ? &own_entry(a)->nap : NULL;
-}
+fk_nap *fk_board_nap(const fk_arena *a) { return fk_board_wait(a) ? &own_entry(a)->nap : NULL; }
 
 uint64_t fk_board_since(const fk_arena *a)
 {

@@ -124,8 +124,7 @@ fk_still fk_still_family(const fk_arena *a)
         fk_slot *s = fk_slot_at(a, i);
         if (atomic_load(&s->state) == FK_SLOT_FREE)
             continue;
-        bool counts = (waits[i / 64] >> i % 64 & 1) ||
-                      (atomic_load(&s->flags) & FK_SLOT_SERVES);
+        bool counts = (waits[i / 64] >> i % 64 & 1) || (atomic_load(&s->flags) & FK_SLOT_SERVES);
         if (!counts || !is_member_in_sight(a, s, i))
             return FK_STILL_NO;
     }

@@ -99,7 +99,10 @@ TEST(who_was_woken_does_not_block_though_the_noun_says_so)
     fk_event *e = o.data;
     memset(e, 0, sizeof *e);
     uint32_t asleep_on = atomic_fetch_or(&e->word, 2) | 2; /* as its sleepers leave it */
-    fk_seen s = {.op = FK_OP_EVENT, .object = o.off, .asleep = true, .word = o.off + FK_BLOCK_HEAD,
+    fk_seen s = {.op = FK_OP_EVENT,
+                 .object = o.off,
+                 .asleep = true,
+                 .word = o.off + FK_BLOCK_HEAD,
                  .expected = asleep_on};
     CHECK(fk_still_blocks(&A, &s));
     fk_event_set(e);

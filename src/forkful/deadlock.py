@@ -55,9 +55,7 @@ class Waiter(NamedTuple):
     def __str__(self) -> str:
         held = f", held by {self.holder}" if self.holder else ""
         where = f" at {self.where}" if self.where else ""
-        return (
-            f"{self.process} (pid {self.pid}): {self.operation}{where}{held}, for {self.seconds:.1f} s"
-        )
+        return f"{self.process} (pid {self.pid}): {self.operation}{where}{held}, for {self.seconds:.1f} s"
 
 
 # What _native.standstill() tells of a thread; see its docstring.
@@ -78,7 +76,10 @@ def quiet() -> bool:
         if signal.getitimer(timer)[0]:
             return False
     handler = signal.getsignal(signal.SIGINT)
-    if handler is not signal.default_int_handler and handler not in (signal.SIG_DFL, signal.SIG_IGN):
+    if handler is not signal.default_int_handler and handler not in (
+        signal.SIG_DFL,
+        signal.SIG_IGN,
+    ):
         if not getattr(handler, "does_nothing", False):  # None: one that is not Python's
             return False
     try:
