@@ -41,6 +41,9 @@ _HARMLESS = sum(
 )
 
 
+_NO_HANDLERS = (signal.default_int_handler, signal.SIG_DFL, signal.SIG_IGN)
+
+
 class Waiter(NamedTuple):
     """A blocked thread, as `DeadlockError.waiters` has it."""
 
@@ -75,13 +78,9 @@ def quiet() -> bool:
     for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
         if signal.getitimer(timer)[0]:
             return False
-    handler = signal.getsignal(signal.SIGINT)
-    if handler is not signal.default_int_handler and handler not in (
-        signal.SIG_DFL,
-        signal.SIG_IGN,
-    ):
-        if not getattr(handler, "does_nothing", False):  # None: one that is not Python's
-            return False
+    handler = signal.getsignal(signal.SIGINT)  # None: one that is not Python's
+    if not any(handler is h for h in _NO_HANDLERS) and not getattr(handler, "does_nothing", False):
+        return False
     try:
         with open("/proc/self/timers", "rb") as f:
             return not f.read(1)
@@ -201,8 +200,12 @@ def _error(rows: list[_Row]) -> DeadlockError:
     if len(waiters) > SHOWN:
         shown.append(f"  and {len(waiters) - SHOWN} more")
     processes = len({row[0] for row in rows})
-    who = "its only process" if processes == 1 else f"all {processes} processes"
-    text = f"deadlock: nobody is left who could end this wait; {who} of the family wait for ever"
+    who = (
+        "the family has only this process, which waits for ever"
+        if processes == 1
+        else f"all {processes} processes of the family wait for ever"
+    )
+    text = f"deadlock: nobody is left who could end this wait: {who}"
     return DeadlockError("\n".join([text, *shown, _advice(rows[0][7])]), waiters=waiters)
 
 
