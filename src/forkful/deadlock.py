@@ -20,9 +20,9 @@ __all__ = ["ENABLED", "Waiter", "examine", "quiet"]
 
 ENABLED = os.environ.get("FORKFUL_DEADLOCK", "on").lower() not in ("off", "0", "no", "false")
 
-APART = 0.9  # seconds between the two looks, at least; the native side allows one a second
-TRIES = 10  # of a look that finds somebody awake
-SHOWN = 20  # waiters that the message names
+_APART = 0.9  # seconds between the two looks, at least; the native side allows one a second
+_TRIES = 10  # of a look that finds somebody awake
+_SHOWN = 20  # waiters that the message names
 
 # Signals whose handlers run no Python: the fatal ones (faulthandler) and glibc's own two. Of SIGINT
 # each process tells by `quiet`.
@@ -104,7 +104,7 @@ def examine() -> DeadlockError | Literal[False] | None:
     if finding != _Suspicion.finding:
         _Suspicion.finding, _Suspicion.since = finding, now
         return None
-    if now - _Suspicion.since < APART:
+    if now - _Suspicion.since < _APART:
         return None
     _Suspicion.finding = None
     return _error(rows)
@@ -116,7 +116,7 @@ class _Awake(Exception):
 
 def _look() -> tuple[list[_Row], _Finding] | None:
     """Look once: at the board, at the kernel, and whether the board still shows the same waits."""
-    for _ in range(TRIES):
+    for _ in range(_TRIES):
         seen = _native.standstill()
         if seen is None:
             return None
@@ -196,9 +196,9 @@ def _error(rows: list[_Row]) -> DeadlockError:
     me = _native.me(), threading.get_native_id()
     rows = sorted(rows, key=lambda row: ((row[0], row[3]) != me, row[5]))  # who raises comes first
     waiters = tuple(_waiter(row, now) for row in rows)
-    shown = [f"  {waiter}" for waiter in waiters[:SHOWN]]
-    if len(waiters) > SHOWN:
-        shown.append(f"  and {len(waiters) - SHOWN} more")
+    shown = [f"  {waiter}" for waiter in waiters[:_SHOWN]]
+    if len(waiters) > _SHOWN:
+        shown.append(f"  and {len(waiters) - _SHOWN} more")
     processes = len({row[0] for row in rows})
     who = (
         "the family has only this process, which waits for ever"

@@ -9,10 +9,13 @@ from __future__ import annotations
 import io
 import os
 import socket
+import sys
+from importlib import import_module
 from multiprocessing import (
     connection,
     forkserver,
     popen_forkserver,
+    process,
     reduction,
     resource_tracker,
     spawn,
@@ -22,8 +25,9 @@ from multiprocessing.context import set_spawning_popen
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from forkful import _native
+from forkful import _native, ledger
 from forkful.launch import fork
+from forkful.launch.defaults import defaults
 from forkful.launch.inherit import preparation_data
 from forkful.launch.parent import add_tie
 
@@ -60,9 +64,9 @@ class ForkServer(forkserver.ForkServer):
         main: dict[str, Any] = {}
         if self._preload_modules:
             data: dict[str, Any] = {**spawn.get_preparation_data("ignore")}
-            main = {k: data[k] for k in ("init_main_from_path", "sys_path") if k in data}
-            if "init_main_from_path" in main:
-                main["main_path"] = main.pop("init_main_from_path")
+            main = {"sys_path": data["sys_path"]}
+            if "__main__" in self._preload_modules:
+                main["main_path"] = data.get("init_main_from_path")
         with socket.socket(socket.AF_UNIX) as listener:
             address = connection.arbitrary_address("AF_UNIX")
             listener.bind(address)
@@ -73,9 +77,10 @@ class ForkServer(forkserver.ForkServer):
             alive_r, alive_w = os.pipe()
             try:
                 family = _native.fd()
+                arrivals = [(f.__module__, f.__qualname__) for f in defaults.arrivals]
                 command = (
                     "from forkful.launch.forkserver import serve; "
-                    f"serve({family}, {listener.fileno()}, {alive_r}, "
+                    f"serve({family}, {listener.fileno()}, {alive_r}, {arrivals!r}, "
                     f"{self._preload_modules!r}, **{main!r})"
                 )
                 exe = spawn.get_executable()
@@ -91,22 +96,54 @@ class ForkServer(forkserver.ForkServer):
         self._forkserver_pid = pid
 
 
-def serve(family: int, listener: int, alive_r: int, preload: list[str], **main: Any) -> None:
-    """The server's program: join the family, then serve as the stdlib's does."""
+def serve(
+    family: int,
+    listener: int,
+    alive_r: int,
+    arrivals: list[tuple[str, str]],
+    preload: list[str],
+    sys_path: list[str] | None = None,
+    main_path: str | None = None,
+) -> None:
+    """The server's program: join the family, import what is preloaded, serve as the stdlib's does."""
     os.set_inheritable(family, False)
     _native.join(family, 0)
     _native.set_name("forkserver")
-    pid = os.getpid()
-
-    def has_forked() -> None:
-        # Only now: what it preloads may be up to anything, and must be over when it forks.
-        if os.getpid() == pid:
-            _native.set_serves()
-
-    os.register_at_fork(after_in_parent=has_forked)
+    _serve_once_forked()
+    for module, function in arrivals:
+        getattr(import_module(module), function)()
     # What the stdlib's server hands to its children is its own client object; ours must be it.
     forkserver._forkserver = server
-    forkserver.main(listener, alive_r, preload, **main)
+    if sys_path is not None:  # as it is where the modules are found that are preloaded
+        sys.path[:] = sys_path
+    if main_path is not None:
+        _preload_main(main_path)
+    forkserver.main(listener, alive_r, preload)
+
+
+def _serve_once_forked() -> None:
+    """Say that this process is a fork server as soon as it forks: what it preloads is over then.
+
+    Before that it may be up to anything, and its family's waits may be for what it does.
+    """
+    server_pid = os.getpid()
+
+    def forked() -> None:
+        if os.getpid() == server_pid:  # and not in a child that forks
+            _native.set_serves()
+
+    os.register_at_fork(after_in_parent=forked)
+
+
+def _preload_main(path: str) -> None:
+    here: Any = process.current_process()
+    here._inheriting = True  # a program without a main guard must not start processes here
+    try:
+        spawn.import_main_path(path)
+    except BaseException:
+        pass  # the first child will try for itself, fail, and tell
+    finally:
+        del here._inheriting
 
 
 server = ForkServer()
@@ -164,9 +201,12 @@ class Popen(fork.Popen):
 
     def poll(self, flag: int = os.WNOHANG) -> int | None:
         """Return the exit code, or None while the child runs; 255 if the server itself died."""
-        if self.returncode is None and flag != os.WNOHANG:
+        known = self.returncode is not None
+        if not known and flag != os.WNOHANG:
             _native.wait_readable(self.sentinel)
         code = popen_forkserver.Popen.poll(self, os.WNOHANG)
+        if code is not None and not known:
+            ledger.reaped(self.pid, code)
         if code is not None and self._kept:
             self._kept.clear()
         return code
