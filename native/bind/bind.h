@@ -71,7 +71,7 @@ enum { FK_ONE_WAIT, FK_STANDING_FIRST, FK_STANDING_AGAIN };
 int fk_blocking_on(fk_wait_fn fn, void *arg, fk_wait *w, uint32_t op, uint64_t object,
                    fk_status *st, int standing);
 
-/* Whether the board shows a standstill; looks a few times if threads are between two slices. */
+/* fk_still_family without the GIL. */
 bool fk_is_standstill(void);
 
 /* In a wait without a deadline, which is on the board: say there whether this process is quiet.

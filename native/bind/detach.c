@@ -1,7 +1,7 @@
 #include "bind.h"
 
 #include <math.h>
-#include <unistd.h>
+#include <time.h>
 
 static bool is_ours(PyFrameObject *frame)
 {
@@ -60,15 +60,19 @@ int fk_tell_quiet(void)
 
 bool fk_is_standstill(void)
 {
-    for (int tries = 10; tries > 0; tries--) {
-        fk_still still = fk_still_family(&fk_family);
-        if (still != FK_STILL_AWAKE)
-            return still == FK_STILL_YES;
-        Py_BEGIN_ALLOW_THREADS /* what is awake may be a thread of ours that wants the GIL */
-            usleep(1000);
-        Py_END_ALLOW_THREADS
-    }
-    return false;
+    bool still;
+    Py_BEGIN_ALLOW_THREADS /* which our other threads need to fall asleep again */
+        still = fk_still_family(&fk_family);
+    Py_END_ALLOW_THREADS
+    return still;
+}
+
+/* What this thread has used of a processor. */
+static uint64_t used_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
 /* Waits that end by themselves when another process ends, or that only serve others, raise nothing. */
@@ -86,13 +90,13 @@ static int look_round(uint32_t op, PyObject **error)
     if (fk_hooks.examine == Py_None || !may_raise(op) || waited < FK_STILL_AFTER_NS ||
         !fk_still_turn(&fk_family))
         return 0;
-    uint64_t begun = fk_now_ns();
+    uint64_t used = used_ns();
     PyObject *found =
         fk_is_standstill() ? PyObject_CallNoArgs(fk_hooks.examine) : Py_NewRef(Py_False);
     if (!found)
         return -1;
     if (found == Py_False)
-        fk_still_pass(&fk_family, fk_now_ns() - begun);
+        fk_still_pass(&fk_family, used_ns() - used);
     if (PyExceptionInstance_Check(found))
         *error = found;
     else

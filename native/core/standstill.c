@@ -1,5 +1,7 @@
 #include "standstill.h"
 
+#include <unistd.h>
+
 #include "cond.h"
 #include "event.h"
 #include "lock.h"
@@ -82,16 +84,30 @@ bool fk_still_blocks(const fk_arena *a, const fk_seen *s)
 
 /* ---- the family --------------------------------------------------------------------------------------- */
 
-static fk_still is_still(const fk_arena *a, const fk_seen *s, uint64_t now)
+#define PATIENCE 50 /* milliseconds, for all that are awake together */
+
+static bool is_old_and_quiet(const fk_seen *s)
 {
-    if (s->deadline_ns != FK_NEVER || !s->quiet || now < s->since_ns + FK_STILL_AFTER_NS)
-        return FK_STILL_NO;
-    bool self = s->owner == a->me && s->tid == fk_tid(a);
-    if (!self && !s->asleep)
-        return FK_STILL_AWAKE;
-    if (!self && s->word == 0 && s->op != FK_OP_PROCESS)
-        return FK_STILL_NO;
-    return fk_still_blocks(a, s) ? FK_STILL_YES : FK_STILL_NO;
+    return s->deadline_ns == FK_NEVER && s->quiet && fk_now_ns() >= s->since_ns + FK_STILL_AFTER_NS;
+}
+
+/* Look at entry `index` until its thread sleeps. FK_OK: it stands still; FK_AGAIN: it waits for
+ * nothing; FK_TIMEOUT: it is none of a standstill. */
+static fk_status see_still(const fk_arena *a, uint32_t index, fk_seen *s, int *patience)
+{
+    for (;; usleep(1000)) {
+        if (!fk_board_see(a, index, s))
+            return FK_AGAIN;
+        if (!is_old_and_quiet(s))
+            return FK_TIMEOUT;
+        bool self = s->owner == a->me && s->tid == fk_tid(a);
+        if (self || s->asleep) {
+            bool sleeps = self || s->word != 0 || s->op == FK_OP_PROCESS;
+            return sleeps && fk_still_blocks(a, s) ? FK_OK : FK_TIMEOUT;
+        }
+        if (--*patience < 0)
+            return FK_TIMEOUT;
+    }
 }
 
 /* Of a process in another PID namespace /proc would tell nothing, or of somebody else. */
@@ -102,20 +118,19 @@ static bool is_member_in_sight(const fk_arena *a, fk_slot *s, uint32_t index)
            fk_slot_alive(a, fk_owner_word(index, atomic_load(&s->generation)));
 }
 
-fk_still fk_still_family(const fk_arena *a)
+bool fk_still_family(const fk_arena *a)
 {
     fk_header *h = fk_head(a);
-    bool awake = false;
-    uint64_t waits[(FK_MAX_SLOTS + 63) / 64] = {0}, now = fk_now_ns();
+    uint64_t waits[(FK_MAX_SLOTS + 63) / 64] = {0};
+    int patience = PATIENCE;
     uint32_t high = atomic_load(&h->board_high);
     for (uint32_t i = 0; i < high; i++) {
         fk_seen s;
-        if (!fk_board_see(a, i, &s))
+        fk_status st = see_still(a, i, &s, &patience);
+        if (st == FK_AGAIN)
             continue;
-        fk_still still = is_still(a, &s, now);
-        if (still == FK_STILL_NO || !fk_slot_of(a, s.owner))
-            return FK_STILL_NO;
-        awake |= still == FK_STILL_AWAKE;
+        if (st != FK_OK || !fk_slot_of(a, s.owner))
+            return false;
         uint32_t slot = fk_owner_index(s.owner);
         waits[slot / 64] |= UINT64_C(1) << slot % 64;
     }
@@ -126,7 +141,7 @@ fk_still fk_still_family(const fk_arena *a)
             continue;
         bool counts = (waits[i / 64] >> i % 64 & 1) || (atomic_load(&s->flags) & FK_SLOT_SERVES);
         if (!counts || !is_member_in_sight(a, s, i))
-            return FK_STILL_NO;
+            return false;
     }
-    return awake ? FK_STILL_AWAKE : FK_STILL_YES;
+    return true;
 }

@@ -28,13 +28,8 @@ bool fk_still_blocks(const fk_arena *a, const fk_seen *s);
 
 /* Whether each process of the family lives, has threads on the board or is a fork server, and each entry
  * of the board is a wait as above: without a deadline, old enough, quiet, asleep, blocked. The calling
- * thread counts as asleep. */
-typedef enum fk_still {
-    FK_STILL_NO,    /* or in doubt */
-    FK_STILL_AWAKE, /* somebody is awake, perhaps only between two slices: ask again in a moment */
-    FK_STILL_YES,   /* a standstill, as far as the board goes */
-} fk_still;
-
-fk_still fk_still_family(const fk_arena *a);
+ * thread counts as asleep. Who is awake may be so only between two slices, and is given some milliseconds.
+ * True only of a standstill as far as the board goes, false when in doubt. */
+bool fk_still_family(const fk_arena *a);
 
 #endif

@@ -177,10 +177,10 @@ TEST(a_family_of_sleepers_stands_still_until_one_is_woken)
     how h = new_event();
     wait_myself(&h);
     member m = spawn_member(wait_for_event, &h);
-    CHECK(fk_still_family(&A) == FK_STILL_NO); /* too young, if it is there at all */
-    WAIT_UNTIL(has_waited(m.owner) && fk_still_family(&A) == FK_STILL_YES);
+    CHECK(!fk_still_family(&A)); /* too young, if it is there at all */
+    WAIT_UNTIL(has_waited(m.owner) && fk_still_family(&A));
     fk_event_set(h.event);
-    CHECK(fk_still_family(&A) == FK_STILL_NO);
+    CHECK(!fk_still_family(&A));
     CHECK_EQ(bury(m), 0);
 }
 
@@ -190,13 +190,13 @@ TEST(who_is_not_on_the_board_does_not_stand_still)
     how h = new_event();
     wait_myself(&h);
     WAIT_UNTIL(has_waited(A.me));
-    CHECK(fk_still_family(&A) == FK_STILL_YES); /* alone */
+    CHECK(fk_still_family(&A)); /* alone */
     member m = spawn_member(wait_for_kill, NULL);
-    CHECK(fk_still_family(&A) == FK_STILL_NO);
+    CHECK(!fk_still_family(&A));
     kill_at(m.pid);
-    CHECK(fk_still_family(&A) == FK_STILL_NO); /* what it holds is yet to be given back */
+    CHECK(!fk_still_family(&A)); /* what it holds is yet to be given back */
     bury(m);
-    CHECK(fk_still_family(&A) == FK_STILL_YES);
+    CHECK(fk_still_family(&A));
 }
 
 static int serve(void *arg)
@@ -212,11 +212,11 @@ TEST(a_fork_server_does_not_count)
     how h = new_event();
     wait_myself(&h);
     member m = spawn_member(serve, NULL);
-    WAIT_UNTIL(has_waited(A.me) && fk_still_family(&A) == FK_STILL_YES);
+    WAIT_UNTIL(has_waited(A.me) && fk_still_family(&A));
     kill_at(m.pid);
     bury(m);
     m = spawn_member(wait_for_kill, NULL); /* in the same slot */
-    CHECK(fk_still_family(&A) == FK_STILL_NO);
+    CHECK(!fk_still_family(&A));
     kill_at(m.pid);
     bury(m);
 }
@@ -226,12 +226,12 @@ TEST(a_reserved_slot_is_somebody_who_is_about_to_come)
     found();
     how h = new_event();
     wait_myself(&h);
-    WAIT_UNTIL(has_waited(A.me) && fk_still_family(&A) == FK_STILL_YES);
+    WAIT_UNTIL(has_waited(A.me) && fk_still_family(&A));
     fk_owner child;
     CHECK(fk_slot_reserve(&A, &child) == FK_OK);
-    CHECK(fk_still_family(&A) == FK_STILL_NO);
+    CHECK(!fk_still_family(&A));
     fk_family_abandon(&A, child);
-    CHECK(fk_still_family(&A) == FK_STILL_YES);
+    CHECK(fk_still_family(&A));
 }
 
 static void check_never_still_with(how h)
@@ -239,7 +239,7 @@ static void check_never_still_with(how h)
     wait_myself(&h);
     member m = spawn_member(wait_for_event, &h);
     WAIT_UNTIL(has_waited(m.owner));
-    CHECK(fk_still_family(&A) == FK_STILL_NO);
+    CHECK(!fk_still_family(&A));
     kill_at(m.pid);
     bury(m);
 }
@@ -268,14 +268,14 @@ static int wait_without_sleeping(void *arg)
     return wait_for_kill(NULL); /* a signal handler sleeps, say */
 }
 
-TEST(who_is_on_the_board_and_not_in_the_kernel_is_awake)
+TEST(who_is_on_the_board_and_never_asleep_does_not_stand_still)
 {
     found();
     how h = new_event();
     wait_myself(&h);
     member m = spawn_member(wait_without_sleeping, &h);
     WAIT_UNTIL(has_waited(m.owner));
-    CHECK(fk_still_family(&A) == FK_STILL_AWAKE);
+    CHECK(!fk_still_family(&A));
     kill_at(m.pid);
     bury(m);
 }

@@ -21,7 +21,6 @@ __all__ = ["ENABLED", "Waiter", "examine", "quiet"]
 ENABLED = os.environ.get("FORKFUL_DEADLOCK", "on").lower() not in ("off", "0", "no", "false")
 
 _APART = 0.9  # seconds between the two looks, at least; the native side allows one a second
-_TRIES = 10  # of a look that finds somebody awake
 _SHOWN = 20  # waiters that the message names
 
 # Signals whose handlers run no Python: the fatal ones (faulthandler) and glibc's own two. Of SIGINT
@@ -110,27 +109,15 @@ def examine() -> DeadlockError | Literal[False] | None:
     return _error(rows)
 
 
-class _Awake(Exception):
-    """Some thread runs, perhaps only from one slice of its wait to the next."""
-
-
 def _look() -> tuple[list[_Row], _Finding] | None:
     """Look once: at the board, at the kernel, and whether the board still shows the same waits."""
-    for _ in range(_TRIES):
-        seen = _native.standstill()
-        if seen is None:
-            return None
-        try:
-            evidence = _ask_kernel(*seen)
-        except _Awake:
-            time.sleep(0.002)  # those whose slices end at the same time as this thread's
-            continue
-        again = _native.standstill() if evidence is not None else None
-        if evidence is None or again is None:
-            return None
-        same = _waits(seen[0]) == _waits(again[0]) and seen[1] == again[1]
-        return (seen[0], evidence) if same else None
-    return None
+    seen = _native.standstill()
+    evidence = _ask_kernel(*seen) if seen else None
+    again = _native.standstill() if evidence is not None else None
+    if seen is None or evidence is None or again is None:
+        return None
+    same = _waits(seen[0]) == _waits(again[0]) and seen[1] == again[1]
+    return (seen[0], evidence) if same else None
 
 
 def _waits(rows: list[_Row]) -> frozenset[tuple[int, ...]]:
@@ -143,30 +130,29 @@ def _waits(rows: list[_Row]) -> frozenset[tuple[int, ...]]:
 
 def _ask_kernel(rows: list[_Row], servers: list[int]) -> _Finding | None:
     """Return what must be the same at the next look; None if some process may go on by itself."""
-    threads: dict[int, set[int]] = {}
-    for _, pid, _, tid, *_ in rows:
-        threads.setdefault(pid, set()).add(tid)
+    threads: dict[int, dict[int, int]] = {}
+    for _, pid, _, tid, _, _, op, *_ in rows:
+        threads.setdefault(pid, {})[tid] = op
     try:
         if os.readlink("/proc/self") != str(os.getpid()):
             return None  # the /proc of another PID namespace
-        for pid, tids in threads.items():
-            if not _is_stuck(pid, tids):
+        for pid, ops in threads.items():
+            if not _is_stuck(pid, ops):
                 return None
         return tuple((pid, _idle_server(pid)) for pid in servers)
     except (OSError, LookupError, ValueError):
         return None  # it has ended, or /proc does not tell: no deadlock that we could prove
 
 
-def _is_stuck(pid: int, tids: set[int]) -> bool:
-    if {int(name) for name in os.listdir(f"/proc/{pid}/task")} != tids:
+def _is_stuck(pid: int, ops: dict[int, int]) -> bool:
+    if {int(name) for name in os.listdir(f"/proc/{pid}/task")} != ops.keys():
         return False  # a thread that is not on the board
     me = threading.get_native_id() if pid == os.getpid() else 0
-    for tid in tids:
+    for tid, op in ops.items():
         status = _status(f"/proc/{pid}/task/{tid}/status")
-        state = status["State"][0]
-        if tid != me and state == "R":
-            raise _Awake
-        if tid != me and state != "S":
+        # R: just now its slice is over. Who joins a process has no slices, and has been woken.
+        as_it_should = "S" if op == _native.OP_PROCESS else "SR"
+        if tid != me and status["State"][0] not in as_it_should:
             return False
         if status["TracerPid"] != "0" or int(status["SigCgt"], 16) & ~_HARMLESS:
             return False
