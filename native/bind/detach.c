@@ -81,12 +81,18 @@ static bool may_raise(uint32_t op)
     return op != FK_OP_PROCESS && op != FK_OP_TASK && op != FK_OP_RESULTS;
 }
 
-/* After a slice of a wait without a deadline: is the whole family at a standstill? *error becomes the
- * DeadlockError, a new reference, or NULL. 0, or -1 with an exception (of a signal handler). */
-static int look_round(uint32_t op, PyObject **error)
+/* After a slice of a wait without a deadline: say, once (*told), whether this process is quiet, and look
+ * whether the whole family is deadlocked. *error: the DeadlockError, a new reference, or NULL.
+ * 0, or -1 with an exception (of a signal handler). */
+static int look_round(uint32_t op, bool *told, PyObject **error)
 {
     *error = NULL;
     uint64_t waited = fk_now_ns() - fk_board_since(&fk_family);
+    if (!*told && waited >= FK_QUIET_AFTER_NS) {
+        *told = true;
+        if (fk_tell_quiet() < 0)
+            return -1;
+    }
     if (fk_hooks.examine == Py_None || !may_raise(op) || waited < FK_STILL_AFTER_NS ||
         !fk_still_turn(&fk_family))
         return 0;
@@ -144,14 +150,8 @@ int fk_blocking_on(fk_wait_fn fn, void *arg, fk_wait *w, uint32_t op, uint64_t o
         int r = over ? 0 : PyErr_CheckSignals();
         if (r == 0 && !over)
             fk_reap_all(&fk_family);
-        if (r == 0 && endless && (!over || standing)) {
-            if (!told && fk_now_ns() - fk_board_since(&fk_family) >= FK_QUIET_AFTER_NS) {
-                told = true;
-                r = fk_tell_quiet();
-            }
-            if (r == 0)
-                r = look_round(op, &error);
-        }
+        if (r == 0 && endless && (!over || standing))
+            r = look_round(op, &told, &error);
         if (error) {
             *st = fn(arg, &now); /* the last word is with what it waits for */
             if (*st == FK_AGAIN || *st == FK_INTR) {
