@@ -110,21 +110,9 @@ static int look_round(uint32_t op, bool *told, PyObject **error)
     return 0;
 }
 
-int fk_blocking(fk_wait_fn fn, void *arg, fk_wait *w, uint32_t op, uint64_t object, fk_status *st)
+static FK_COLD int park(fk_wait_fn fn, void *arg, fk_wait *w, uint32_t op, uint64_t object,
+                        fk_status *st, int standing)
 {
-    return fk_blocking_on(fn, arg, w, op, object, st, FK_ONE_WAIT);
-}
-
-int fk_blocking_on(fk_wait_fn fn, void *arg, fk_wait *w, uint32_t op, uint64_t object,
-                   fk_status *st, int standing)
-{
-    fk_wait now = {.deadline_ns = 0};
-    *st = fn(arg, &now);
-    if (FK_LIKELY(*st != FK_AGAIN && *st != FK_INTR))
-        return 0;
-    if (w->deadline_ns == 0 && *st == FK_AGAIN)
-        return 0;
-
     char file[80];
     uint32_t line = site(file, sizeof file);
     bool endless = standing || w->deadline_ns == FK_NEVER, told = false;
@@ -153,6 +141,7 @@ int fk_blocking_on(fk_wait_fn fn, void *arg, fk_wait *w, uint32_t op, uint64_t o
         if (r == 0 && endless && (!over || standing))
             r = look_round(op, &told, &error);
         if (error) {
+            fk_wait now = {.deadline_ns = 0};
             *st = fn(arg, &now); /* the last word is with what it waits for */
             if (*st == FK_AGAIN || *st == FK_INTR) {
                 PyErr_SetObject(PyExceptionInstance_Class(error), error);
@@ -166,6 +155,23 @@ int fk_blocking_on(fk_wait_fn fn, void *arg, fk_wait *w, uint32_t op, uint64_t o
             return r;
         }
     }
+}
+
+int fk_blocking_on(fk_wait_fn fn, void *arg, fk_wait *w, uint32_t op, uint64_t object,
+                   fk_status *st, int standing)
+{
+    fk_wait now = {.deadline_ns = 0};
+    *st = fn(arg, &now);
+    if (FK_LIKELY(*st != FK_AGAIN && *st != FK_INTR))
+        return 0;
+    if (w->deadline_ns == 0 && *st == FK_AGAIN)
+        return 0;
+    return park(fn, arg, w, op, object, st, standing);
+}
+
+int fk_blocking(fk_wait_fn fn, void *arg, fk_wait *w, uint32_t op, uint64_t object, fk_status *st)
+{
+    return fk_blocking_on(fn, arg, w, op, object, st, FK_ONE_WAIT);
 }
 
 int fk_parse_timeout(PyObject *timeout, fk_wait *w)
