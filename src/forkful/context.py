@@ -36,6 +36,10 @@ __all__ = [
     "get_context",
 ]
 
+_WAIT_FOR_THE_PIPE = {"concurrent.futures.process", "multiprocessing.pool"}
+"""Modules that wait for the pipe inside the stdlib's SimpleQueue: its executor, and its pool, of
+which others make subclasses (joblib's)."""
+
 
 class Context(BaseContext):
     """What all of forkful's contexts share. Parameters and defaults are the stdlib's."""
@@ -88,8 +92,7 @@ class Context(BaseContext):
 
     def SimpleQueue(self) -> queues.SimpleQueue:
         """Return a queue with put and get only."""
-        if sys._getframe(1).f_globals.get("__name__") == "concurrent.futures.process":
-            # ProcessPoolExecutor waits for the pipe that is inside the stdlib's.
+        if sys._getframe(1).f_globals.get("__name__") in _WAIT_FOR_THE_PIPE:
             return _stdlib_queues.SimpleQueue(ctx=self.get_context())  # type: ignore[return-value]
         return queues.SimpleQueue(ctx=self.get_context())
 
