@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 
-# ProcessPoolExecutor and the stdlib's pools (joblib's is one) wait for the pipe that is inside the stdlib's SimpleQueue.
+# ProcessPoolExecutor and the stdlib's pools (joblib's is one) wait for the pipe inside its SimpleQueue.
 _NEED_A_PIPE = frozenset({"concurrent.futures.process", "multiprocessing.pool"})
 
 
