@@ -27,12 +27,12 @@ def fork() -> Any:
 
 @pytest.fixture
 def run_program(tmp_path: Path) -> Run:
-    """``run_program(source, *arguments)`` -> the finished process, which has succeeded.
+    """``run_program(source, *arguments)`` -> the finished process, which has ended with `status`.
 
     For libraries that leave something of their own running until the program ends.
     """
 
-    def run(source: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(source: str, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
         (tmp_path / "program.py").write_text(textwrap.dedent(source))
         ended = subprocess.run(
             [sys.executable, "program.py", *arguments],
@@ -43,7 +43,7 @@ def run_program(tmp_path: Path) -> Run:
             text=True,
             timeout=LONG,
         )
-        assert ended.returncode == 0, ended.stderr
+        assert ended.returncode == status, ended.stderr
         return ended
 
     return run
