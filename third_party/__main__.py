@@ -1,0 +1,128 @@
+"""Programs of other people, unmodified: each plain and by `forkful run`, side by side.
+
+`python -m third_party [NAME...]` from the project's root; `make third-party` makes its environment first.
+Prints a table; exits with 1 if a program's results differ.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from third_party.programs import PROGRAMS, Program
+
+WORK = Path("build/third-party").resolve()
+LIMIT = 1200  # seconds for one run
+ENDS = re.compile(r"^(PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS)\b")
+REPORT = re.compile(r"^forkful run: (\d+) process", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Run:
+    """How one run ended."""
+
+    status: int | None  # None: it was still running when its time was up
+    lines: list[str]  # what it said, without order and times
+    files: str  # a digest of what it left
+    processes: int  # that ran on forkful
+    text: str
+
+    def __str__(self) -> str:
+        if self.status is None:
+            return "hangs"
+        counts: dict[str, int] = {}
+        for line in self.lines:
+            if match := ENDS.match(line):
+                counts[match[1].lower()] = counts.get(match[1].lower(), 0) + 1
+        said = ", ".join(f"{n} {what}" for what, n in counts.items())
+        return f"exit {self.status}, {said or f'{len(self.lines)} lines'}"
+
+    def same(self, other: Run) -> bool:
+        return (self.status, self.lines, self.files) == (other.status, other.lines, other.files)
+
+
+def run(program: Program, on_forkful: bool) -> Run:
+    """Run the program in a folder made anew."""
+    folder = WORK / program.name / "run"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    program.prepare(folder)
+    start = ["-m", "forkful", "run", "--report"] if on_forkful else []
+    env = {**os.environ, "PYTHONHASHSEED": "1", "COLUMNS": "200"}
+    output = folder.parent / ("forkful.log" if on_forkful else "plain.log")
+    with open(output, "w") as log:
+        process = subprocess.Popen(
+            [sys.executable, *start, *program.words],
+            cwd=folder,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        try:
+            status: int | None = process.wait(LIMIT)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, 9)
+            process.wait()
+            status = None
+    text = output.read_text(errors="replace")
+    report = REPORT.search(text)
+    if report:
+        text = text[: report.start()] + text[text.find("\n\n", report.start()) :][2:]
+    return Run(status, _lines(text), _digest(folder), int(report[1]) if report else 0, text)
+
+
+def _lines(text: str) -> list[str]:
+    """What was said, sorted, for workers end in any order; of tests only how each ended."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    ends = [re.sub(r" - .*|\[\d+\]", "", line) for line in lines if ENDS.match(line)]
+    if ends:
+        return sorted(ends)
+    lines = [re.sub(r"\b\d+\.\d+ ?s(econds?)?\b", "x s", line) for line in lines]
+    return sorted(re.sub(r'"generated_at": ".*"', "", line) for line in lines)
+
+
+def _digest(folder: Path) -> str:
+    """Of what is in the Python and HTML files of a folder: what these programs write."""
+    found = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.suffix in (".py", ".html")):
+        found.update(str(path.relative_to(folder)).encode() + path.read_bytes())
+    return found.hexdigest()
+
+
+def main(names: list[str]) -> int:
+    """Run all programs, or those that are named."""
+    chosen = [p for p in PROGRAMS if not names or p.name in names]
+    if missing := set(names) - {p.name for p in chosen}:
+        print(f"no such program: {', '.join(missing)}", file=sys.stderr)
+        return 2
+    print("| program | what was run | uses | plain | `forkful run` | processes | |")
+    print("|---|---|---|---|---|---|---|", flush=True)
+    differ = 0
+    for program in chosen:
+        plain, ours = run(program, False), run(program, True)
+        same = plain.same(ours)
+        differ += not same
+        name = program.package.replace("==", " ")
+        words = " ".join(program.words)
+        print(
+            f"| {name} | `python {words}` | {program.uses} | {plain} | {ours} | {ours.processes} | "
+            f"{'the same' if same else 'DIFFERS'} |",
+            flush=True,
+        )
+    return 1 if differ else 0
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--requirements"]:
+        print("\n".join(sorted({r for p in PROGRAMS for r in (p.package, *p.also)} | {"pytest"})))
+    else:
+        sys.exit(main(sys.argv[1:]))
