@@ -12,14 +12,18 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from third_party.programs import PROGRAMS, Program
 
-WORK = Path("build/third-party").resolve()
+LOGS = Path("build/third-party").resolve()
+WORK = Path(tempfile.gettempdir(), f"third-party-{os.getpid()}")  # the same for both runs
 LIMIT = 1200  # seconds for one run
 ENDS = re.compile(r"^(PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS)\b")
+LEAKS = re.compile(r"^.*resource_tracker: There appear to be.*\n.*warnings.warn.*\n", re.MULTILINE)
+"""What the standard library's resource tracker says of semaphores that were not unlinked."""
 REPORT = re.compile(r"^forkful run: (\d+) process", re.MULTILINE)
 
 
@@ -49,13 +53,15 @@ class Run:
 
 def run(program: Program, on_forkful: bool) -> Run:
     """Run the program in a folder made anew."""
-    folder = WORK / program.name / "run"
-    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(WORK, ignore_errors=True)
+    folder, home = WORK / "files", WORK / "home"
     folder.mkdir(parents=True)
+    home.mkdir()
     program.prepare(folder)
     start = ["-m", "forkful", "run", "--report"] if on_forkful else []
-    env = {**os.environ, "PYTHONHASHSEED": "1", "COLUMNS": "200"}
-    output = folder.parent / ("forkful.log" if on_forkful else "plain.log")
+    env = {k: v for k, v in os.environ.items() if not k.startswith("XDG_")}
+    env |= {"HOME": str(home), "COLUMNS": "200", "TERM": "dumb"}
+    output = LOGS / f"{program.name}.{'forkful' if on_forkful else 'plain'}.log"
     with open(output, "w") as log:
         process = subprocess.Popen(
             [sys.executable, *start, *program.words],
@@ -73,6 +79,8 @@ def run(program: Program, on_forkful: bool) -> Run:
             process.wait()
             status = None
     text = output.read_text(errors="replace")
+    if not on_forkful:
+        text = LEAKS.sub("", text)
     report = REPORT.search(text)
     if report:
         text = text[: report.start()] + text[text.find("\n\n", report.start()) :][2:]
@@ -104,6 +112,7 @@ def main(names: list[str]) -> int:
     if missing := set(names) - {p.name for p in chosen}:
         print(f"no such program: {', '.join(missing)}", file=sys.stderr)
         return 2
+    LOGS.mkdir(parents=True, exist_ok=True)
     print("| program | what was run | uses | plain | `forkful run` | processes | |")
     print("|---|---|---|---|---|---|---|", flush=True)
     differ = 0
@@ -118,6 +127,7 @@ def main(names: list[str]) -> int:
             f"{'the same' if same else 'DIFFERS'} |",
             flush=True,
         )
+    shutil.rmtree(WORK, ignore_errors=True)
     return 1 if differ else 0
 
 

@@ -235,3 +235,4 @@ def _stdlib_default() -> str:
 
 default = DefaultContext()
 get_context = default.get_context
+defaults.get_context = default.get_context

@@ -131,6 +131,13 @@ def test_the_callback_of_a_map_of_nothing_is_called(own_pool: Any) -> None:
     assert told.get(timeout=LONG) == []
 
 
+def test_a_pool_that_is_given_no_context_has_the_default_one() -> None:
+    with forkful.pool.Pool(1) as pool:
+        assert pool.apply(deeds.square, (3,)) == 9
+        (worker,) = multiprocessing.active_children()
+        assert type(worker) is type(forkful.get_context().Process())
+
+
 def test_the_callback_has_run_when_the_result_is_there(pool: Any) -> None:
     for x in range(20):
         told: list[int] = []

@@ -16,6 +16,8 @@ import pytest
 import forkful
 from tests.contract.children import LONG
 
+FORKFUL_RUN = ("-m", "forkful", "run")
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -29,13 +31,16 @@ def fork() -> Any:
 def run_program(tmp_path: Path) -> Run:
     """``run_program(source, *arguments)`` -> the finished process, which has ended with `status`.
 
-    For libraries that leave something of their own running until the program ends.
+    For libraries that leave something of their own running until the program ends; and, with
+    ``start=FORKFUL_RUN``, for programs that import `multiprocessing`.
     """
 
-    def run(source: str, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+    def run(
+        source: str, *arguments: str, status: int = 0, start: tuple[str, ...] = ()
+    ) -> subprocess.CompletedProcess[str]:
         (tmp_path / "program.py").write_text(textwrap.dedent(source))
         ended = subprocess.run(
-            [sys.executable, "program.py", *arguments],
+            [sys.executable, *start, "program.py", *arguments],
             cwd=tmp_path,
             env={**os.environ, "JOBLIB_TEMP_FOLDER": str(tmp_path)},
             stdin=subprocess.DEVNULL,

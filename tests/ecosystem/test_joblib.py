@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.ecosystem.conftest import Run
+from tests.ecosystem.conftest import FORKFUL_RUN, Run
 
 pytest.importorskip("joblib")
 
@@ -103,3 +103,25 @@ def test_within_a_worker_of_a_pool_it_works_alone_and_says_so(answer: Any) -> No
     assert values == SQUARES
     assert processes == 0
     assert any("cannot be nested" in text for text in said)
+
+
+PLAIN = """
+import multiprocessing, os
+import numpy
+from joblib import Parallel, delayed
+
+def look(array):
+    kind = type(multiprocessing.current_process()).__module__
+    return int(array.sum()), type(array).__name__, kind, os.getpid() != parent
+
+parent = os.getpid()
+if __name__ == "__main__":
+    for answer in Parallel(2, backend="multiprocessing")([delayed(look)(numpy.ones(1_000_000))] * 3):
+        print(*answer)
+"""
+
+
+def test_a_program_that_uses_it_runs_on_forkful(run_program: Run) -> None:
+    """Its pool has queues of its own: they are there, over forkful's processes."""
+    ended = run_program(PLAIN, start=FORKFUL_RUN)
+    assert ended.stdout == "1000000 memmap forkful.process True\n" * 3
