@@ -21,13 +21,15 @@ class Program:
         uses: What it needs of `multiprocessing`.
         prepare: Fills the folder in which it is run.
         also: What to install besides.
+        sdist: Whether the folder has the files of its source archive first.
     """
 
     package: str
     words: tuple[str, ...]
     uses: str
-    prepare: Callable[[Path], None]
+    prepare: Callable[[Path], None] = lambda folder: None
     also: tuple[str, ...] = ()
+    sdist: bool = False
 
     @property
     def name(self) -> str:
@@ -72,19 +74,15 @@ def secrets(folder: Path) -> None:
         (folder / f"settings{n}.py").write_text(f'password = "correct-horse-{n}-battery"\n')
 
 
-def nothing(folder: Path) -> None:
-    """Its own tests need no files."""
-
-
 def tests(*words: str) -> tuple[str, ...]:
-    """Tests that are part of the installed package; each one's end is told."""
-    return ("-m", "pytest", "-p", "no:cacheprovider", "-q", "-rA", "--pyargs", *words)
+    """The words for tests; how each one ends is told."""
+    return ("-m", "pytest", "-p", "no:cacheprovider", "-q", "-rA", *words)
 
 
 PROGRAMS = (
     Program(
         "black==26.10.1",
-        ("-m", "black", "-W", "2", "-l", "60", "."),
+        ("-m", "black", "--diff", "-W", "2", "-l", "60", "."),
         "ProcessPoolExecutor with asyncio, a Manager's lock",
         sources("asyncio", "json", "http"),
     ),
@@ -138,22 +136,40 @@ PROGRAMS = (
     ),
     Program(
         "dask==2026.8.0",
-        tests("dask.tests.test_multiprocessing"),
+        tests("--pyargs", "dask.tests.test_multiprocessing"),
         "get_context, ProcessPoolExecutor with spawn and forkserver",
-        nothing,
-        ("numpy==2.4.6",),
+        also=("numpy==2.4.6",),
     ),
     Program(
         "joblib==1.6.0",
-        tests("joblib.test.test_parallel", "-k", "multiprocessing"),
+        tests("--pyargs", "joblib.test.test_parallel", "-k", "multiprocessing"),
         "a subclass of pool.Pool with its own queues, Manager, Lock",
-        nothing,
-        ("numpy==2.4.6", "threadpoolctl"),
+        also=("numpy==2.4.6", "threadpoolctl"),
     ),
     Program(
         "scikit-learn==1.9.1",
-        tests("sklearn.tests.test_multiclass", "sklearn.utils.tests.test_parallel"),
+        tests("--pyargs", "sklearn.tests.test_multiclass", "sklearn.utils.tests.test_parallel"),
         "joblib",
-        nothing,
+    ),
+    Program(
+        "pebble==5.2.3",
+        tests("test/test_process_pool_fork.py", "test/test_concurrent_process_spawn.py"),
+        "get_context, Process, Pipe, RLock, connection.wait",
+        sdist=True,
+    ),
+    Program(
+        "tqdm==4.70.1",
+        tests(
+            "tests/tests_concurrent.py", "tests/tests_synchronisation.py", "tests/tests_rlock.py"
+        ),
+        "ProcessPoolExecutor, Pool, RLock",
+        also=("pytest-asyncio", "pytest-timeout"),
+        sdist=True,
+    ),
+    Program(
+        "multiprocessing-logging==0.4.0",
+        tests("tests"),
+        "Queue, Process, Pool, in a logging handler",
+        sdist=True,
     ),
 )
