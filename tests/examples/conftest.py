@@ -38,17 +38,16 @@ class Runner:
         """Start it in a session of its own, as a terminal would."""
         # What imports forkful chooses its start method there, the others in the standard library.
         package = "forkful" if name.endswith("_forkful.py") else "multiprocessing"
-        command = [sys.executable, str(EXAMPLES / name)]
-        environment = os.environ | {"PYTHONPATH": str(SITE)}
-        environment |= {"EXAMPLE_PACKAGE": package, "EXAMPLE_START_METHOD": self.start_method}
-        if self.way == "forkful run":
-            command = [sys.executable, "-m", "forkful", "run"]
-            command += ["--start-method", self.start_method, str(EXAMPLES / name)]
-            environment = dict(os.environ)
+        program = ["-m", "forkful", "run"] if self.way == "forkful run" else []
+        environment = os.environ | {
+            "PYTHONPATH": str(SITE),
+            "EXAMPLE_PACKAGE": package,
+            "EXAMPLE_START_METHOD": self.start_method,
+        }
         environment.pop("PYTHONUNBUFFERED", None)  # it would hide what is never flushed
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams
         process = subprocess.Popen(
-            [*command, *map(str, args)],
+            [sys.executable, *program, str(EXAMPLES / name), *map(str, args)],
             env=environment,
             stdin=subprocess.DEVNULL,
             text=True,
