@@ -1,6 +1,6 @@
 """A service over a pipe: requests there, answers back, an error as an answer like any other.
 
-python examples/adder_service.py
+$ python examples/adder_service.py
 """
 
 from multiprocessing import Pipe, Process

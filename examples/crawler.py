@@ -1,7 +1,7 @@
 """A crawler: pages are fetched in a pool and parsed in the callback, which finds more of them.
 
-    pip install requests
-    python examples/crawler.py http://127.0.0.1:8000/
+$ pip install requests
+$ python examples/crawler.py http://127.0.0.1:8000/
 
 It stays below the first page's address, prints the title of each page that it could read, and names
 each that it could not and why. When a worker is killed (by a kernel short of memory, say), plain

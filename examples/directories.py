@@ -1,6 +1,6 @@
 """Administration: pack many directories at once, with progress and an error for each that failed.
 
-    python examples/directories.py DIRECTORY...
+$ python examples/directories.py DIRECTORY...
 
 Beside each directory comes NAME.tar.gz. Progress goes to standard error, the report to standard
 output; the exit status is 1 if anything failed. Without arguments it packs a few of its own making.

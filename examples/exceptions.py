@@ -1,6 +1,6 @@
 """Exceptions in one process: many branches, own types, raise, assert, else and finally.
 
-python examples/exceptions.py
+$ python examples/exceptions.py
 """
 
 STOCK = {"apple": 5, "pear": 0, "plum": -1}

@@ -1,6 +1,6 @@
 """Exceptions across processes, whole: what forkful adds to a process.
 
-    python examples/exceptions_forkful.py
+$ python examples/exceptions_forkful.py
 
 `result()` returns what the process returned or raises what it raised; `exception()` gives that as a
 value. Frames, causes, notes and groups arrive as they were. (The tracebacks on standard error are what

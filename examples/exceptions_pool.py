@@ -1,6 +1,6 @@
 """Exceptions across processes: what a task raises, its pool raises again in the parent.
 
-    python examples/exceptions_pool.py
+$ python examples/exceptions_pool.py
 
 The exception travels by pickle: type, arguments and attributes arrive. Where it was raised arrives as
 text, in its cause.

@@ -1,6 +1,6 @@
 """A manager's dict and list: they live in a process of their own, and others have proxies of them.
 
-python examples/manager.py
+$ python examples/manager.py
 """
 
 from multiprocessing import Manager, Process

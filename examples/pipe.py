@@ -1,6 +1,6 @@
 """A pipe: two ends, one process at each, and an end of the conversation.
 
-python examples/pipe.py
+$ python examples/pipe.py
 """
 
 from multiprocessing import Pipe, Process

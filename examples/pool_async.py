@@ -1,6 +1,6 @@
 """A pool, many calls at once: `apply_async` returns at once, and `get` of its result waits.
 
-python examples/pool_async.py
+$ python examples/pool_async.py
 """
 
 from multiprocessing import Pool, TimeoutError

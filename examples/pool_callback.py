@@ -1,6 +1,6 @@
 """A pool with callbacks: each result is looked after in the parent as soon as it is there.
 
-    python examples/pool_callback.py
+$ python examples/pool_callback.py
 
 Callbacks run in the parent, in one thread, one after the other: they can change what they like there,
 and should be short.

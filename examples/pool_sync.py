@@ -1,6 +1,6 @@
 """A pool, one call at a time: `apply` waits for its result.
 
-    python examples/pool_sync.py
+$ python examples/pool_sync.py
 
 Four workers are there, and never more than one has something to do: see pool_async.py.
 """

@@ -1,6 +1,6 @@
 """The life of a process: start, name, pid, is_alive, terminate, join, exit code, daemon.
 
-python examples/process_life.py
+$ python examples/process_life.py
 """
 
 import os

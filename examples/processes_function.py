@@ -1,6 +1,6 @@
 """A process for a function call, and why it needs a way to answer.
 
-    python examples/processes_function.py
+$ python examples/processes_function.py
 
 A process has memory of its own: what it changes there, nobody else sees. What others should know is
 sent.

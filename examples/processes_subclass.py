@@ -1,6 +1,6 @@
 """A process as a subclass: its arguments are attributes, its work is `run`.
 
-python examples/processes_subclass.py
+$ python examples/processes_subclass.py
 """
 
 from multiprocessing import Process, SimpleQueue

@@ -1,6 +1,6 @@
 """A producer as a child, consumed by the parent, until a sentinel says that this was all.
 
-python examples/producer_child.py
+$ python examples/producer_child.py
 """
 
 from multiprocessing import Process, Queue

@@ -1,6 +1,6 @@
 """One producer, one consumer, each a process, with a queue between them.
 
-python examples/producer_consumer.py
+$ python examples/producer_consumer.py
 """
 
 from multiprocessing import Process, Queue

@@ -1,7 +1,7 @@
 """The classic mistake: nobody tells the consumer that nothing more will come.
 
-    python examples/producer_forgotten_end.py         # never ends: press Ctrl-C
-    forkful run examples/producer_forgotten_end.py    # DeadlockError: who waits, for what, and where
+$ python examples/producer_forgotten_end.py         # never ends: press Ctrl-C
+$ forkful run examples/producer_forgotten_end.py    # DeadlockError: who waits, for what, and where
 
 The producer is done, the consumer waits for the next item, and the parent waits for the consumer.
 """

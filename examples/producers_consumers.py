@@ -1,6 +1,6 @@
 """Many producers, many consumers: when the last producer is done, a sentinel for each consumer.
 
-python examples/producers_consumers.py
+$ python examples/producers_consumers.py
 """
 
 from multiprocessing import Process, Queue

@@ -1,6 +1,6 @@
 """Producers that wait until all is consumed, and consumers that need not be told to stop.
 
-    python examples/producers_daemons.py
+$ python examples/producers_daemons.py
 
 Each item that was got is reported as done, `join` of the queue waits until all are, and the consumers
 are daemons: they end with the program.

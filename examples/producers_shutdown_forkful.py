@@ -1,6 +1,6 @@
 """Producers and consumers without sentinels: the queue itself is shut down.
 
-    python examples/producers_shutdown_forkful.py
+$ python examples/producers_shutdown_forkful.py
 
 `shutdown()` is that of `queue.Queue` in Python 3.13, for processes, and on every Python: nothing more
 can be put, what is there can still be got, and then every `get` raises ShutDown.

@@ -1,6 +1,6 @@
 """A queue: what one process puts, another gets, in order and as a copy.
 
-python examples/queues.py
+$ python examples/queues.py
 """
 
 import queue

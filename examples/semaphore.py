@@ -1,6 +1,6 @@
 """A semaphore of 5: a room for five, and ten who want to go in.
 
-python examples/semaphore.py
+$ python examples/semaphore.py
 """
 
 from multiprocessing import Barrier, Process, Semaphore, Value

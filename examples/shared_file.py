@@ -1,6 +1,6 @@
 """One file that several processes append to: a lock keeps each record whole.
 
-python examples/shared_file.py
+$ python examples/shared_file.py
 """
 
 import os

@@ -1,6 +1,6 @@
 """A client of the upper-case servers: one line there and back for each word.
 
-python examples/tcp_client.py PORT WORD...
+$ python examples/tcp_client.py PORT WORD...
 """
 
 import socket

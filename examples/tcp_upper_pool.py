@@ -1,7 +1,7 @@
 """A TCP server that answers in upper case, with a pool: at most 4 clients at once, others queue.
 
-    python examples/tcp_upper_pool.py [PORT]
-    python examples/tcp_client.py PORT hello world
+$ python examples/tcp_upper_pool.py [PORT]
+$ python examples/tcp_client.py PORT hello world
 
 It prints the port it listens on. Ctrl-C or SIGTERM ends it, with all its processes.
 """

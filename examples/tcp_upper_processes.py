@@ -1,7 +1,7 @@
 """A TCP server that answers in upper case, with a process for each client.
 
-    python examples/tcp_upper_processes.py [PORT]
-    python examples/tcp_client.py PORT hello world
+$ python examples/tcp_upper_processes.py [PORT]
+$ python examples/tcp_client.py PORT hello world
 
 It prints the port it listens on. Ctrl-C or SIGTERM ends it, with all its processes.
 """

@@ -1,6 +1,6 @@
 """One ticket and 100 buyers: look and buy must be one step, and a lock makes them one.
 
-python examples/tickets.py
+$ python examples/tickets.py
 """
 
 from multiprocessing import Barrier, Event, Lock, Process, Queue, Value

@@ -1,6 +1,6 @@
 """Traffic lights: an event is green while it is set, and all who wait for it drive at once.
 
-python examples/traffic_lights.py
+$ python examples/traffic_lights.py
 """
 
 from multiprocessing import Event, Process, Queue

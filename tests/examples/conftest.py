@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -34,7 +33,7 @@ class Runner:
         self.start_method = start_method
         self.running: list[subprocess.Popen[str]] = []
 
-    def start(self, name: str, *args: object, **streams: Any) -> subprocess.Popen[str]:
+    def start(self, name: str, *args: object) -> subprocess.Popen[str]:
         """Start it in a session of its own, as a terminal would."""
         # What imports forkful chooses its start method there, the others in the standard library.
         package = "forkful" if name.endswith("_forkful.py") else "multiprocessing"
@@ -45,14 +44,14 @@ class Runner:
             "EXAMPLE_START_METHOD": self.start_method,
         }
         environment.pop("PYTHONUNBUFFERED", None)  # it would hide what is never flushed
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams
         process = subprocess.Popen(
             [sys.executable, *program, str(EXAMPLES / name), *map(str, args)],
             env=environment,
             stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            **pipes,
         )
         self.running.append(process)
         return process
