@@ -6,6 +6,7 @@ $ forkful run examples/producer_forgotten_end.py    # DeadlockError: who waits, 
 The producer is done, the consumer waits for the next item, and the parent waits for the consumer.
 """
 
+import sys
 from multiprocessing import Process, Queue
 
 
@@ -27,7 +28,7 @@ def main():
     eater.start()
     baker.join()
     eater.join()
-    print("sold out")
+    sys.exit(eater.exitcode)  # who waits for a process should look how it ended
 
 
 if __name__ == "__main__":
