@@ -46,7 +46,7 @@ class Page(HTMLParser):
 
 
 def fetch(url):
-    response = requests.get(url, timeout=2)
+    response = requests.get(url, timeout=5)
     response.raise_for_status()
     return response.text
 

@@ -13,7 +13,7 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SITE = Path(__file__).with_name("site")
-PATIENCE_S = 100.0
+PATIENCE_S = 200.0
 
 
 @dataclass(frozen=True)

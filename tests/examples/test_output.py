@@ -30,7 +30,7 @@ def test_every_example_is_tested() -> None:
     assert [name for name in TESTED_ELSEWHERE if f'"{name}.py"' not in tests] == []
 
 
-@pytest.mark.limit(120)
+@pytest.mark.limit(240)
 @pytest.mark.parametrize("name", sorted(path.stem for path in EXPECTED.glob("*.txt")))
 def test_an_example_prints_what_it_should(runner: Runner, name: str) -> None:
     ran = runner.run(f"{name}.py")
