@@ -6,6 +6,7 @@ $ python examples/shared_file.py
 import os
 import tempfile
 from multiprocessing import Lock, Process
+from time import sleep
 
 WRITERS, RECORDS = 4, 25
 
@@ -14,7 +15,8 @@ def write(path, lock, writer):
     for number in range(RECORDS):
         with lock, open(path, "a") as file:
             file.write(f"begin {writer} {number}\n")
-            file.flush()  # without the lock, another one's lines could come in between here
+            file.flush()
+            sleep(0.001)  # without the lock, others would write in between here
             file.write(f"end {writer} {number}\n")
 
 

@@ -4,6 +4,7 @@ $ python examples/tickets.py
 """
 
 from multiprocessing import Barrier, Event, Lock, Process, Queue, Value
+from time import sleep
 
 
 def buy_under_lock(tickets, lock, doors, sold):
@@ -11,6 +12,7 @@ def buy_under_lock(tickets, lock, doors, sold):
     with lock:
         there = tickets.value > 0
         if there:
+            sleep(0.001)  # to pay takes a moment
             tickets.value -= 1
     sold.put(there)
 

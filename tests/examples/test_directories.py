@@ -37,6 +37,17 @@ def test_directories_are_packed_and_failures_are_named(runner: Runner, tmp_path:
         assert file.read() == b"first" * 100
 
 
+def test_an_archive_is_whole_or_not_there(runner: Runner, tmp_path: Path) -> None:
+    (tmp_path / "blocked").mkdir()
+    (tmp_path / "blocked.tar.gz").mkdir()  # where the archive should go
+
+    ran = runner.run("directories.py", tmp_path / "blocked")
+
+    assert ran.status == 1
+    assert ran.out.startswith("blocked: FAILED: IsADirectoryError: ")
+    assert {path.name for path in tmp_path.iterdir()} == {"blocked", "blocked.tar.gz"}
+
+
 def test_all_well_is_status_0(runner: Runner, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
 
