@@ -15,15 +15,26 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import TimeoutError, process
-from multiprocessing.process import BaseProcess
-from typing import Any, NamedTuple
+from multiprocessing.process import BaseProcess, active_children, current_process, parent_process
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from forkful import _native, errors, wire
 from forkful.launch import fork, parent
 from forkful.launch.defaults import defaults
 from forkful.queues import SimpleQueue
+from forkful.stdlib import names_of
 
-__all__ = ["ForkProcess", "ForkServerProcess", "Process", "SpawnProcess", "describe_exit"]
+__all__ = [
+    "BaseProcess",
+    "ForkProcess",
+    "ForkServerProcess",
+    "Process",
+    "SpawnProcess",
+    "active_children",
+    "current_process",
+    "describe_exit",
+    "parent_process",
+]
 
 _RESULT, _EXCEPTION, _EXIT = 1, 2, 3
 
@@ -73,7 +84,7 @@ class Process(BaseProcess):
     """
 
     _start_method: str | None = None
-    _report: SimpleQueue
+    _report: SimpleQueue[Any]
     _popen: Any  # the stdlib's field, as are those that follow
     _sentinel: Any
     _parent_pid: int
@@ -324,3 +335,7 @@ class ForkServerProcess(Process):
         from forkful.launch import forkserver  # on first use: it brings much
 
         return forkserver.Popen(process_obj)
+
+
+if not TYPE_CHECKING:
+    __getattr__ = names_of("process")

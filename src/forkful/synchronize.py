@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from forkful import _native
 from forkful.errors import LockOwnerDied
 from forkful.family import Handle, Words
+from forkful.stdlib import names_of
 
 if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
@@ -414,3 +415,7 @@ class Barrier:
         if self.broken:
             return f"<{where}: broken>"
         return f"<{where}: waiters={self.n_waiting}/{self.parties}>"
+
+
+if not TYPE_CHECKING:
+    __getattr__ = names_of("synchronize")
