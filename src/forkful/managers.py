@@ -82,7 +82,7 @@ def _in_place(name: str) -> Callable[[Any, Any], Any]:
     return operate
 
 
-class SetProxy(_SetProxy):
+class SetProxy(_SetProxy):  # type: ignore[misc]
     """A set in a manager's server, with the methods and operators of a set."""
 
     __iand__ = _in_place("__iand__")
@@ -122,7 +122,7 @@ class BaseManager(_stdlib.BaseManager):
     @classmethod
     def _run_server(cls, *args: Any) -> None:
         _end_with_parent()
-        run: Callable[..., None] = super()._run_server
+        run: Callable[..., None] = super()._run_server  # type: ignore[misc]
         run(*args)
 
 

@@ -19,7 +19,6 @@ from multiprocessing.process import BaseProcess, active_children, current_proces
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from forkful import _native, errors, wire
-from forkful.launch import fork, parent
 from forkful.launch.defaults import defaults
 from forkful.queues import SimpleQueue
 from forkful.stdlib import names_of
@@ -167,6 +166,8 @@ class Process(BaseProcess):
             defaults.start_method = self._start_method
         _print_by_lines()
         if self.daemon and parent_sentinel is not None:
+            from forkful.launch import parent
+
             parent.die_with_parent(parent_sentinel, signal.SIGTERM)
         self.run = self._reporting(self.run)  # type: ignore[method-assign]
         code: int = super()._bootstrap(parent_sentinel)  # type: ignore[misc]
@@ -305,7 +306,9 @@ class ForkProcess(Process):
     _start_method = "fork"
 
     @staticmethod
-    def _Popen(process_obj: BaseProcess) -> fork.Popen:
+    def _Popen(process_obj: BaseProcess) -> Any:
+        from forkful.launch import fork  # on first use, as the others
+
         return fork.Popen(process_obj)
 
 

@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 
-class SynchronizedBase(_stdlib.SynchronizedBase):
+class SynchronizedBase(_stdlib.SynchronizedBase):  # type: ignore[type-arg]
     """A ctypes object with a lock: `with` takes the lock, `get_obj()` gives the object.
 
     If the process that holds the lock dies, the next one that wants it gets `LockOwnerDied`.
@@ -37,11 +37,11 @@ class SynchronizedBase(_stdlib.SynchronizedBase):
         return synchronized, (self._obj, self._lock)
 
 
-class Synchronized(SynchronizedBase, _stdlib.Synchronized):
+class Synchronized(SynchronizedBase, _stdlib.Synchronized):  # type: ignore[type-arg]
     """A simple ctypes object with a lock; reading or setting `value` takes it."""
 
 
-class SynchronizedArray(SynchronizedBase, _stdlib.SynchronizedArray):
+class SynchronizedArray(SynchronizedBase, _stdlib.SynchronizedArray):  # type: ignore[type-arg]
     """An array with a lock, which each access takes."""
 
 
