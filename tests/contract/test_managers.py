@@ -15,7 +15,6 @@ from forkful import managers
 from tests.contract.children import LONG, is_gone, kill, running, until
 from tests.kit import procs
 
-
 # ---- what it offers ----------------------------------------------------------------------------
 
 
