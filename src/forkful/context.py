@@ -10,9 +10,9 @@ stdlib does: every child of spawn pays for what is imported here.
 
 from __future__ import annotations
 
-import multiprocessing
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from multiprocessing import context as _stdlib_context
 from multiprocessing import process, reduction
 from multiprocessing.context import (
     AuthenticationError,
@@ -58,6 +58,10 @@ __all__ = [
     "reduction",
     "set_spawning_popen",
 ]
+
+
+# ProcessPoolExecutor and ThreadPool wait for the pipe that is inside the stdlib's SimpleQueue.
+_NEED_A_PIPE = frozenset({"concurrent.futures.process", "multiprocessing.pool"})
 
 
 class Context(BaseContext):
@@ -111,11 +115,11 @@ class Context(BaseContext):
 
     def SimpleQueue(self) -> queues.SimpleQueue[Any]:
         """Return a queue with put and get only."""
-        if sys._getframe(1).f_globals.get("__name__") == "concurrent.futures.process":
-            # ProcessPoolExecutor waits for the pipe that is inside the stdlib's.
-            from multiprocessing.queues import SimpleQueue
+        if sys._getframe(1).f_globals.get("__name__") in _NEED_A_PIPE:
+            from forkful.pipequeue import PipeQueue
 
-            return SimpleQueue(ctx=self.get_context())  # type: ignore[return-value]
+            queue: queues.SimpleQueue[Any] = PipeQueue(ctx=self.get_context())
+            return queue
         return queues.SimpleQueue(ctx=self.get_context())
 
     def Pipe(self, duplex: bool = True) -> tuple[connection.Connection, connection.Connection]:
@@ -272,13 +276,17 @@ class DefaultContext(Context):
 
     def get_all_start_methods(self) -> list[str]:
         """Return the names of the start methods, the default one first."""
-        return multiprocessing.get_all_start_methods()
+        methods: list[str] = _stdlib.get_all_start_methods()
+        return methods
+
+
+_stdlib: Any = _stdlib_context._default_context  # `run` replaces it
 
 
 def _stdlib_default() -> str:
     """The running Python's default start method, or what was chosen for the stdlib."""
-    chosen = multiprocessing.get_start_method(allow_none=True)
-    return chosen or multiprocessing.get_all_start_methods()[0]
+    chosen: str | None = _stdlib.get_start_method(allow_none=True)
+    return chosen or _stdlib.get_all_start_methods()[0]
 
 
 default = _default_context = defaults.context = DefaultContext()

@@ -18,12 +18,13 @@ from multiprocessing import TimeoutError, process
 from multiprocessing.process import BaseProcess, active_children, current_process, parent_process
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from forkful import _native, errors, wire
+from forkful import _native, errors, ledger, wire
 from forkful.launch.defaults import defaults
 from forkful.queues import SimpleQueue
 from forkful.stdlib import names_of
 
 __all__ = [
+    "NESTS",
     "BaseProcess",
     "ForkProcess",
     "ForkServerProcess",
@@ -36,6 +37,9 @@ __all__ = [
 ]
 
 _RESULT, _EXCEPTION, _EXIT = 1, 2, 3
+
+NESTS = "nests"
+"""In a process's `_config`, which its children inherit: though daemonic, it may have children."""
 
 
 class _Unreadable(NamedTuple):
@@ -102,16 +106,19 @@ class Process(BaseProcess):
     def start(self) -> None:
         """Start the process. It is running when this returns, or an exception says why not.
 
-        A daemonic process may have daemonic children (the default there): they end with it,
-        however it ends. So a pool's task may use processes and pools of its own.
+        A daemonic process may have no children, save a pool's worker and what it starts: these may
+        have daemonic ones (the default there), which end with them, however they end. So a pool's
+        task may use processes and pools of its own.
         """
         self._check_closed()  # type: ignore[attr-defined]
         assert self._popen is None, "cannot start a process twice"
         assert self._parent_pid == os.getpid(), (
             "only the process that made a process object can start it"
         )
-        assert self.daemon or not process.current_process().daemon, (
-            "a daemonic process can only have daemonic children, which end with it"
+        here: Any = process.current_process()
+        assert not here.daemon or (self.daemon and here._config.get(NESTS)), (
+            "daemonic processes are not allowed to have children (in a pool's worker they are, if "
+            "they are daemonic)"
         )
         self._report = SimpleQueue()
         process._cleanup()  # type: ignore[attr-defined]
@@ -162,6 +169,7 @@ class Process(BaseProcess):
     def _bootstrap(self, parent_sentinel: int | None = None) -> int:
         """In the child: the stdlib's bootstrap, with the report round `run`."""
         _native.set_name(self.name)
+        ledger.began(self.name, self._parent_pid, self._start_method)
         if self._start_method is not None:
             defaults.start_method = self._start_method
         _print_by_lines()
@@ -171,6 +179,7 @@ class Process(BaseProcess):
             parent.die_with_parent(parent_sentinel, signal.SIGTERM)
         self.run = self._reporting(self.run)  # type: ignore[method-assign]
         code: int = super()._bootstrap(parent_sentinel)  # type: ignore[misc]
+        ledger.ended()
         return code
 
     def _reporting(self, run: Callable[[], Any]) -> Callable[[], None]:
@@ -182,6 +191,7 @@ class Process(BaseProcess):
                 self._report._put_bytes(str(code).encode(), _EXIT)
                 raise
             except BaseException as e:
+                ledger.failed(e)
                 self._report_exception(e)
                 raise
             if value is not None:

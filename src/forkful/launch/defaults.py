@@ -5,6 +5,7 @@ A noun that needs a context and is given none takes the one here, and so never i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from multiprocessing.context import BaseContext
 
 __all__ = ["defaults"]
@@ -20,6 +21,12 @@ class _Defaults:
 
     start_method: str | None = None
     context: BaseContext
+
+    arrivals: list[Callable[[], None]]
+    """What each child calls before it imports the main module; functions that pickle by name."""
+
+    def __init__(self) -> None:
+        self.arrivals = []
 
 
 defaults = _Defaults()
