@@ -85,6 +85,18 @@ def test_nouns_serve_as_annotations() -> None:
     assert (type(q), q.get()) == (forkful.Queue, 1)
 
 
+@pytest.mark.parametrize("name", ["nouns", "dropin"])
+def test_a_program_that_type_checks_runs(name: str) -> None:
+    path = Path(__file__).parents[1] / "typing" / f"{name}.py"
+    done = subprocess.run(
+        [sys.executable, "-W", "error::ResourceWarning", str(path)],
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert (done.stdout, done.stderr) == ("done\n", "")
+
+
 def test_help_tells_what_a_queue_does() -> None:
     text = python("import forkful; help(forkful.Queue)")
     for line in (
