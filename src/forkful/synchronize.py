@@ -126,6 +126,10 @@ class Semaphore(Handle, _native.Semaphore):
         """Return the free permits and how many came back from processes that died."""
         return SemaphoreStatistics(self.get_value(), self._returned())
 
+    def locked(self) -> bool:
+        """Return whether no permit is free."""
+        return self.get_value() == 0
+
     # The stdlib's Queue, which ProcessPoolExecutor makes by itself, asks its semaphore so.
     @property
     def _semlock(self) -> Semaphore:

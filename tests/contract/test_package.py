@@ -117,6 +117,22 @@ def test_importing_the_package_imports_neither_pools_nor_managers() -> None:
     assert python(program) == "[]\n"
 
 
+def test_what_newer_pythons_have_is_there_on_each(fork: Any) -> None:
+    for lock in (fork.Lock(), fork.RLock(), fork.Semaphore(), fork.BoundedSemaphore()):
+        assert lock.locked() is False
+        with lock:
+            assert lock.locked() is True
+        assert lock.locked() is False
+    q = fork.Queue()
+    q.put(1)
+    q.shutdown()
+    assert q.get() == 1
+    with pytest.raises(forkful.ShutDown):
+        q.get()
+    assert callable(forkful.Process.interrupt)
+    assert callable(forkful.managers.SyncManager.set)
+
+
 # ---- modules -----------------------------------------------------------------------------------
 
 
