@@ -9,11 +9,13 @@ from __future__ import annotations
 import io
 import os
 import socket
+import sys
 from importlib import import_module
 from multiprocessing import (
     connection,
     forkserver,
     popen_forkserver,
+    process,
     reduction,
     resource_tracker,
     spawn,
@@ -62,9 +64,9 @@ class ForkServer(forkserver.ForkServer):
         main: dict[str, Any] = {}
         if self._preload_modules:
             data: dict[str, Any] = {**spawn.get_preparation_data("ignore")}
-            main = {k: data[k] for k in ("init_main_from_path", "sys_path") if k in data}
-            if "init_main_from_path" in main:
-                main["main_path"] = main.pop("init_main_from_path")
+            main = {"sys_path": data["sys_path"]}
+            if "__main__" in self._preload_modules:
+                main["main_path"] = data.get("init_main_from_path")
         with socket.socket(socket.AF_UNIX) as listener:
             address = connection.arbitrary_address("AF_UNIX")
             listener.bind(address)
@@ -100,9 +102,10 @@ def serve(
     alive_r: int,
     arrivals: list[tuple[str, str]],
     preload: list[str],
-    **main: Any,
+    sys_path: list[str] | None = None,
+    main_path: str | None = None,
 ) -> None:
-    """The server's program: join the family, then serve as the stdlib's does."""
+    """The server's program: join the family, import what is preloaded, serve as the stdlib's does."""
     os.set_inheritable(family, False)
     _native.join(family, 0)
     _native.set_name("forkserver")
@@ -110,7 +113,22 @@ def serve(
         getattr(import_module(module), function)()
     # What the stdlib's server hands to its children is its own client object; ours must be it.
     forkserver._forkserver = server
-    forkserver.main(listener, alive_r, preload, **main)
+    if sys_path is not None:  # as it is where the modules are found that are preloaded
+        sys.path[:] = sys_path
+    if main_path is not None:
+        _preload_main(main_path)
+    forkserver.main(listener, alive_r, preload)
+
+
+def _preload_main(path: str) -> None:
+    here: Any = process.current_process()
+    here._inheriting = True  # a program without a main guard must not start processes here
+    try:
+        spawn.import_main_path(path)
+    except BaseException:
+        pass  # the first child will try for itself, fail, and tell
+    finally:
+        del here._inheriting
 
 
 server = ForkServer()
