@@ -5,6 +5,7 @@ static int Memory_buffer(PyObject *self, Py_buffer *view, int flags)
 {
     fk_handle *h = (fk_handle *)self;
     fk_memory *m = fk_handle_data(h);
+    view->obj = NULL;
     if (!m)
         return -1;
     if (m->size > fk_block_at(&fk_family, h->off)->size - sizeof *m) {

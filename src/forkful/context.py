@@ -189,7 +189,7 @@ class Context(BaseContext):
 
         forkserver.server.set_forkserver_preload(list(module_names))
 
-    def get_context(self, method: str | None = None) -> Any:
+    def get_context(self, method: str | None = None) -> Context:
         """Return the context of a start method; this one if None."""
         if method is None:
             return self
@@ -236,7 +236,7 @@ class Process(_process.Process):
 
     @staticmethod
     def _after_fork() -> None:
-        default.get_context().Process._after_fork()
+        default.get_context().Process._after_fork()  # type: ignore[attr-defined]
 
 
 class DefaultContext(Context):
@@ -244,7 +244,7 @@ class DefaultContext(Context):
 
     Process = Process
 
-    def get_context(self, method: str | None = None) -> Any:
+    def get_context(self, method: str | None = None) -> Context:
         """Return the context of a start method; of the default one if None."""
         if method is not None:
             return super().get_context(method)

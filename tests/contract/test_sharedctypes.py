@@ -15,6 +15,7 @@ import pytest
 
 import forkful
 from forkful import sharedctypes
+from forkful.sharedctypes.memory import Memory
 from tests.contract.children import LONG, kill, running, several, used
 
 
@@ -214,6 +215,15 @@ def test_the_memory_has_no_name_in_the_file_system(fork: Any) -> None:
     array = fork.Array("d", 10_000_000)
     assert mapped() == before
     assert len(array) == 10_000_000
+
+
+def test_memory_that_was_not_made_is_refused(fork: Any) -> None:
+    with pytest.raises(ValueError, match="not been initialised"):
+        memoryview(Memory.__new__(Memory))
+    with pytest.raises(ValueError, match="negative"):
+        Memory(-1)
+    with pytest.raises((MemoryError, OverflowError)):
+        Memory(2**62)
 
 
 def test_dropping_it_frees_the_memory(fork: Any, kind: str) -> None:

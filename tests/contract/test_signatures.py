@@ -190,7 +190,9 @@ def test_the_package_exports_what_multiprocessing_exports() -> None:
     assert set(forkful.__all__) <= names.keys()
 
 
-@pytest.mark.parametrize("name", ["ProcessError", "BufferTooShort", "TimeoutError"])
+@pytest.mark.parametrize(
+    "name", ["ProcessError", "BufferTooShort", "TimeoutError", "AuthenticationError"]
+)
 def test_exceptions_are_the_same_classes(name: str) -> None:
     theirs = getattr(multiprocessing, name)
     assert getattr(forkful, name) is theirs

@@ -7,6 +7,7 @@ from typing import assert_type
 
 import forkful
 import forkful.pool
+from forkful.context import Context
 from forkful.queues import JoinableQueue, SimpleQueue
 
 
@@ -72,7 +73,11 @@ def pools(pool: forkful.Pool) -> None:
 
 
 def contexts() -> None:
-    q: forkful.Queue[int] = forkful.get_context("spawn").Queue()
+    ctx = forkful.get_context("spawn")
+    assert_type(ctx, Context)
+    q: forkful.Queue[int] = ctx.Queue()
+    assert_type(ctx.Lock(), forkful.Lock)
+    assert_type(ctx.get_context("fork").Event(), forkful.Event)
     assert isinstance(q, forkful.Queue)
     value = forkful.Value("i", 3)
     with value.get_lock():
