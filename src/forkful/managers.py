@@ -64,13 +64,15 @@ def _end_with_parent() -> None:
     die_with_parent(parent.sentinel, signal.SIGTERM)
 
 
-_SET_METHODS = {*dir(set)} - {*dir(object), "__class_getitem__"} | {
+_NOT_ASKED_OF_THE_SET = {*dir(object), "__class_getitem__"} - {
     "__ge__",
     "__gt__",
     "__le__",
     "__lt__",
 }
-_SetProxy: Any = _stdlib.MakeProxyType("_SetProxy", sorted(_SET_METHODS))
+_SetProxy: Any = _stdlib.MakeProxyType(
+    "_SetProxy", [name for name in dir(set) if name not in _NOT_ASKED_OF_THE_SET]
+)
 _SetProxy._method_to_typeid_ = {"__iter__": "Iterator"}
 
 
@@ -135,9 +137,7 @@ class SharedMemoryManager(BaseManager, _stdlib.SharedMemoryManager):
 
 
 SyncManager.register("Pool", Pool, _stdlib.PoolProxy)
-
-if not hasattr(_stdlib.SyncManager, "set"):  # Python 3.14 has it
-    SyncManager.register("set", set, SetProxy)
+SyncManager.register("set", set, SetProxy)  # as Python 3.14
 
 if not TYPE_CHECKING:
     __getattr__ = names_of("managers")
