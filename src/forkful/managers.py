@@ -15,8 +15,6 @@ from collections.abc import Callable
 from multiprocessing import managers as _stdlib
 from multiprocessing.managers import (
     BaseProxy,
-    DictProxy,
-    ListProxy,
     Namespace,
     RemoteError,
     Server,
@@ -76,12 +74,39 @@ _SetProxy: Any = _stdlib.MakeProxyType(
 _SetProxy._method_to_typeid_ = {"__iter__": "Iterator"}
 
 
+def _ask(name: str) -> Callable[..., Any]:
+    def ask(self: Any, *args: Any) -> Any:
+        return self._callmethod(name, args)
+
+    return ask
+
+
 def _in_place(name: str) -> Callable[[Any, Any], Any]:
     def operate(self: Any, other: Any) -> Any:
         self._callmethod(name, (other,))
         return self
 
     return operate
+
+
+class ListProxy(_stdlib.ListProxy):  # type: ignore[type-arg]
+    """A list in a manager's server; with what Python 3.14 added."""
+
+    _exposed_ = (*_stdlib.ListProxy._exposed_, "clear", "copy")
+
+    clear = _ask("clear")
+    copy = _ask("copy")
+
+
+class DictProxy(_stdlib.DictProxy):  # type: ignore[type-arg]
+    """A dict in a manager's server; with what Python 3.14 added."""
+
+    _exposed_ = (*_stdlib.DictProxy._exposed_, "__or__", "__ror__", "__ior__")
+    _method_to_typeid_ = _stdlib.DictProxy._method_to_typeid_
+
+    __or__ = _ask("__or__")
+    __ror__ = _ask("__ror__")
+    __ior__ = _in_place("__ior__")
 
 
 class SetProxy(_SetProxy):  # type: ignore[misc]
@@ -137,7 +162,9 @@ class SharedMemoryManager(BaseManager, _stdlib.SharedMemoryManager):
 
 
 SyncManager.register("Pool", Pool, _stdlib.PoolProxy)
-SyncManager.register("set", set, SetProxy)  # as Python 3.14
+SyncManager.register("list", list, ListProxy)
+SyncManager.register("dict", dict, DictProxy)
+SyncManager.register("set", set, SetProxy)
 
 if not TYPE_CHECKING:
     __getattr__ = names_of("managers")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing.managers
 import os
 import queue
 import signal
@@ -100,6 +101,20 @@ def test_a_set_has_the_operators_of_a_set(fork: Any) -> None:
         assert s.isdisjoint({5})
         with pytest.raises(KeyError):
             s.remove(77)
+
+
+def test_lists_and_dicts_have_what_python_3_14_added(fork: Any) -> None:
+    with fork.Manager() as manager:
+        items, d = manager.list([1, 2]), manager.dict(a=1)
+        assert items.copy() == [1, 2]
+        items.clear()
+        assert items[:] == []
+        assert (d | {"b": 2}, {"a": 0, "c": 3} | d) == ({"a": 1, "b": 2}, {"a": 1, "c": 3})
+        same = d
+        d |= {"b": 2}
+        assert d is same
+        assert sorted(d.keys()) == sorted(d) == ["a", "b"]
+        assert isinstance(items, multiprocessing.managers.ListProxy)
 
 
 def test_proxies_travel_through_forkfuls_queues_and_inside_one_another(ctx: Any) -> None:
