@@ -76,6 +76,7 @@ _SetProxy._method_to_typeid_ = {"__iter__": "Iterator"}
 
 def _ask(name: str) -> Callable[..., Any]:
     def ask(self: Any, *args: Any) -> Any:
+        """Ask the same of the object in the server."""
         return self._callmethod(name, args)
 
     return ask

@@ -168,6 +168,38 @@ def test_every_public_callable_is_there_with_the_same_parameters() -> None:
     assert len(own) > 300
 
 
+def forkfuls_own() -> Iterator[tuple[str, Any]]:
+    """Every public callable that is forkful's own, also without a namesake, by its name."""
+    modules = [module.replace("multiprocessing", "forkful", 1) for module in MODULES]
+    for module in (forkful, *map(importlib.import_module, modules)):
+        for name in getattr(module, "__all__", ()):
+            value = getattr(module, name)
+            found = {name: value} if callable(value) else {}
+            if isinstance(value, type):
+                public = [n for n in dir(value) if n[0] != "_" and callable(getattr(value, n))]
+                found |= {f"{name}.{n}": getattr(value, n) for n in public}
+            for path, member in found.items():
+                where = getattr(member, "__module__", None)
+                where = where or getattr(member, "__objclass__", type(None)).__module__
+                exception = isinstance(member, type) and issubclass(member, BaseException)
+                if where.startswith("forkful") and not exception:
+                    yield path, member
+
+
+def test_help_finds_a_signature_and_a_docstring_of_everything() -> None:
+    own = dict(forkfuls_own())
+    assert {"Lock.recover", "Queue.put", "Process.result", "Pool.outcomes", "Value"} <= own.keys()
+    mute = []
+    for name, value in own.items():
+        try:
+            inspect.signature(value)
+        except ValueError:
+            mute.append(f"{name} has no signature")
+        if not inspect.getdoc(value):
+            mute.append(f"{name} has no docstring")
+    assert mute == []
+
+
 def test_a_pool_has_the_parameters_of_the_class_in_the_pool_module() -> None:
     theirs = importlib.import_module("multiprocessing.pool").Pool
     assert differences(theirs, forkful.Pool) == ([], ADDED["Pool"])
