@@ -58,8 +58,8 @@ class ForkServer(forkserver.ForkServer):
 
     def _start(self) -> None:
         main: dict[str, Any] = {}
+        data: dict[str, Any] = {**spawn.get_preparation_data("ignore")}
         if self._preload_modules:
-            data: dict[str, Any] = {**spawn.get_preparation_data("ignore")}
             main = {k: data[k] for k in ("init_main_from_path", "sys_path") if k in data}
             if "init_main_from_path" in main:
                 main["main_path"] = main.pop("init_main_from_path")
@@ -74,6 +74,7 @@ class ForkServer(forkserver.ForkServer):
             try:
                 family = _native.fd()
                 command = (
+                    f"import sys; sys.path[:] = {data['sys_path']!r}; "
                     "from forkful.launch.forkserver import serve; "
                     f"serve({family}, {listener.fileno()}, {alive_r}, "
                     f"{self._preload_modules!r}, **{main!r})"

@@ -359,6 +359,11 @@ class Engine:
                 raise
             self._roster.workers[number] = WorkerRecord(number, place, process, time.monotonic())
 
+    def look(self) -> None:
+        """Look after the workers now, and not only when it is time for it."""
+        with self.lock, self.books:
+            self._look(time.monotonic())
+
     def processes(self) -> list[Any]:
         """Return the workers' process objects."""
         return [w.process for w in self._roster.workers.values()]
@@ -609,7 +614,8 @@ def end_processes(processes: list[Any]) -> None:
     """End processes: SIGTERM, and SIGKILL for whoever is still there after GRACE seconds.
 
     A stopped process does not react to SIGTERM, one in native code may not. Returns when all
-    have ended.
+    have ended. What a program gives as processes of its own kind may lack `sentinel` and `kill`:
+    the stdlib's pool asks for neither.
     """
     left = [p for p in processes if p.exitcode is None]
     for p in left:
@@ -620,6 +626,7 @@ def end_processes(processes: list[Any]) -> None:
             break
         left = [p for p in left if p.exitcode is None]
     for p in left:
-        p.kill()
+        if hasattr(p, "kill"):
+            p.kill()
     for p in processes:
         p.join()
