@@ -10,9 +10,9 @@ stdlib does: every child of spawn pays for what is imported here.
 
 from __future__ import annotations
 
-import multiprocessing
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from multiprocessing import context as _stdlib_context
 from multiprocessing import queues as _stdlib_queues
 from multiprocessing.context import BaseContext
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,14 @@ __all__ = [
     "default",
     "get_context",
 ]
+
+
+# ProcessPoolExecutor and ThreadPool wait for the pipe that is inside the stdlib's SimpleQueue.
+_NEED_A_PIPE = frozenset({"concurrent.futures.process", "multiprocessing.pool"})
+
+
+class _PipeQueue(_stdlib_queues.SimpleQueue):  # type: ignore[type-arg]
+    """The stdlib's, under a name of its own: `forkful run` puts another class under the stdlib's."""
 
 
 class Context(BaseContext):
@@ -88,9 +96,8 @@ class Context(BaseContext):
 
     def SimpleQueue(self) -> queues.SimpleQueue:
         """Return a queue with put and get only."""
-        if sys._getframe(1).f_globals.get("__name__") == "concurrent.futures.process":
-            # ProcessPoolExecutor waits for the pipe that is inside the stdlib's.
-            return _stdlib_queues.SimpleQueue(ctx=self.get_context())  # type: ignore[return-value]
+        if sys._getframe(1).f_globals.get("__name__") in _NEED_A_PIPE:
+            return _PipeQueue(ctx=self.get_context())  # type: ignore[return-value]
         return queues.SimpleQueue(ctx=self.get_context())
 
     def Pipe(self, duplex: bool = True) -> tuple[connection.Connection, connection.Connection]:
@@ -213,13 +220,17 @@ class DefaultContext(Context):
 
     def get_all_start_methods(self) -> list[str]:
         """Return the names of the start methods, the default one first."""
-        return multiprocessing.get_all_start_methods()
+        methods: list[str] = _stdlib.get_all_start_methods()
+        return methods
+
+
+_stdlib: Any = _stdlib_context._default_context  # type: ignore[attr-defined]  # `run` replaces it
 
 
 def _stdlib_default() -> str:
     """The running Python's default start method, or what was chosen for the stdlib."""
-    chosen = multiprocessing.get_start_method(allow_none=True)
-    return chosen or multiprocessing.get_all_start_methods()[0]
+    chosen: str | None = _stdlib.get_start_method(allow_none=True)
+    return chosen or _stdlib.get_all_start_methods()[0]
 
 
 default = DefaultContext()

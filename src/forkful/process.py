@@ -18,7 +18,7 @@ from multiprocessing import TimeoutError, process
 from multiprocessing.process import BaseProcess
 from typing import Any, NamedTuple
 
-from forkful import _native, errors, wire
+from forkful import _native, errors, ledger, wire
 from forkful.launch import fork, parent
 from forkful.launch.defaults import defaults
 from forkful.queues import SimpleQueue
@@ -152,6 +152,7 @@ class Process(BaseProcess):
     def _bootstrap(self, parent_sentinel: int | None = None) -> int:
         """In the child: the stdlib's bootstrap, with the report round `run`."""
         _native.set_name(self.name)
+        ledger.began(self.name, self._parent_pid, self._start_method)
         if self._start_method is not None:
             defaults.start_method = self._start_method
         _print_by_lines()
@@ -159,6 +160,7 @@ class Process(BaseProcess):
             parent.die_with_parent(parent_sentinel, signal.SIGTERM)
         self.run = self._reporting(self.run)  # type: ignore[method-assign]
         code: int = super()._bootstrap(parent_sentinel)  # type: ignore[misc]
+        ledger.ended()
         return code
 
     def _reporting(self, run: Callable[[], Any]) -> Callable[[], None]:
@@ -170,6 +172,7 @@ class Process(BaseProcess):
                 self._report._put_bytes(str(code).encode(), _EXIT)
                 raise
             except BaseException as e:
+                ledger.failed(e)
                 self._report_exception(e)
                 raise
             if value is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 __all__ = ["defaults"]
 
 
@@ -9,6 +11,12 @@ class _Defaults:
     """One object for the process; its members change."""
 
     start_method: str | None = None
+
+    arrivals: list[Callable[[], None]]
+    """What each child calls before it imports the main module; functions that pickle by name."""
+
+    def __init__(self) -> None:
+        self.arrivals = []
 
 
 defaults = _Defaults()

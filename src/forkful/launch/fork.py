@@ -8,7 +8,7 @@ from multiprocessing import popen_fork, util
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from forkful import _native
+from forkful import _native, ledger
 from forkful.launch.parent import add_tie, drop_tie
 
 __all__ = ["Popen", "close_ties"]
@@ -78,12 +78,23 @@ class Popen(popen_fork.Popen):
             self._wait_for_end()
         # Of two threads that ask, only one gets the status: the other must find what it was told.
         with _status_lock:
-            code = super().poll(os.WNOHANG)
+            code = self._take_status()
             if code is not None and self.owner:
                 _native.reap(self.owner)
                 self.owner = 0
                 self._kept.clear()
         return code
+
+    def _take_status(self) -> int | None:
+        if self.returncode is None:
+            try:
+                pid, status, used = os.wait4(self.pid, os.WNOHANG)
+            except OSError:
+                return None  # somebody else has taken it; the stdlib's answer, too
+            if pid == self.pid:
+                self.returncode = os.waitstatus_to_exitcode(status)
+                ledger.reaped(pid, self.returncode, used)
+        return self.returncode
 
     def _wait_for_end(self) -> None:
         """Wait until the child has ended, and leave its status to be taken."""

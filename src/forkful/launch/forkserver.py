@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 import socket
+from importlib import import_module
 from multiprocessing import (
     connection,
     forkserver,
@@ -22,8 +23,9 @@ from multiprocessing.context import set_spawning_popen
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from forkful import _native
+from forkful import _native, ledger
 from forkful.launch import fork
+from forkful.launch.defaults import defaults
 from forkful.launch.inherit import preparation_data
 from forkful.launch.parent import add_tie
 
@@ -73,10 +75,11 @@ class ForkServer(forkserver.ForkServer):
             alive_r, alive_w = os.pipe()
             try:
                 family = _native.fd()
+                arrivals = [(f.__module__, f.__qualname__) for f in defaults.arrivals]
                 command = (
                     f"import sys; sys.path[:] = {data['sys_path']!r}; "
                     "from forkful.launch.forkserver import serve; "
-                    f"serve({family}, {listener.fileno()}, {alive_r}, "
+                    f"serve({family}, {listener.fileno()}, {alive_r}, {arrivals!r}, "
                     f"{self._preload_modules!r}, **{main!r})"
                 )
                 exe = spawn.get_executable()
@@ -92,11 +95,20 @@ class ForkServer(forkserver.ForkServer):
         self._forkserver_pid = pid
 
 
-def serve(family: int, listener: int, alive_r: int, preload: list[str], **main: Any) -> None:
+def serve(
+    family: int,
+    listener: int,
+    alive_r: int,
+    arrivals: list[tuple[str, str]],
+    preload: list[str],
+    **main: Any,
+) -> None:
     """The server's program: join the family, then serve as the stdlib's does."""
     os.set_inheritable(family, False)
     _native.join(family, 0)
     _native.set_name("forkserver")
+    for module, function in arrivals:
+        getattr(import_module(module), function)()
     # What the stdlib's server hands to its children is its own client object; ours must be it.
     forkserver._forkserver = server
     forkserver.main(listener, alive_r, preload, **main)
@@ -157,7 +169,10 @@ class Popen(fork.Popen):
 
     def poll(self, flag: int = os.WNOHANG) -> int | None:
         """Return the exit code, or None while the child runs; 255 if the server itself died."""
+        known = self.returncode is not None
         code = popen_forkserver.Popen.poll(self, flag)
+        if code is not None and not known:
+            ledger.reaped(self.pid, code)
         if code is not None and self._kept:
             self._kept.clear()
         return code

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import reduction, resource_tracker, spawn
 from typing import Any
@@ -21,9 +22,21 @@ from forkful.launch.defaults import defaults
 __all__ = ["Ticket", "preparation_data"]
 
 
-def _board(fd: Any, family: bytes, owner: int, start_method: str | None) -> None:
-    """In the child: join the family."""
+def _board(
+    fd: Any,
+    family: bytes,
+    owner: int,
+    start_method: str | None,
+    arrivals: tuple[Callable[[], None], ...],
+) -> None:
+    """In the child: join the family, and do what its children do first."""
+    _join(fd, family, owner)
+    for arrive in arrivals:
+        arrive()
     defaults.start_method = start_method
+
+
+def _join(fd: Any, family: bytes, owner: int) -> None:
     descriptor = fd.detach()
     if _native.identity() == family:  # forked from a fork server that is a member
         os.close(descriptor)
@@ -41,7 +54,8 @@ class Ticket:
 
     def __reduce__(self) -> tuple[Any, ...]:
         fd = reduction.DupFd(_native.fd())
-        return _board, (fd, _native.identity(), self.owner, defaults.start_method)
+        arrivals = tuple(defaults.arrivals)
+        return _board, (fd, _native.identity(), self.owner, defaults.start_method, arrivals)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from struct import Struct
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
-from forkful import _native, remote, wire
+from forkful import _native, ledger, remote, wire
 from forkful.family import Words
 from forkful.pool import messages as m
 from forkful.queues import SimpleQueue
@@ -66,7 +66,7 @@ class _Worker:
             except SystemExit:
                 raise
             except BaseException as e:
-                self._answer(remote.pack(e, self._where), c.number << 4 | m.FAILED_START)
+                self._answer(self._failure(e), c.number << 4 | m.FAILED_START)
                 return False
         self._answer(b"", c.number << 4 | m.READY)
         return True
@@ -94,13 +94,17 @@ class _Worker:
             except SystemExit:
                 raise  # ends the worker, as the task asked; the pool sees with what status
             except BaseException as e:
-                self._answer(remote.pack(e, self._where), seq << 4 | m.ERROR)
+                self._answer(self._failure(e), seq << 4 | m.ERROR)
                 del e
             self._set(self._since, 0)
             done += 1
             if done == c.max_tasks or (c.max_memory and _resident() > c.max_memory):
                 self._answer(b"", c.number << 4 | m.RETIRED)
                 return
+
+    def _failure(self, error: BaseException) -> bytes:
+        ledger.failed(error)
+        return remote.pack(error, self._where)
 
     # -- the kinds of tasks ------------------------------------------------------------------------
 
@@ -154,7 +158,7 @@ class _Worker:
             except SystemExit:
                 raise
             except BaseException as e:
-                answer, kind = remote.pack(e, self._where), error
+                answer, kind = self._failure(e), error
             # Told before the next is begun: whatever the next one does to this process, this
             # one's result is safe.
             self._answer(pack(i, (now() - begun) / 1e9, pid) + answer, kind)
