@@ -1,7 +1,7 @@
 """Pipes: the stdlib's connections, with what a reader expects at the end.
 
 A connection is a socket or pipe, so it has a `fileno` and may be waited for. What is sent is pickled by
-forkful's `wire`, so that whatever a queue takes a pipe takes.
+forkful's `wire`: handles may be sent, and an error says which part of an object cannot be.
 """
 
 from __future__ import annotations
@@ -34,10 +34,13 @@ class Connection(_stdlib.Connection):
     """
 
     def send(self, obj: Any) -> None:
-        """Send an object; may wait until the other end reads if it is large."""
+        """Send an object; may wait until the other end reads if it is large.
+
+        Takes what pickle takes, unlike a queue: at the other end may be any Python.
+        """
         self._check_closed()
         self._check_writable()
-        self._send_bytes(wire.dumps(obj))
+        self._send_bytes(wire.dumps(obj, by_value=False))
 
     def recv(self) -> Any:
         """Receive an object; wait for one.

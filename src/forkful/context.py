@@ -224,7 +224,7 @@ class DefaultContext(Context):
         return methods
 
 
-_stdlib: Any = _stdlib_context._default_context  # type: ignore[attr-defined]  # `run` replaces it
+_stdlib: Any = _stdlib_context._default_context  # `run` replaces it
 
 
 def _stdlib_default() -> str:

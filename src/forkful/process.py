@@ -23,9 +23,12 @@ from forkful.launch import fork, parent
 from forkful.launch.defaults import defaults
 from forkful.queues import SimpleQueue
 
-__all__ = ["ForkProcess", "ForkServerProcess", "Process", "SpawnProcess", "describe_exit"]
+__all__ = ["NESTS", "ForkProcess", "ForkServerProcess", "Process", "SpawnProcess", "describe_exit"]
 
 _RESULT, _EXCEPTION, _EXIT = 1, 2, 3
+
+NESTS = "nests"
+"""In a process's `_config`, which its children inherit: though daemonic, it may have children."""
 
 
 class _Unreadable(NamedTuple):
@@ -92,16 +95,19 @@ class Process(BaseProcess):
     def start(self) -> None:
         """Start the process. It is running when this returns, or an exception says why not.
 
-        A daemonic process may have daemonic children (the default there): they end with it,
-        however it ends. So a pool's task may use processes and pools of its own.
+        A daemonic process may have no children, save a pool's worker and what it starts: these may
+        have daemonic ones (the default there), which end with them, however they end. So a pool's
+        task may use processes and pools of its own.
         """
         self._check_closed()  # type: ignore[attr-defined]
         assert self._popen is None, "cannot start a process twice"
         assert self._parent_pid == os.getpid(), (
             "only the process that made a process object can start it"
         )
-        assert self.daemon or not process.current_process().daemon, (
-            "a daemonic process can only have daemonic children, which end with it"
+        here: Any = process.current_process()
+        assert not here.daemon or (self.daemon and here._config.get(NESTS)), (
+            "daemonic processes are not allowed to have children (in a pool's worker they are, if "
+            "they are daemonic)"
         )
         self._report = SimpleQueue()
         process._cleanup()  # type: ignore[attr-defined]

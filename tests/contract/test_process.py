@@ -474,3 +474,33 @@ def test_threads_start_processes_at_once(ctx: Any) -> None:
     for t in threads:
         t.join(LONG)
     assert sorted(results) == [0, 1, 4, 9, 16, 25]
+
+
+# ---- children of daemons -----------------------------------------------------------------------
+
+
+def start_a_child(ctx: Any) -> None:
+    child = ctx.Process(target=int)
+    child.start()
+    child.join()
+
+
+def test_a_daemonic_process_may_have_no_children(ctx: Any) -> None:
+    """A pool's worker may: see test_pool.py."""
+    p = ctx.Process(target=start_a_child, args=(ctx,), daemon=True)
+    p.start()
+    with pytest.raises(AssertionError, match="not allowed to have children"):
+        p.result(LONG)
+
+
+def test_what_a_worker_starts_may_have_children_too(ctx: Any) -> None:
+    with ctx.Pool(1) as pool:
+        assert pool.apply(start_a_grandchild, (ctx,)) == 0
+
+
+def start_a_grandchild(ctx: Any) -> int | None:
+    child = ctx.Process(target=start_a_child, args=(ctx,))
+    child.start()
+    child.join()
+    code: int | None = child.exitcode
+    return code

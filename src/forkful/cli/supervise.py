@@ -7,6 +7,7 @@ file is read when the program has ended, however it ended.
 from __future__ import annotations
 
 import os
+import resource
 import signal
 from collections.abc import Mapping
 
@@ -51,7 +52,14 @@ def run(arguments: list[str], environment: Mapping[str, str]) -> int:
     tree = processes.read(told, pid, code, used.ru_utime + used.ru_stime, used.ru_maxrss << 10)
     say(*processes.lines(tree))
     if code < 0:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        signal.signal(-code, signal.SIG_DFL)
-        os.kill(os.getpid(), -code)
+        _end_by(-code)
     return code
+
+
+def _end_by(signum: int) -> None:
+    """End this process by the signal that ended the program, without a second core file."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if signum != signal.SIGKILL:
+        signal.signal(signum, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signum})
+    os.kill(os.getpid(), signum)

@@ -25,6 +25,7 @@ from forkful.pool import messages as m
 from forkful.pool.outcome import PoolStatistics, WorkerStatistics
 from forkful.pool.state import Doom, Job, Roster, Task, WorkerRecord, plan_loss
 from forkful.pool.worker import WorkerConfig, work
+from forkful.process import NESTS
 from forkful.queues import SimpleQueue
 
 __all__ = ["CLOSE", "RUN", "TERMINATE", "Engine"]
@@ -352,6 +353,7 @@ class Engine:
             process = self._make_process(target=work, args=(config,))
             process.name = process.name.replace("Process", "PoolWorker")
             process.daemon = True
+            process._config[NESTS] = True
             try:
                 process.start()
             except BaseException:

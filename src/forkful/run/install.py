@@ -40,9 +40,10 @@ def _replace_contexts() -> None:
         for name in module.__all__:
             if hasattr(stdlib_context, name):
                 setattr(stdlib_context, name, getattr(module, name))
-    concrete: dict[str, Any] = stdlib_context._concrete_contexts  # type: ignore[attr-defined]
+    private: Any = stdlib_context
+    concrete: dict[str, Any] = private._concrete_contexts
     concrete.update((name, context.get_context(name)) for name in concrete)
-    stdlib_context._default_context = context.default  # type: ignore[attr-defined]
+    private._default_context = context.default
 
 
 def _replace_package_names() -> None:

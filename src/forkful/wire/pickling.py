@@ -50,12 +50,14 @@ _idle: list[_Tool] = []
 _idle_oob: list[_Tool] = []
 
 
-def dumps(obj: object, root: str = "object") -> bytes:
+def dumps(obj: object, root: str = "object", *, by_value: bool = True) -> bytes:
     """Return the pickle of ``obj``.
 
     Args:
-        obj: Anything; functions and classes that cannot be found by name are pickled by value.
+        obj: Anything.
         root: What an error message calls ``obj``.
+        by_value: Whether functions and classes that cannot be found by name are pickled by value,
+            which the receiver needs cloudpickle for, and not refused.
 
     Raises:
         PicklingError, AttributeError, TypeError: ``obj`` cannot be pickled. The message ends with
@@ -72,7 +74,7 @@ def dumps(obj: object, root: str = "object") -> bytes:
     try:
         dump(obj)
     except Exception as error:
-        data = _otherwise(obj, error, root, None)
+        data = _otherwise(obj, error, root, None, by_value)
         if data is None:
             raise
         return data
@@ -165,14 +167,16 @@ def explain(obj: object, error: BaseException, root: str = "object") -> str | No
         return None
 
 
-def _otherwise(obj: object, error: Exception, root: str, keeper: _Keeper | None) -> bytes | None:
-    """Pickle by value what pickle refused with ``error``.
+def _otherwise(
+    obj: object, error: Exception, root: str, keeper: _Keeper | None, by_value: bool = True
+) -> bytes | None:
+    """Pickle by value what pickle refused with ``error``, if that may be.
 
     Returns:
         The pickle; or ``None`` if that is refused too, and then ``error`` says where the fault is.
     """
     text = str(error)
-    if isinstance(error, _REFUSALS):
+    if by_value and isinstance(error, _REFUSALS):
         chunks: list[bytes] = []
         try:
             _dump_by_value(obj, chunks, keeper)

@@ -5,6 +5,7 @@ Installs forkful, takes its traces out of the environment, and lets the machine'
 
 import os
 import sys
+from importlib import import_module
 
 
 def _install() -> None:
@@ -30,7 +31,7 @@ def _next() -> None:
     """Import the sitecustomize that this one hides, if there is one."""
     mine = sys.modules.pop("sitecustomize")
     try:
-        import sitecustomize  # noqa: F401
+        import_module("sitecustomize")
     except ImportError as error:
         if error.name != "sitecustomize":
             raise
