@@ -233,5 +233,5 @@ def _stdlib_default() -> str:
     return chosen or _stdlib.get_all_start_methods()[0]
 
 
-default = DefaultContext()
+default = defaults.context = DefaultContext()
 get_context = default.get_context

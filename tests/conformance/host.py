@@ -29,13 +29,14 @@ _PR_SET_CHILD_SUBREAPER = 36
 _LONGEST = 20_000  # bytes of what a test prints
 _GRACE_S = 5  # for what a test has started, after its end
 
-_IMPORTED = """
-    concurrent.futures.process ctypes hashlib logging multiprocessing.dummy multiprocessing.forkserver
-    multiprocessing.heap multiprocessing.managers multiprocessing.pool multiprocessing.queues
-    multiprocessing.resource_tracker multiprocessing.shared_memory multiprocessing.sharedctypes
-    multiprocessing.synchronize shutil socket unittest.mock test.support test.support.hashlib_helper
-    test.support.script_helper
-""".split()
+_IMPORTED = [
+    *("concurrent.futures.process", "ctypes", "hashlib", "logging", "shutil", "socket"),
+    *("multiprocessing.dummy", "multiprocessing.forkserver", "multiprocessing.heap"),
+    *("multiprocessing.managers", "multiprocessing.pool", "multiprocessing.queues"),
+    *("multiprocessing.resource_tracker", "multiprocessing.shared_memory"),
+    *("multiprocessing.sharedctypes", "multiprocessing.synchronize", "unittest.mock"),
+    *("test.support", "test.support.hashlib_helper", "test.support.script_helper"),
+]
 
 
 class _NobodyThere(Exception):
@@ -169,7 +170,11 @@ def hung(order: Order, own: Answer | None, printed: str) -> Answer:
 
 def closed(own: Answer | None, code: int, printed: str, left: int) -> Answer:
     """The answer for a test whose process has ended."""
-    end = f"its process was ended by signal {-code}" if code < 0 else f"its process exited with {code}"
+    end = (
+        f"its process was ended by signal {-code}"
+        if code < 0
+        else f"its process exited with {code}"
+    )
     if own is None:
         return Answer("fail", f"{end} in the test", printed, left)
     if code and own.status in ("ok", "skip"):

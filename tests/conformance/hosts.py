@@ -32,6 +32,7 @@ class Pair(NamedTuple):
     test: str
     stdlib: Answer
     forkful: Answer
+    tries: int = 1
 
 
 @contextmanager
@@ -87,6 +88,11 @@ class Host:
             pass  # it has ended
         self._proc.wait()
 
+    def close(self) -> None:
+        """After `stop`, when nobody asks any more."""
+        assert self._proc.stdout
+        self._proc.stdout.close()
+
 
 class Fleet:
     """Hosts for both subjects, `jobs` of each, that run tests at the same time."""
@@ -96,17 +102,17 @@ class Fleet:
         self._hosts: list[Host] = []
         self._threads: list[threading.Thread] = []
 
-    def run(self, orders: Iterable[Order]) -> Iterator[Pair]:
+    def run(self, orders: Iterable[Order]) -> Iterator[tuple[Order, Pair]]:
         """Run each test with both subjects, one after the other; yields as they end."""
         todo = deque(orders)
-        done: queue.SimpleQueue[Pair | BaseException] = queue.SimpleQueue()
+        done: queue.SimpleQueue[tuple[Order, Pair] | BaseException] = queue.SimpleQueue()
         count = len(todo)
 
         def work(stdlib: Host, ours: Host) -> None:
             try:
                 while todo:
                     order = todo.popleft()
-                    done.put(Pair(order.test, stdlib.ask(order), ours.ask(order)))
+                    done.put((order, Pair(order.test, stdlib.ask(order), ours.ask(order))))
             except IndexError:
                 pass  # another one took the last
             except BaseException as error:
@@ -118,10 +124,10 @@ class Fleet:
             self._threads.append(threading.Thread(target=work, args=pair))
             self._threads[-1].start()
         for _ in range(count):
-            pair_or_error = done.get()
-            if isinstance(pair_or_error, BaseException):
-                raise pair_or_error
-            yield pair_or_error
+            result = done.get()
+            if isinstance(result, BaseException):
+                raise result
+            yield result
 
     def __enter__(self) -> Fleet:
         return self
@@ -131,3 +137,5 @@ class Fleet:
             host.stop()
         for thread in self._threads:
             thread.join()
+        for host in self._hosts:
+            host.close()

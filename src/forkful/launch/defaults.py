@@ -1,8 +1,9 @@
-"""What children take over from their parent; `context` reads and sets it."""
+"""What holds where nothing else is said; children take it over. `context` reads and sets it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 __all__ = ["defaults"]
 
@@ -11,6 +12,9 @@ class _Defaults:
     """One object for the process; its members change."""
 
     start_method: str | None = None
+
+    context: Any
+    """The default context, for nouns that may be made without one; `context` puts it here."""
 
     arrivals: list[Callable[[], None]]
     """What each child calls before it imports the main module; functions that pickle by name."""

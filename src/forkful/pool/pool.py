@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from forkful import _native, errors, wire
 from forkful.cpus import usable_cpus
+from forkful.launch.defaults import defaults
 from forkful.pool import messages as m
 from forkful.pool.collector import Collector
 from forkful.pool.engine import CLOSE, RUN, TERMINATE, Engine
@@ -86,7 +87,7 @@ class Pool:
             reaches the caller, once, and the pool is closed.
         initargs: Its arguments.
         maxtasksperchild: A worker that has done so many tasks is replaced by a new one.
-        context: Whose processes to use.
+        context: Whose processes to use; None: the default context's.
         max_memory_per_child: A worker that holds more resident bytes than this after a task is
             replaced by a new one.
 
@@ -126,7 +127,7 @@ class Pool:
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
         if context is None:
-            raise TypeError("a pool needs a context: use forkful.Pool() or get_context(...).Pool()")
+            context = defaults.context.get_context()
         self._ctx = context
         make = self.Process
 
