@@ -7,20 +7,21 @@ that `multiprocessing` or forkful starts are left alone: how forkful comes into 
 from __future__ import annotations
 
 import os
+import re
 import sys
 
 SUBJECT = "FORKFUL_CONFORMANCE_SUBJECT"
 FORKFUL, STDLIB = "forkful", "multiprocessing"
 
-_STARTERS = ("from multiprocessing.", "from forkful.", "import sys; sys.path[:] = ")
+_STARTERS = re.compile(
+    r"from multiprocessing\.(spawn|resource_tracker|forkserver) import (spawn_)?main; ?(spawn_)?main\(.*\)"
+    r"|import sys; sys\.path\[:\] = .*; from forkful\.launch\.\w+ import \w+; \w+\(.*\)"
+)
 
 
 def is_a_child(command: list[str]) -> bool:
     """Whether this command line is one that a start method makes."""
-    if "-c" not in command:
-        return False
-    code = command[command.index("-c") + 1]
-    return code.startswith(_STARTERS) and code.endswith(")")
+    return "-c" in command and bool(_STARTERS.fullmatch(command[command.index("-c") + 1]))
 
 
 def install() -> None:
