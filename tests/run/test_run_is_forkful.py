@@ -185,7 +185,7 @@ def test_installing_once_more_changes_nothing(
     name = program(f"""
         import sys, multiprocessing.queues
         before = sys.modules["multiprocessing.queues"], list(sys.meta_path)
-        from forkful.run import install
+        from forkful.run.install import install
         for _ in range({times}):
             install()
         print((sys.modules["multiprocessing.queues"], list(sys.meta_path)) == before)

@@ -53,7 +53,7 @@ def test_arguments_path_and_environment_are_the_same(
 ) -> None:
     name = program(SELF)
     words = (name, "-m", "--report", "-h", "x y", "")
-    for env in ({}, {"PYTHONPATH": f"one{os.pathsep}two"}):
+    for env in ({}, {"PYTHONPATH": ""}, {"PYTHONPATH": f"one{os.pathsep}two"}):
         expected = plain(*words, **env)
         assert forkful_run(*words, **env) == expected
         assert expected.status == 0
@@ -161,7 +161,9 @@ def test_a_run_that_cannot_begin_runs_nothing(program: Program, tmp_path: Path) 
     """What goes wrong in the hook must not leave the program on the standard library."""
     name = program("print('ran')")
     hook = Path(sys.modules["forkful"].__file__ or "").with_name("run") / "hook"
-    env = os.environ | {"PYTHONPATH": str(hook), "FORKFUL_RUN": "not json"}
+    (tmp_path / "forkful").mkdir()
+    (tmp_path / "forkful/__init__.py").write_text("1 / 0")
+    env = os.environ | {"PYTHONPATH": str(hook), "FORKFUL_RUN": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, name], cwd=tmp_path, env=env, capture_output=True, text=True
     )

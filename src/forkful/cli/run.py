@@ -9,7 +9,7 @@ import click
 
 from forkful.cli import supervise
 from forkful.cli.errors import CommandError
-from forkful.run import command as interpreter
+from forkful.run.command import command as interpreter
 
 _HELP = """Run a program written for multiprocessing, unchanged, on forkful.
 

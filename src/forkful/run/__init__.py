@@ -4,8 +4,3 @@
 on the names of `multiprocessing` and of its submodules are forkful's, for everything that imports
 them, and in all processes that the program starts through them.
 """
-
-from forkful.run.command import command
-from forkful.run.install import install
-
-__all__ = ["command", "install"]

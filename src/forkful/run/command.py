@@ -7,20 +7,16 @@ PYTHONPATH whose `sitecustomize` calls `install` and then takes all traces of it
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Mapping
-from pathlib import Path
+from os.path import dirname, join
 
-import forkful
+__all__ = ["command"]
 
-__all__ = ["VARIABLE", "command"]
-
-VARIABLE = "FORKFUL_RUN"
-"""The variable that tells the hook what to restore; gone before the program begins."""
-
-_HOOK = Path(__file__).with_name("hook")
+_HERE = dirname(__file__)
+_HOOK = join(_HERE, "hook")
+_PACKAGE = dirname(dirname(_HERE))
 
 
 def command(
@@ -34,8 +30,11 @@ def command(
         options: Options for the interpreter itself, such as `-O`.
         environment: What the program is to see.
     """
+    # For the hook, which takes them away: where forkful is, and what PYTHONPATH was.
+    special = {"FORKFUL_RUN": _PACKAGE, "PYTHONPATH": _HOOK}
     old = environment.get("PYTHONPATH")
-    hand_over = {"PYTHONPATH": old, "package": str(Path(forkful.__file__).parents[1])}
-    path = str(_HOOK) if not old else f"{_HOOK}{os.pathsep}{old}"
-    special = {"PYTHONPATH": path, VARIABLE: json.dumps(hand_over)}
+    if old is not None:
+        special["FORKFUL_RUN_PYTHONPATH"] = old
+        if old:  # an empty part of it would mean the current folder
+            special["PYTHONPATH"] += os.pathsep + old
     return [sys.executable, *options, *words], {**environment, **special}

@@ -9,14 +9,12 @@ from importlib import import_module
 
 
 def _install() -> None:
-    import json
-
-    hand_over = json.loads(os.environ.pop("FORKFUL_RUN"))
-    if hand_over["PYTHONPATH"] is None:
-        del os.environ["PYTHONPATH"]
-    else:
-        os.environ["PYTHONPATH"] = hand_over["PYTHONPATH"]
-    sys.path.insert(0, hand_over["package"])
+    package = os.environ.pop("FORKFUL_RUN")
+    del os.environ["PYTHONPATH"]
+    old = os.environ.pop("FORKFUL_RUN_PYTHONPATH", None)
+    if old is not None:
+        os.environ["PYTHONPATH"] = old
+    sys.path.insert(0, package)
     try:
         from forkful import ledger
         from forkful.run.install import install
@@ -24,7 +22,7 @@ def _install() -> None:
         ledger.keep_of_main()
         install()
     finally:
-        sys.path.remove(hand_over["package"])
+        sys.path.remove(package)
 
 
 def _next() -> None:
