@@ -17,6 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from multiprocessing import connection
+from multiprocessing.process import BaseProcess
 from typing import Any, Final, Literal, Protocol
 
 from forkful import errors, remote
@@ -353,7 +354,8 @@ class Engine:
             process = self._make_process(target=work, args=(config,))
             process.name = process.name.replace("Process", "PoolWorker")
             process.daemon = True
-            process._config[NESTS] = True
+            if isinstance(process, BaseProcess):  # and not a program's own kind of process
+                process._config[NESTS] = True  # type: ignore[attr-defined]
             try:
                 process.start()
             except BaseException:
