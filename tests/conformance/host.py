@@ -14,6 +14,7 @@ import ctypes
 import importlib
 import os
 import re
+import resource
 import select
 import signal
 import sys
@@ -186,6 +187,8 @@ def main() -> None:
     for name in _IMPORTED:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    # Tests crash processes, and so does who ends them: no core files.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     Host().serve()
 
 
