@@ -25,11 +25,24 @@ def is_a_child(command: list[str]) -> bool:
 
 
 def install() -> None:
-    """Put the subject in its place."""
+    """Put the subject in its place; if that fails, end: nobody must take the one for the other."""
     if os.environ.get(SUBJECT) == FORKFUL and not is_a_child(sys.orig_argv):
-        from forkful.run import install
+        try:
+            from forkful.run.install import install
 
-        install()
+            install()
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+            sys.stderr.flush()
+            os._exit(70)
+
+
+def installed() -> str:
+    """Which subject this process has."""
+    import multiprocessing
+
+    ours = type(multiprocessing.get_context("spawn")).__module__.startswith("forkful.")
+    return FORKFUL if ours else STDLIB
 
 
 install()

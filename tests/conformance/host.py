@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable
 
+from tests.conformance import hook
 from tests.conformance.orders import Answer, Order, read_answer, read_order, to_line
 from tests.conformance.run_one import run_one
 from tests.kit import autopsy, procs
@@ -184,6 +185,10 @@ def closed(own: Answer | None, code: int, printed: str, left: int) -> Answer:
 
 
 def main() -> None:
+    if hook.installed() != os.environ[hook.SUBJECT]:
+        sys.exit(
+            f"conformance: {os.environ[hook.SUBJECT]} is to be judged, and is not in its place"
+        )
     for name in _IMPORTED:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
