@@ -42,6 +42,9 @@ def parse(words: list[str]) -> argparse.Namespace:
     parser.add_argument("-k", dest="only", metavar="PATTERN", help="only tests that match: *Pool*")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="tests at a time")
     parser.add_argument("--limit", type=float, default=90, metavar="SECONDS", help="for a test")
+    parser.add_argument(
+        "--grace", type=float, default=15, metavar="SECONDS", help="for what a test leaves behind"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write down all answers")
     parser.add_argument(
         "--or-leave-out", action="store_true", help="status 0 if there are no tests"
@@ -64,7 +67,7 @@ def orders(method: str, options: argparse.Namespace) -> list[Order]:
         pattern = f"*{pattern}*"
     names = catalogue.names(method, options.module)
     found = [name for name in names if fnmatchcase(name, pattern)]
-    return [Order(name, method, options.limit, options.module) for name in found]
+    return [Order(name, method, options.limit, options.grace, options.module) for name in found]
 
 
 def pairs(home: Path, todo: list[Order], jobs: int, table: Table) -> Iterator[Pair]:

@@ -29,7 +29,6 @@ from tests.kit import autopsy, procs
 
 _PR_SET_CHILD_SUBREAPER = 36
 _LONGEST = 20_000  # bytes of what a test prints
-_GRACE_S = 5  # for what a test has started, after its end
 
 _IMPORTED = [
     *("concurrent.futures.process", "ctypes", "hashlib", "logging", "shutil", "socket"),
@@ -140,7 +139,7 @@ class Host:
                 )
                 stacks = "" if in_time else autopsy.report(test, self._stacks)
                 if in_time:
-                    children.wait(lambda: not children.any_left(), _GRACE_S)
+                    children.wait(lambda: not children.any_left(), order.grace)
             finally:
                 left = children.end_all()
             printed = stacks + os.pread(log.fileno(), _LONGEST, 0).decode(errors="replace")

@@ -12,6 +12,7 @@ class Order(NamedTuple):
     test: str  # Class.test
     method: str
     seconds: float  # how long it may take
+    grace: float  # and what it has started, after its end
     module: str | None = None  # where it is; None: among CPython's tests
 
 

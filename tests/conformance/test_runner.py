@@ -96,7 +96,7 @@ def test_each_end_is_told_from_the_others(
 def test_a_hang_is_a_result_with_its_place_and_the_run_goes_on(
     start: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
-    proc = start("-k", "Hanging.", "--limit", "5", "--jobs", "1")
+    proc = start("-k", "Hanging.", "--limit", "5", "--grace", "1", "--jobs", "1")
     out, _ = proc.communicate()
     assert statuses(tmp_path) == {
         "test_hangs": ("ok", "hang"),
@@ -168,7 +168,7 @@ def test_a_bad_option_is_refused(words: list[str]) -> None:
 
 # ---- what is made of an end --------------------------------------------------------------------
 
-ORDER = Order("C.t", "fork", 60)
+ORDER = Order("C.t", "fork", 60, 5)
 
 
 def test_a_hang_after_the_test_is_told_as_such() -> None:
