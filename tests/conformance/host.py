@@ -152,6 +152,8 @@ class Host:
     def _leave(self, log: int) -> None:
         """In the process of a test: keep nothing of the host's."""
         os.setsid()
+        # What a shell starts in the background ignores SIGINT, and so would all that descends from it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         os.close(self._answers)
         self._children.disown()
         with open(os.devnull, "rb") as nothing:

@@ -25,6 +25,10 @@ class Sample(unittest.TestCase):
     def test_fine(self) -> None:
         assert multiprocessing.get_start_method() == "fork"
 
+    def test_can_be_interrupted(self) -> None:
+        with self.assertRaises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
     def test_skips_with_both(self) -> None:
         self.skipTest("always")
 

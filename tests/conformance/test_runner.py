@@ -39,7 +39,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     (tmp_path / "table.toml").write_text(TABLE)
     started: list[subprocess.Popen[str]] = []
 
-    def start(*words: str) -> subprocess.Popen[str]:
+    def start(*words: str, background: bool = False) -> subprocess.Popen[str]:
         words = ("--module", "tests.conformance.sample", "--methods", "fork", *words)
         files = ("--json", str(tmp_path / "out.json"), "--table", str(tmp_path / "table.toml"))
         marks = {"SAMPLE_MARK": tmp_path / "mark", "SAMPLE_PIDS": tmp_path / "pids"}
@@ -50,6 +50,9 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            preexec_fn=(lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+            if background
+            else None,
         )
         started.append(proc)
         return proc
@@ -71,10 +74,11 @@ def statuses(tmp_path: Path) -> dict[str, tuple[str, str]]:
 def test_each_end_is_told_from_the_others(
     start: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
-    proc = start("-k", "Sample.", "--jobs", "2")
+    proc = start("-k", "Sample.", "--jobs", "2", background=True)
     out, _ = proc.communicate()
     assert statuses(tmp_path) == {
         "test_fine": ("ok", "ok"),
+        "test_can_be_interrupted": ("ok", "ok"),
         "test_skips_with_both": ("skip", "skip"),
         "test_fails_with_both": ("fail", "fail"),
         "test_fails": ("ok", "fail"),
