@@ -126,6 +126,7 @@ class Host:
     def _obey(self, order: Order) -> Answer | None:
         """Run a test and end all that it has started. Returns None in the process of the test."""
         children = self._children
+        children.ended.clear()  # a pid may come again
         with tempfile.TemporaryFile() as log, tempfile.TemporaryFile() as said:
             test = os.fork()
             if test == 0:
