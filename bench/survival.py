@@ -1,6 +1,6 @@
 """What becomes of a pool when something goes wrong in it: nine cases, side by side with the peers.
 
-    python bench/survival.py [--limit 20] [--only forkful] [--case killed] [--markdown] [--json F]
+    python bench/survival.py [--limit 20] [--only forkful] [--case killed] [--page F] [--json F]
 
 In each case a pool of two workers gets four tasks, the third of which is evil; in the last case the
 evil is the initializer. Each pool meets each case in a fresh process with a time limit. The words:
@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from fresh import wait_then_kill_all
+from write_docs import between_marks
 
 MARK = "the true cause"
 
@@ -278,7 +279,7 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=20.0, help="seconds for a case")
     parser.add_argument("--only", action="append", help="pools whose names contain this")
     parser.add_argument("--case", action="append", choices=CASES)
-    parser.add_argument("--markdown", action="store_true")
+    parser.add_argument("--page", type=Path, help="a Markdown page to put the table into")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--meet", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -297,7 +298,10 @@ def main() -> None:
         verdicts = {
             p: {c: asked[p][c].result() if asked[p] else "absent" for c in cases} for p in pools
         }
-    print("\n".join(table(verdicts, options.markdown)))
+    print("\n".join(table(verdicts, markdown=False)))
+    if options.page:
+        text = "\n".join(table(verdicts, markdown=True))
+        options.page.write_text(between_marks(options.page.read_text(), "survival", text))
     if options.json:
         options.json.write_text(json.dumps(verdicts, indent=1) + "\n")
     ours = [v for p in verdicts if p.startswith("forkful") for v in verdicts[p].values()]
