@@ -87,7 +87,7 @@ def pairs(home: Path, todo: list[Order], jobs: int, table: Table) -> Iterator[Pa
         while is_regression(pair) and pair.tries < tries:
             with Fleet(home, 1) as fleet:
                 ((_, more),) = fleet.run([order])
-            pair = more._replace(tries=pair.tries + 1)
+            pair = pair.tried_again(more.forkful)
         yield pair
 
 

@@ -33,6 +33,12 @@ class Pair(NamedTuple):
     stdlib: Answer
     forkful: Answer
     tries: int = 1
+    before: str = ""  # why it failed at first
+
+    def tried_again(self, forkful: Answer) -> Pair:
+        return Pair(
+            self.test, self.stdlib, forkful, self.tries + 1, self.before or self.forkful.reason
+        )
 
 
 @contextmanager

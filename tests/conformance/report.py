@@ -50,7 +50,7 @@ def summary(judgements: list[Judgement]) -> str:
 def as_json(pair: Pair) -> dict[str, object]:
     """A pair with all that is known of it."""
     both = {"stdlib": pair.stdlib._asdict(), "forkful": pair.forkful._asdict()}
-    return {**both, "tries": pair.tries}
+    return {**both, "tries": pair.tries, "before": pair.before}
 
 
 def _of(j: Judgement) -> list[str]:
@@ -61,7 +61,7 @@ def _of(j: Judgement) -> list[str]:
     for pair in j.no_claim:
         lines.append(f"Under {j.method} the stdlib itself fails {pair.test}: {pair.stdlib.reason}")
     for pair in j.again:
-        lines.append(f"Under {j.method} {pair.test} passed when tried again")
+        lines.append(f"Under {j.method} {pair.test} passed when tried again: {pair.before}")
     for pair in j.left:
         lines.append(f"LEFT BEHIND under {j.method} by {pair.test}: {pair.forkful.left} processes")
     for row in j.stale:

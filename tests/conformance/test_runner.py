@@ -91,7 +91,9 @@ def test_each_end_is_told_from_the_others(
     assert "fail Sample.test_fails: it is better so" in out
     assert "REGRESSION under fork: Sample.test_skips: here only" in out
     assert "REGRESSION under fork: Sample.test_dies: its process exited with 3 in the test" in out
-    assert "Sample.test_fails_at_the_first_try passed when tried again" in out
+    assert (
+        "Sample.test_fails_at_the_first_try passed when tried again: AssertionError: once [" in out
+    )
     assert "the stdlib itself fails Sample.test_fails_with_both: AssertionError: always" in out
     assert "STALE under fork: Sample.test_fi?e" in out
     assert "regressions: 2; different on purpose: 1" in out
