@@ -44,8 +44,16 @@ class Queue(Handle, _native.Queue[_T]):
         return self.get(False)
 
     def empty(self) -> bool:
-        """Return whether nothing is inside. Exact, at that moment."""
-        return self.qsize() == 0
+        """Return whether nothing is inside. Exact, at that moment.
+
+        Raises:
+            OSError: Something is, but not for this process, which has closed its handle.
+        """
+        if self.qsize() == 0:
+            return True
+        if self._is_closed():
+            raise OSError(f"Queue {self!r} is closed")
+        return False
 
     def full(self) -> bool:
         """Return whether `put` would wait. Exact, at that moment."""
@@ -102,7 +110,13 @@ class SimpleQueue(Handle, _native.Queue[_T]):
         self._create(0, False)
 
     def empty(self) -> bool:
-        """Return whether nothing is inside."""
+        """Return whether nothing is inside.
+
+        Raises:
+            OSError: This process has closed its handle.
+        """
+        if self._is_closed():
+            raise OSError(f"SimpleQueue {self!r} is closed")
         return self.qsize() == 0
 
     def close(self) -> None:

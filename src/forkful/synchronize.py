@@ -163,6 +163,15 @@ class _Waiters(Handle, _native.Condition):
         self._create()
 
 
+class _Count(NamedTuple):
+    """A number that is asked for as a semaphore's is."""
+
+    value: int
+
+    def get_value(self) -> int:
+        return self.value
+
+
 class Condition:
     """A condition variable over a Lock or RLock. Waiters are notified in the order they came.
 
@@ -201,6 +210,20 @@ class Condition:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}({self._lock!r}, {self._waiters._waiters()})>"
+
+    # The stdlib's three counts, for who looks into a condition. A waiter that is woken is a waiter
+    # no more, at that moment: none is ever woken and still counted, and no wake-up lies about.
+    @property
+    def _sleeping_count(self) -> _Count:
+        return _Count(self._waiters._waiters())
+
+    @property
+    def _woken_count(self) -> _Count:
+        return _Count(0)
+
+    @property
+    def _wait_semaphore(self) -> _Count:
+        return _Count(0)
 
     def _is_mine(self) -> bool:
         if isinstance(self._lock, RLock):

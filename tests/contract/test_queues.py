@@ -162,6 +162,25 @@ def test_a_closed_queue_raises_value_error(module: Any) -> None:
     q.join_thread()
 
 
+def test_a_queue_that_was_closed_with_something_inside_is_not_said_to_be_empty(module: Any) -> None:
+    for q in module.Queue(), module.JoinableQueue():
+        q.put(1)
+        q.close()
+        q.join_thread()
+        with pytest.raises(OSError, match="is closed"):
+            q.empty()
+    unused = module.Queue()
+    unused.close()
+    assert unused.empty()
+
+
+def test_a_closed_simple_queue_is_neither_empty_nor_not(module: Any) -> None:
+    q = module.SimpleQueue()
+    q.close()
+    with pytest.raises(OSError, match="is closed"):
+        q.empty()
+
+
 def test_join_thread_of_an_open_queue_is_an_error(module: Any) -> None:
     q = module.Queue()
     with pytest.raises(AssertionError, match="not closed"):

@@ -181,6 +181,15 @@ class Pool:
     def _state(self) -> str:
         return self._engine.state if self._engine else "INIT"
 
+    @_state.setter
+    def _state(self, state: str) -> None:  # for subclasses that manage a pool's life themselves
+        if self._engine is not None:
+            self._engine.state = state
+
+    def _repopulate_pool(self) -> None:
+        """Put new workers in the place of those that have ended, now."""
+        self._running().look()
+
     def _running(self) -> Engine:
         engine = self._engine
         assert engine is not None
