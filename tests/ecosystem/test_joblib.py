@@ -106,7 +106,7 @@ def test_within_a_worker_of_a_pool_it_works_alone_and_says_so(answer: Any) -> No
 
 
 PLAIN = """
-import multiprocessing, os
+import multiprocessing, os, sys
 import numpy
 from joblib import Parallel, delayed
 
@@ -116,12 +116,25 @@ def look(array):
 
 parent = os.getpid()
 if __name__ == "__main__":
-    for answer in Parallel(2, backend="multiprocessing")([delayed(look)(numpy.ones(1_000_000))] * 3):
+    for answer in Parallel(2, backend=sys.argv[1])([delayed(look)(numpy.ones(1_000_000))] * 3):
         print(*answer)
 """
 
 
 def test_a_program_that_uses_it_runs_on_forkful(run_program: Run) -> None:
     """Its pool has queues of its own: they are there, over forkful's processes."""
-    ended = run_program(PLAIN, start=FORKFUL_RUN)
+    ended = run_program(PLAIN, "multiprocessing", start=FORKFUL_RUN)
     assert ended.stdout == "1000000 memmap forkful.process True\n" * 3
+
+
+def test_a_program_that_uses_its_own_workers_runs_on_forkful(run_program: Run) -> None:
+    """They are started by a context that it adds to those of `multiprocessing`."""
+    ended = run_program(PLAIN, "loky", start=FORKFUL_RUN)
+    lines = ended.stdout.splitlines()
+    assert [line.split()[:2] for line in lines] == [["1000000", "memmap"]] * 3
+    assert all(line.endswith(" True") for line in lines)
+
+
+def test_contexts_that_others_add_are_found(run_program: Run) -> None:
+    ended = run_program("import joblib, forkful; print(type(forkful.get_context('loky')).__name__)")
+    assert ended.stdout == "LokyContext\n"
