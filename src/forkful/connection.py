@@ -59,6 +59,10 @@ class Connection(_stdlib.Connection):
         except ConnectionResetError:
             raise EOFError from None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A method, and not registered as the stdlib's: picklers of others (loky's) know no registry.
+        return _rebuild, (reduction.DupFd(self.fileno()), self.readable, self.writable)
+
 
 def Pipe(duplex: bool = True) -> tuple[Connection, Connection]:
     """Return two connected ends; the first only receives and the second only sends if not duplex."""
@@ -73,13 +77,6 @@ def Pipe(duplex: bool = True) -> tuple[Connection, Connection]:
 
 def _rebuild(fd: Any, readable: bool, writable: bool) -> Connection:
     return Connection(fd.detach(), readable, writable)
-
-
-def _reduce(conn: Connection) -> tuple[Any, ...]:
-    return _rebuild, (reduction.DupFd(conn.fileno()), conn.readable, conn.writable)
-
-
-reduction.register(Connection, _reduce)
 
 
 if not TYPE_CHECKING:
