@@ -113,13 +113,13 @@ PROGRAMS = (
     Program(
         "sqlfluff==4.5.0",
         ("-m", "sqlfluff", "lint", "--processes", "2", "--dialect", "ansi", "--nocolor", "."),
-        "Pool.imap_unordered",
+        "a Pool of spawned workers",
         queries,
     ),
     Program(
         "autopep8==2.3.2",
         ("-m", "autopep8", "-j", "2", "-r", "--in-place", "--max-line-length", "60", "."),
-        "Pool.map",
+        "Pool",
         sources("json", "http"),
     ),
     Program(
@@ -153,7 +153,7 @@ PROGRAMS = (
     ),
     Program(
         "pebble==5.2.3",
-        tests("test/test_process_pool_fork.py", "test/test_concurrent_process_spawn.py"),
+        tests("test/test_process_pool_fork.py", "test/test_concurrent_process_fork.py"),
         "get_context, Process, Pipe, RLock, connection.wait",
         sdist=True,
     ),

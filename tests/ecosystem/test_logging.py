@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import logging
 import logging.handlers
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.contract.children import LONG, several
+from tests.contract.children import several
+from tests.ecosystem.conftest import Run
 
 
 class Kept(logging.Handler):
@@ -84,8 +81,9 @@ def test_the_tasks_of_a_pool_log_through_a_queue(ctx: Any, listener: Any) -> Non
 
 
 PROGRAM = """
-import logging, sys
-import forkful as multiprocessing
+import importlib, sys
+
+multiprocessing = importlib.import_module(sys.argv[2])
 
 def work():
     multiprocessing.get_logger().info("in the child")
@@ -103,25 +101,16 @@ if __name__ == "__main__":
 """
 
 
-def test_log_to_stderr_tells_what_parent_and_children_do(tmp_path: Path, start_method: str) -> None:
-    """As with the standard library, a spawned child takes the level of its parent's logger over."""
-    (tmp_path / "program.py").write_text(PROGRAM)
-    ended = subprocess.run(
-        [sys.executable, "program.py", start_method],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        timeout=LONG,
-        check=True,
-    )
-    assert ended.stdout == "0\n"
-    lines = ended.stderr.splitlines()
-    assert [line for line in lines if "created temp directory" not in line] == [
-        "[INFO/MainProcess] in the parent",
-        "[INFO/Worker] child process calling self.run()",
-        "[INFO/Worker] in the child",
-        "[INFO/Worker] process shutting down",
-        "[INFO/Worker] process exiting with exitcode 0",
-        "[INFO/MainProcess] process shutting down",
-    ]
+def test_log_to_stderr_tells_what_parent_and_children_do(
+    run_program: Run, start_method: str
+) -> None:
+    """A spawned child takes the level of its parent's logger over, and says what it always says."""
+
+    def said(module: str) -> list[str]:
+        ended = run_program(PROGRAM, start_method, module)
+        assert ended.stdout == "0\n"
+        return [line for line in ended.stderr.splitlines() if "temp directory" not in line]
+
+    lines = said("forkful")
+    assert "[INFO/Worker] in the child" in lines
+    assert lines == said("multiprocessing")
