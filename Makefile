@@ -124,7 +124,7 @@ format: $(VENV)/.with-dev ## Bring Python and C into form
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(C_FILES)
 
-types: $(VENV)/.with-dev ## Check the types of the package (mypy, strict)
+types: $(VENV)/.with-dev ## Check the types of the package, and of programs that use it (mypy, strict)
 	$(BIN)/mypy
 
 # ---- use -----------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from forkful import _native
 from forkful.errors import LockOwnerDied
 from forkful.family import Handle, Words
+from forkful.stdlib import names_of
 
 if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
@@ -124,6 +125,10 @@ class Semaphore(Handle, _native.Semaphore):
     def statistics(self) -> SemaphoreStatistics:
         """Return the free permits and how many came back from processes that died."""
         return SemaphoreStatistics(self.get_value(), self._returned())
+
+    def locked(self) -> bool:
+        """Return whether no permit is free."""
+        return self.get_value() == 0
 
     # The stdlib's Queue, which ProcessPoolExecutor makes by itself, asks its semaphore so.
     @property
@@ -437,3 +442,7 @@ class Barrier:
         if self.broken:
             return f"<{where}: broken>"
         return f"<{where}: waiters={self.n_waiting}/{self.parties}>"
+
+
+if not TYPE_CHECKING:
+    __getattr__ = names_of("synchronize")

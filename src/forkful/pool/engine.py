@@ -96,7 +96,8 @@ class Engine:
         self._initializer, self._initargs = initializer, initargs
         self.max_tasks, self._max_memory = max_tasks, max_memory
         self._make_process = make_process
-        self._taskq, self._answers = SimpleQueue(), SimpleQueue()
+        self._taskq: SimpleQueue[Any] = SimpleQueue()
+        self._answers: SimpleQueue[Any] = SimpleQueue()
         self._inbox: list[tuple[int, int, bytes]] = []
         self._tasks: dict[int, Task] = {}
         self._sent = 0
