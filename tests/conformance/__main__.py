@@ -41,7 +41,7 @@ def parse(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--methods", default=" ".join(catalogue.METHODS), metavar='"fork spawn"')
     parser.add_argument("-k", dest="only", metavar="PATTERN", help="only tests that match: *Pool*")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="tests at a time")
-    parser.add_argument("--limit", type=float, default=90, metavar="SECONDS", help="for a test")
+    parser.add_argument("--limit", type=float, default=120, metavar="SECONDS", help="for a test")
     parser.add_argument(
         "--grace", type=float, default=15, metavar="SECONDS", help="for what a test leaves behind"
     )

@@ -42,7 +42,11 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     def start(*words: str, background: bool = False) -> subprocess.Popen[str]:
         words = ("--module", "tests.conformance.sample", "--methods", "fork", *words)
         files = ("--json", str(tmp_path / "out.json"), "--table", str(tmp_path / "table.toml"))
-        marks = {"SAMPLE_MARK": tmp_path / "mark", "SAMPLE_PIDS": tmp_path / "pids"}
+        marks = {
+            "SAMPLE_MARK": tmp_path / "mark",
+            "SAMPLE_PIDS": tmp_path / "pids",
+            "TMPDIR": tmp_path,
+        }
         proc = subprocess.Popen(
             [sys.executable, "-m", "tests.conformance", *words, *files],
             cwd=ROOT,
