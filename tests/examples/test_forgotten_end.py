@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 
 import pytest
 
 from tests.examples.conftest import EXAMPLES, Runner, ended
+from tests.examples.test_docs import TUTORIAL, blocks
 
 NAME = "producer_forgotten_end.py"
 BUNS = "ate bun 1\nate bun 2\nate bun 3\n"
@@ -18,6 +20,11 @@ def line_of(code: str) -> str:
     lines = (EXAMPLES / NAME).read_text().splitlines()
     (number,) = (n for n, line in enumerate(lines, 1) if code in line)
     return f"{NAME}:{number}"
+
+
+def without_chance(text: str) -> str:
+    """A message without the numbers that no two runs have in common."""
+    return re.sub(r"pid \d+|\d+\.\d s", "...", text)
 
 
 @pytest.mark.parametrize("runner", ["python"], indirect=True)
@@ -37,6 +44,8 @@ def test_with_forkful_it_ends_by_an_error_that_names_who_waits_for_what(runner: 
     ran = runner.run(NAME)
 
     assert (ran.status, ran.out) == (1, BUNS)
+    (quoted,) = blocks(TUTORIAL.read_text(), "text")
+    assert without_chance(quoted) in without_chance(ran.err)
     error = ran.err.partition("forkful.DeadlockError: ")[2]
     for name, wait in {"eater": "counter.get()", "MainProcess": "eater.join()"}.items():
         (said,) = (line for line in error.splitlines() if line_of(wait) in line)
