@@ -7,7 +7,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS   ?=
 
 .DELETE_ON_ERROR:
-.PHONY: help venv install build test test-py test-c run-c-tests lint format types demo bench bench-c clean FORCE
+.PHONY: help venv install build test test-py test-ecosystem test-c run-c-tests conformance lint format types demo bench bench-c third-party clean FORCE
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
@@ -59,6 +59,13 @@ PRELOAD := $(if $(RUNTIME),LD_PRELOAD=$$($(CC) -print-file-name=$(RUNTIME)) PYTH
 
 test-py: build ## Run the Python tests; ARGS="-k queue" goes to pytest
 	$(PRELOAD) $(BIN)/python -m pytest $(ARGS)
+
+test-ecosystem: $(VENV)/.with-ecosystem ## Run the tests with other libraries, PyTorch and pandas included
+	$(BIN)/python -m pytest tests/ecosystem tests/contract/test_executor.py $(ARGS)
+
+METHODS ?= fork spawn forkserver
+conformance: install ## Judge by CPython's own tests; METHODS=fork, ARGS="-k Pool --jobs 2"
+	$(BIN)/python -m tests.conformance --methods '$(METHODS)' $(ARGS)
 
 test-c: ## Run each C test plain, under ThreadSanitizer, under Address- and UBSanitizer
 	@$(MAKE) --no-print-directory --output-sync=target -j$$(nproc) run-c-tests
@@ -120,7 +127,7 @@ format: $(VENV)/.with-dev ## Bring Python and C into form
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(C_FILES)
 
-types: $(VENV)/.with-dev ## Check the types of the package (mypy, strict)
+types: $(VENV)/.with-dev ## Check the types of the package, and of programs that use it (mypy, strict)
 	$(BIN)/mypy
 
 # ---- use -----------------------------------------------------------------------------------------
@@ -151,6 +158,13 @@ bench-c: ## Measure the core alone, in nanoseconds
 	@mkdir -p build
 	@$(CC) $(C_BASE) -UFK_POINTS $(C_plain) native/tests/bench_core.c native/core/*.c -o build/bench_core
 	@build/bench_core
+
+THIRD_PARTY := build/third-party/venv
+third-party: ## Run programs of other people, plain and by forkful run; ARGS="black dask" chooses
+	@test -d $(THIRD_PARTY) || '$(PYTHON)' -m venv $(THIRD_PARTY)
+	@$(THIRD_PARTY)/bin/python -m third_party --requirements > $(THIRD_PARTY)/wanted
+	@$(THIRD_PARTY)/bin/python -m pip install --quiet --upgrade . -r $(THIRD_PARTY)/wanted
+	@$(THIRD_PARTY)/bin/python -m third_party $(ARGS)
 
 clean: ## Remove what was built; .venv stays
 	rm -rf build dist src/*.egg-info src/forkful/*.so

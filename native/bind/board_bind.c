@@ -177,18 +177,24 @@ static PyObject *wait_readable(PyObject *m, PyObject *fd)
 
 PyMethodDef fk_board_methods[] = {
     {"board_enter", board_enter, METH_VARARGS,
-     "board_enter(op, object, deadline_ns, file, line)\n\nSay that this thread is about to wait."},
-    {"board_leave", board_leave, METH_NOARGS, "board_leave()\n\nSay that it waits no more."},
+     "board_enter($module, op, object, deadline_ns, file, line, /)\n--\n\nSay that this thread is "
+     "about to wait."},
+    {"board_leave", board_leave, METH_NOARGS,
+     "board_leave($module, /)\n--\n\nSay that it waits no more."},
     {"board_snapshot", board_snapshot, METH_NOARGS,
-     "board_snapshot()\n\nReturn who waits: (owner, pid, name, tid, operation, object, seconds "
+     "board_snapshot($module, /)\n--\n\nReturn who waits: (owner, pid, name, tid, operation, "
+     "object, seconds "
      "waited, seconds left or -1,\nfile, line) for each blocked thread."},
     {"standstill", standstill, METH_NOARGS,
-     "standstill()\n\nReturn None unless, as far as the board tells, all threads of the family "
+     "standstill($module, /)\n--\n\nReturn None unless, as far as the board tells, all threads of "
+     "the family "
      "wait for ever; then\n([(owner, pid, name, tid, number, since_ns, op, operation, holder, "
      "file, line), ...], [pid of a fork\nserver, ...])."},
     {"wait_child", wait_child, METH_O,
-     "wait_child(pid)\n\nWait until that child has ended; leave its status to be taken."},
+     "wait_child($module, pid, /)\n--\n\nWait until that child has ended; leave its status to be "
+     "taken."},
     {"wait_readable", wait_readable, METH_O,
-     "wait_readable(fd)\n\nWait until the descriptor can be read from, or has no writer."},
+     "wait_readable($module, fd, /)\n--\n\nWait until the descriptor can be read from, or has no "
+     "writer."},
     {NULL, NULL, 0, NULL},
 };

@@ -11,9 +11,10 @@ import socket
 from multiprocessing import connection as _stdlib
 from multiprocessing import reduction
 from multiprocessing.connection import Client, Listener, answer_challenge, deliver_challenge, wait
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from forkful import wire
+from forkful.stdlib import names_of
 
 __all__ = [
     "Client",
@@ -58,6 +59,10 @@ class Connection(_stdlib.Connection):
         except ConnectionResetError:
             raise EOFError from None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A method, and not registered as the stdlib's: picklers of others (loky's) know no registry.
+        return _rebuild, (reduction.DupFd(self.fileno()), self.readable, self.writable)
+
 
 def Pipe(duplex: bool = True) -> tuple[Connection, Connection]:
     """Return two connected ends; the first only receives and the second only sends if not duplex."""
@@ -74,8 +79,5 @@ def _rebuild(fd: Any, readable: bool, writable: bool) -> Connection:
     return Connection(fd.detach(), readable, writable)
 
 
-def _reduce(conn: Connection) -> tuple[Any, ...]:
-    return _rebuild, (reduction.DupFd(conn.fileno()), conn.readable, conn.writable)
-
-
-reduction.register(Connection, _reduce)
+if not TYPE_CHECKING:
+    __getattr__ = names_of("connection")

@@ -252,3 +252,13 @@ def test_a_message_cut_off_in_the_middle_is_an_end(fork: Any) -> None:
     with pytest.raises((EOFError, OSError)):
         reader.recv()
     reader.close()
+
+
+def test_an_end_goes_through_any_pickler(fork: Any, request: pytest.FixtureRequest) -> None:
+    """Libraries have picklers of their own, which know nothing of multiprocessing's."""
+    request.addfinalizer(resource_sharer.stop)
+    mine, its = fork.Pipe()
+    with mine, its, pickle.loads(pickle.dumps(its)) as again:
+        assert again.fileno() != its.fileno()
+        again.send("hello")
+        assert mine.recv() == "hello"

@@ -53,6 +53,15 @@ def test_a_function(ctx: Any) -> None:
     assert "stopped" in repr(process)
 
 
+def test_a_child_ends_with_its_hooks_as_this_python_has_it(either: Any, tmp_path: Path) -> None:
+    method = either.get_start_method()
+    ended(started(either, deeds.end_with_hooks, str(tmp_path))).close()
+    by_atexit = sys.version_info >= (3, 13) or method == "spawn"
+    assert {p.name for p in tmp_path.iterdir()} == {"finalizer"} | (
+        {"atexit"} if by_atexit else set()
+    )
+
+
 def test_keyword_arguments(ctx: Any) -> None:
     process = ctx.Process(target=deeds.add, args=(1,), kwargs={"y": 2})
     process.start()
@@ -381,6 +390,34 @@ def run(file: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, str(file)], env=environment(), capture_output=True, text=True, timeout=LONG
     )
+
+
+BARE = """
+    import sys
+    sys.path[:0] = {path!r}
+    import forkful
+
+    def square(x):
+        return x * x
+
+    if __name__ == "__main__":
+        ctx = forkful.get_context(sys.argv[1])
+        with ctx.Pool(1) as pool:
+            print(pool.map(square, [1, 2, 3]))
+"""
+
+
+def test_children_find_forkful_where_their_parent_found_it(
+    start_method: str, tmp_path: Path
+) -> None:
+    file = program(BARE.format(path=[p for p in sys.path if p]), tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", str(file), start_method],
+        capture_output=True,
+        text=True,
+        timeout=LONG,
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("[1, 4, 9]\n", "", 0)
 
 
 PARENT = """

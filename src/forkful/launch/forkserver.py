@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import os
 import socket
-import sys
 from importlib import import_module
 from multiprocessing import (
     connection,
@@ -61,12 +60,8 @@ class ForkServer(forkserver.ForkServer):
             self._start()
 
     def _start(self) -> None:
-        main: dict[str, Any] = {}
-        if self._preload_modules:
-            data: dict[str, Any] = {**spawn.get_preparation_data("ignore")}
-            main = {"sys_path": data["sys_path"]}
-            if "__main__" in self._preload_modules:
-                main["main_path"] = data.get("init_main_from_path")
+        data: dict[str, Any] = {**spawn.get_preparation_data("ignore")}
+        main = data.get("init_main_from_path") if "__main__" in self._preload_modules else None
         with socket.socket(socket.AF_UNIX) as listener:
             address = connection.arbitrary_address("AF_UNIX")
             listener.bind(address)
@@ -78,10 +73,11 @@ class ForkServer(forkserver.ForkServer):
             try:
                 family = _native.fd()
                 arrivals = [(f.__module__, f.__qualname__) for f in defaults.arrivals]
-                command = (
+                command = (  # the path first: by it, forkful and what is preloaded are found
+                    f"import sys; sys.path[:] = {data['sys_path']!r}; "
                     "from forkful.launch.forkserver import serve; "
                     f"serve({family}, {listener.fileno()}, {alive_r}, {arrivals!r}, "
-                    f"{self._preload_modules!r}, **{main!r})"
+                    f"{self._preload_modules!r}, {main!r})"
                 )
                 exe = spawn.get_executable()
                 args = [exe, *util._args_from_interpreter_flags(), "-c", command]
@@ -102,8 +98,7 @@ def serve(
     alive_r: int,
     arrivals: list[tuple[str, str]],
     preload: list[str],
-    sys_path: list[str] | None = None,
-    main_path: str | None = None,
+    main_path: str | None,
 ) -> None:
     """The server's program: join the family, import what is preloaded, serve as the stdlib's does."""
     os.set_inheritable(family, False)
@@ -114,8 +109,6 @@ def serve(
         getattr(import_module(module), function)()
     # What the stdlib's server hands to its children is its own client object; ours must be it.
     forkserver._forkserver = server
-    if sys_path is not None:  # as it is where the modules are found that are preloaded
-        sys.path[:] = sys_path
     if main_path is not None:
         _preload_main(main_path)
     forkserver.main(listener, alive_r, preload)

@@ -20,6 +20,7 @@ __all__ = ["EXTENDERS", "Finder", "extends"]
 
 EXTENDERS = (
     "concurrent.futures.process",  # a queue whose feeder thread tells of what cannot be pickled
+    "joblib.pool",  # a pool with queues of its own
     "joblib.externals.loky",  # queues and locks of its own, derived from private parts
     "loky",
     "torch.multiprocessing.pool",
