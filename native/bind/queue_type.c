@@ -397,6 +397,8 @@ static PyObject *Queue_create(PyObject *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
+_Static_assert(FK_OP_QUEUE_GET == 6, "the signature of _take_bytes says so");
+
 static PyMethodDef methods[] = {
     FK_METHOD(
         "put", Queue_put,
@@ -418,7 +420,7 @@ static PyMethodDef methods[] = {
      "whoever waits for "
      "them. Return the number of the\nfirst; they follow one another if nobody else puts."},
     {"_take_bytes", Queue_take_bytes, METH_VARARGS,
-     "_take_bytes($self, into, max, timeout, claim=None, index=0, op=OP_QUEUE_GET, standing=0, "
+     "_take_bytes($self, into, max, timeout, claim=None, index=0, op=6, standing=0, "
      "/)\n--\n\nTake up to max "
      "messages that "
      "_put_bytes put, at once; append (seq, meta, bytes) of each to the list\n`into` (so that no "
