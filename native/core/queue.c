@@ -623,6 +623,21 @@ void fk_queue_give_back(fk_arena *a, fk_queue *q, fk_hold *hold)
         fk_ec_notify(&q->done_ec, INT_MAX);
 }
 
+/* ---- is there anything to wait for? -------------------------------------------------------------- */
+
+bool fk_queue_get_blocks(const fk_queue *q) { return peek_size(q) == 0 && !atomic_load(&q->shut); }
+
+bool fk_queue_put_blocks(const fk_queue *q)
+{
+    return q->maxsize && peek_size(q) >= q->maxsize && !atomic_load(&q->shut);
+}
+
+bool fk_queue_join_blocks(const fk_queue *q)
+{
+    uint64_t lost = atomic_load(&q->tally[atomic_load(&q->done_version) & 1].lost);
+    return fk_queue_unfinished(q) > lost && atomic_load(&q->shut) != 2;
+}
+
 /* ---- the end ----------------------------------------------------------------------------------------- */
 
 static void drain(fk_arena *a, fk_queue *q)
