@@ -24,10 +24,15 @@ from tests.model.steps import (
     ALIVE,
     AND,
     CAS,
+    FORCE,
     INTR,
+    JOIN,
     LOAD,
+    LOADS,
+    LOCK,
     OK,
     OR,
+    OWNER_DIED,
     PAUSE,
     STORE,
     SWAP,
@@ -62,6 +67,7 @@ class Place:
     step: Step | None = None
     value: Any = None
     history: tuple[Any, ...] = ()  # a way to get here: the results sent so far
+    known: dict[str, Any] = field(default_factory=dict)  # the variables of its outermost function
     after: dict[Any, int] = field(default_factory=dict)
     sleeping: int = -1
     killed: int = -1
@@ -87,7 +93,7 @@ class Automaton:
         """The same place, asleep in its step."""
         place = self.places[at]
         if place.sleeping < 0:
-            asleep = Place(SLEEPS, place.where, place.step, at, place.history)
+            asleep = Place(SLEEPS, place.where, place.step, at, place.history, place.known)
             place.sleeping = self._add(("asleep", at), asleep)
         return place.sleeping
 
@@ -108,7 +114,8 @@ class Automaton:
         except StopIteration as end:
             return self._add(("ended", end.value), Place(ENDED, "", None, end.value))
         key, where = _frames(process)
-        at = self._add(key, Place(RUNS, where, step, None, history))
+        known = dict(process.gi_frame.f_locals)
+        at = self._add(key, Place(RUNS, where, step, None, history, known))
         assert self.places[at].step == step, f"{where} keeps something that its variables do not say"
         process.close()
         return at
@@ -151,6 +158,7 @@ class Scenario:
     slices: bool = False  # whether a sleep ends by itself
     invariant: Callable[[View], str | None] | None = None
     final: Callable[[View], str | None] | None = None
+    guarded: dict[str, str] = field(default_factory=dict)  # word: the lock it is touched under
     remember: Remember = nothing  # what is known of a dead process
 
 
@@ -182,6 +190,8 @@ class Explorer:
         ]
         n = len(self.automata)
         self.mortal = {i for i in range(n) if not scenario.mortal or i + 1 in scenario.mortal}
+        self.guarded = {self.words[w]: self.words[l] for w, l in scenario.guarded.items()}
+        self.fault: str | None = None
         self.at = len(self.words)  # where the processes begin in a state
         self.start: State = (*scenario.memory.values(), *(a.first for a in self.automata))
 
@@ -203,10 +213,18 @@ class Explorer:
 
     # ---- what can happen in a state ----
 
-    def moves(self, state: State) -> list[State]:
-        """Every state that one step, one end of a sleep or one death leads to."""
+    def moves(self, state: State) -> tuple[list[State], list[State]]:
+        """Every state that a step or an end of a sleep leads to, and every one that a death does."""
         found: list[State] = []
+        killed: list[State] = []
         at, deaths = self.at, 0
+        if (i := self._unseen(state)) >= 0:
+            # Nobody can see this step or hinder it, but by a death: it may as well come first.
+            here = state[at + i]
+            self._run(state, i, here, self.automata[i].places[here], found)
+            if i in self.mortal and self._deaths(state) < self.scenario.deaths:
+                killed.append(self._with(state, i, self.automata[i].killed(here)))
+            return found, killed
         for i, automaton in enumerate(self.automata):
             here = state[at + i]
             place = automaton.places[here]
@@ -221,8 +239,30 @@ class Explorer:
             for i in self.mortal:
                 here = state[at + i]
                 if self.automata[i].places[here].kind <= SLEEPS:
-                    found.append(self._with(state, i, self.automata[i].killed(here)))
-        return found
+                    killed.append(self._with(state, i, self.automata[i].killed(here)))
+        return found, killed
+
+    def _deaths(self, state: State) -> int:
+        places = (a.places[p] for a, p in zip(self.automata, state[self.at :], strict=True))
+        return sum(place.kind == DEAD for place in places)
+
+    def _unseen(self, state: State) -> int:
+        """A process whose next step touches only what its lock keeps the others from, or -1."""
+        if not self.guarded:
+            return -1
+        for i, automaton in enumerate(self.automata):
+            place = automaton.places[state[self.at + i]]
+            if place.kind != RUNS or (step := place.step) is None:
+                continue
+            words = step.a if step.kind == LOADS else (step.word,)
+            locks = {self.guarded.get(self.words.get(word, -1), -1) for word in words}
+            if locks != {-1}:
+                if -1 in locks or any(state[lock] != i + 1 for lock in locks):
+                    if any(lock >= 0 and state[lock] != i + 1 for lock in locks):
+                        self.fault = f"{_name(i)} does not hold the lock for: {step}"
+                    continue
+                return i
+        return -1
 
     def _with(self, state: State, i: int, place: int) -> State:
         i += self.at
@@ -245,8 +285,20 @@ class Explorer:
         if kind == ALIVE:
             found.append(self._with(state, i, automaton.after(here, self._lives(state, step.a))))
             return
+        if kind == JOIN:
+            if self.automata[step.a - 1].places[state[self.at + step.a - 1]].kind >= ENDED:
+                dead = not self._lives(state, step.a)
+                found.append(self._with(state, i, automaton.after(here, dead)))
+            return
+        if kind == LOADS:
+            seen = tuple(state[self.words[word]] for word in step.a)
+            found.append(self._with(state, i, automaton.after(here, seen)))
+            return
         word = self.words[step.word]
         was = state[word]
+        if kind == LOCK:
+            self._lock(state, i, here, step, found)
+            return
         if kind == LOAD:
             found.append(self._with(state, i, automaton.after(here, was)))
             return
@@ -278,6 +330,19 @@ class Explorer:
         new[here_at] = automaton.after(here, result)
         found.append(tuple(new))
 
+    def _lock(self, state: State, i: int, here: int, step: Step, found: list[State]) -> None:
+        word = self.words[step.word]
+        owner, after = state[word], self.automata[i].after
+        if owner == 0 or not self._lives(state, owner):
+            new = list(state)
+            new[word] = i + 1
+            new[self.at + i] = after(here, OWNER_DIED if owner else OK)
+            found.append(tuple(new))
+        if owner and step.a == TIMED:
+            found.append(self._with(state, i, after(here, TIMEOUT)))
+        if owner and step.a != FORCE and self.scenario.slices:
+            found.append(self._with(state, i, after(here, INTR)))
+
     def _lives(self, state: State, process: int) -> bool:
         if process == 0:
             return False
@@ -307,30 +372,38 @@ class Explorer:
         sources, targets = array("l"), array("l")
         ended: list[int] = []
         stuck: list[int] = []
-        i = 0
+        i = transitions = 0
         while i < len(states):
             state = states[i]
             kinds = {a.places[p].kind for a, p in zip(self.automata, state[self.at :], strict=True)}
             over = not kinds & {RUNS, SLEEPS}
             fault = self._complaint(state, over)
             if fault:
-                return Result(len(states), len(sources), fault, self._trace(states, parents, i))
-            moves = self.moves(state)
+                return Result(len(states), transitions, fault, self._trace(states, parents, i))
+            moves, killed = self.moves(state)
+            if self.fault:
+                trace = self._trace(states, parents, i)
+                return Result(len(states), transitions, self.fault, trace)
+            transitions += len(moves) + len(killed)
             if over:
                 ended.append(i)
-            elif RUNS not in kinds and not self.scenario.slices and self._sleeps_for_ever(state):
+            elif not moves:
                 stuck.append(i)
             for to in moves:
                 j = number.setdefault(to, len(states))
                 if j == len(states):
                     states.append(to)
                     parents.append(i)
-                sources.append(i)
+                sources.append(i)  # a death is no way to come to an end
                 targets.append(j)
+            for to in killed:
+                if number.setdefault(to, len(states)) == len(states):
+                    states.append(to)
+                    parents.append(i)
             i += 1
             if i > limit:
                 raise AssertionError(f"more than {limit} states: make the scenario smaller")
-        result = Result(len(states), len(sources), stuck=[self.view(states[j]) for j in stuck])
+        result = Result(len(states), transitions, stuck=[self.view(states[j]) for j in stuck])
         lost = self._cannot_end(len(states), sources, targets, ended)
         if lost is not None:
             asleep = sorted(self.view(states[lost]).asleep)
@@ -338,10 +411,6 @@ class Explorer:
             result.fault = f"no end can be reached; asleep: {names or 'nobody'}"
             result.trace = self._trace(states, parents, lost)
         return result
-
-    def _sleeps_for_ever(self, state: State) -> bool:
-        places = (a.places[p] for a, p in zip(self.automata, state[self.at :], strict=True))
-        return all(p.kind != SLEEPS or (p.step is not None and p.step.b != TIMED) for p in places)
 
     def _complaint(self, state: State, over: bool) -> str | None:
         scenario = self.scenario
@@ -405,6 +474,8 @@ class Explorer:
             what += ": the sleep ends by itself"
         woken = [_name(j) for j in who if j != actor]
         notes = changed + ([f"wakes {', '.join(woken)}"] if woken else [])
+        if was.step is not None and was.step.kind == LOADS and now.kind != DEAD:
+            notes.append(f"sees {', '.join(str(before[self.words[w]]) for w in was.step.a)}")
         if was.step is not None and was.step.kind == LOAD and now.kind != DEAD:
             notes.append(f"sees {before[self.words[was.step.word]]}")
         return f"{n:4} {_name(actor)}  {what}" + (f"   -> {'; '.join(notes)}" if notes else "")

@@ -15,9 +15,10 @@ OVERFLOW = "OVERFLOW"
 
 # How a call waits: for ever, until a deadline that may pass at any time, or not at all.
 NEVER, TIMED, TRY = "NEVER", "TIMED", "TRY"
+FORCE = "FORCE"  # for ever, and slices do not end it
 
-LOAD, STORE, CAS, SWAP, ADD, OR, AND, WAIT, WAKE, ALIVE, PAUSE = range(11)
-_VERBS = "load store cas swap add or and wait wake alive pause".split()
+LOAD, LOADS, STORE, CAS, SWAP, ADD, OR, AND, WAIT, WAKE, ALIVE, PAUSE, JOIN, LOCK = range(14)
+_VERBS = "load load store cas swap add or and wait wake alive pause join lock".split()
 EVERYBODY = 1000
 
 
@@ -31,6 +32,8 @@ class Step:
     b: Any = None
 
     def __str__(self) -> str:
+        if self.kind == LOADS:
+            return f"load {self.word}"
         args = ", ".join(str(x) for x in (self.a, self.b) if x is not None)
         return f"{_VERBS[self.kind]} {self.word}" + (f" ({args})" if args else "")
 
@@ -38,6 +41,11 @@ class Step:
 def load(word: str) -> Step:
     """Result: the word's value. As of all that follow, but ``store``: its value before the step."""
     return Step(LOAD, word)
+
+
+def loads(*words: str) -> Step:
+    """Several words at once. Only for words that nobody else writes meanwhile: the lock is held."""
+    return Step(LOADS, " ".join(words), words)
 
 
 def store(word: str, value: Any) -> Step:
@@ -78,6 +86,22 @@ def futex_wake(word: str, n: int) -> Step:
 def alive(process: int) -> Step:
     """``fk_slot_alive``. Process 0 is nobody, and not alive."""
     return Step(ALIVE, "life", process)
+
+
+def lock(word: str, how: str) -> Step:
+    """A whole acquire of a lock that was shown to be sound by itself: OK, OWNER_DIED (and taken over),
+    TIMEOUT, INTR. Until it is free or its owner is dead this step waits. Released by ``unlock``.
+    """
+    return Step(LOCK, word, how)
+
+
+def unlock(word: str) -> Step:
+    return Step(STORE, word, 0)
+
+
+def join(process: int) -> Step:
+    """Go on when that process has ended. Result: whether it was killed."""
+    return Step(JOIN, "process", process)
 
 
 def pause(name: str) -> Step:
