@@ -59,46 +59,75 @@ _STEP = re.compile(
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 
 
-def body_of(file: str, name: str) -> str:
-    """The text of a C function's body, without comments."""
-    text = _COMMENT.sub("", (csource.NATIVE / "core" / file).read_text())
-    head = re.search(rf"^[a-zA-Z_][^;{{}}#]*\b{name}\([^;{{}}]*\)\s*\{{", text, re.MULTILINE)
-    if head is None:
-        raise LookupError(f"native/core/{file} has no function {name}")
-    depth, end = 1, head.end()
-    while depth:
-        depth += {"{": 1, "}": -1}.get(text[end], 0)
-        end += 1
-    return text[head.end() : end]
+_HEAD = re.compile(r"^[a-zA-Z_][^;{}#=]*?\b(?P<name>[a-z_0-9]+)\((?P<args>[^;{}]*)\)\s*\{", re.MULTILINE)
+
+Source = dict[str, dict[str, str]]  # file: function: its body
 
 
-def steps_of(body: str, calls: frozenset[str]) -> tuple[str, ...]:
-    """The atomic operations, kill points and calls of ``calls`` in a function, as they stand."""
+def functions(text: str) -> dict[str, str]:
+    """The bodies of a C file's functions, without comments."""
+    text, found, end = _COMMENT.sub("", text), {}, 0
+    while head := _HEAD.search(text, end):
+        depth, end = 1, head.end()
+        while depth:
+            depth += {"{": 1, "}": -1}.get(text[end], 0)
+            end += 1
+        found[head["name"]] = text[head.end() : end]
+    return found
+
+
+def source() -> Source:
+    return {path.name: functions(path.read_text()) for path in csource.files("core")}
+
+
+def touching(source: Source) -> set[tuple[str, str]]:
+    """The functions (file, name) that touch shared memory, themselves or by what they call."""
+    found = {
+        (file, name)
+        for file, bodies in source.items()
+        for name, body in bodies.items()
+        if re.search(r"\batomic_|\bsyscall\(", body)
+    }
+    while True:
+        more = {
+            (file, name)
+            for file, bodies in source.items()
+            for name, body in bodies.items()
+            if any(m["call"] and _callee(source, file, m["call"]) in found for m in _STEP.finditer(body))
+        }
+        if more <= found:
+            return found
+        found |= more
+
+
+def _callee(source: Source, file: str, name: str) -> tuple[str, str] | None:
+    """Where the function is that a call in this file means: there, or in the file that offers it."""
+    for other in (file, *source):
+        if name in source[other] and (other == file or name.startswith("fk_")):
+            return other, name
+    return None
+
+
+def steps_of(source: Source, touch: set[tuple[str, str]], file: str, name: str) -> tuple[str, ...]:
+    """The atomic operations, kill points and calls that touch shared memory, as they stand in C."""
     found = []
-    for m in _STEP.finditer(body):
+    for m in _STEP.finditer(source[file][name]):
         if m["verb"]:
             found.append(f"{_NAMES[m['verb']]} {m['word'].strip()}")
         elif m["point"]:
             found.append(f"point {m['point']}")
-        elif m["call"] in calls:
+        elif _callee(source, file, m["call"]) in touch:
             found.append(f"call {m['call']}")
     return tuple(found)
 
 
-# Calls that are steps of their own, or whose functions are followed.
-STEPS_IN_C = {"fk_futex_wait", "fk_futex_wake", "fk_slot_alive"}
-
-
-def complaints(followed: list[Followed]) -> list[str]:
+def complaints(followed: list[Followed], source: Source) -> list[str]:
     """Where the C source does something else than the model says."""
-    calls = frozenset(STEPS_IN_C | {f.name for f in followed})
+    touch = touching(source)
     found = []
     for f in followed:
-        try:
-            there = steps_of(body_of(f.file, f.name), calls)
-        except LookupError as error:
-            found.append(str(error))
-            continue
-        if there != f.steps:
+        if f.name not in source.get(f.file, {}):
+            found.append(f"native/core/{f.file} has no function {f.name}")
+        elif (there := steps_of(source, touch, f.file, f.name)) != f.steps:
             found.append(f"{f.file}: {f.name}\n   C:     {there}\n   model: {f.steps}")
     return found

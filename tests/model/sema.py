@@ -135,12 +135,14 @@ def change(hold: int, state: tuple[int, int], value: int, taken: int) -> Process
 @follows(
     "sema.c",
     "call lock",
+    "call fk_ec_notify",
     "load s->state",
     "call change",
     "load hold->taken",
     "call fk_lock_release",
     "call fk_lock_release",
     "call fk_ec_prepare",
+    "call fk_sema_value",
     "call fk_futex_wait",
 )
 def fk_sema_acquire(hold: int, how: str) -> Process:
@@ -148,6 +150,7 @@ def fk_sema_acquire(hold: int, how: str) -> Process:
         st = state = taken = None
         st = yield from lock_sema(how)
         if st != OK:
+            yield from fk_ec_notify("s.ec", 1)
             return st
         state = yield load("s.state")
         if state[1] > 0:

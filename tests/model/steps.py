@@ -11,7 +11,7 @@ from typing import Any
 
 # What a call of the core ends with; the names of fk_status.
 OK, AGAIN, TIMEOUT, INTR, OWNER_DIED = "OK", "AGAIN", "TIMEOUT", "INTR", "OWNER_DIED"
-OVERFLOW = "OVERFLOW"
+OVERFLOW, SHUTDOWN = "OVERFLOW", "SHUTDOWN"
 
 # How a call waits: for ever, until a deadline that may pass at any time, or not at all.
 NEVER, TIMED, TRY = "NEVER", "TIMED", "TRY"
