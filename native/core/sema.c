@@ -88,7 +88,7 @@ fk_status fk_sema_acquire(fk_arena *a, fk_sema *s, fk_hold *hold, fk_wait *w)
     for (;;) {
         fk_status st = lock(a, s, w);
         if (FK_UNLIKELY(st != FK_OK)) {
-            fk_ec_notify(&s->ec, 1); /* who gives up here may have been woken: let another look */
+            fk_ec_notify(&s->ec, 1); /* who gives up here may have been woken: see sema.h */
             return st;
         }
         uint64_t state = atomic_load(&s->state);
