@@ -156,6 +156,7 @@ def wait_room(maxsize: int, how: str) -> Process:
     "load b->refs",
     "call wait_room",
     "call lock_end",
+    "call fk_ec_notify",
     "call read_cursor",
     "load q->shut",
     "call is_full",
@@ -174,6 +175,7 @@ def fk_queue_put(item: Any, maxsize: int, how: str) -> Process:
             return st
         st = yield from lock_end("tail", how)
         if st != OK:
+            yield from fk_ec_notify("tail.ec", 1)
             return st
         seq, at = yield from read_cursor("tail")
         if (yield load("shut")):
@@ -257,6 +259,7 @@ def commit_take(me: int, joinable: bool, at: tuple[int, int], n: int) -> Process
     "queue.c",
     "call wait_item",
     "call lock_end",
+    "call fk_ec_notify",
     "call read_cursor",
     "call read_messages",
     "call commit_take",
@@ -273,6 +276,7 @@ def fk_queue_take(me: int, most: int, maxsize: int, joinable: bool, how: str) ->
             return st
         st = yield from lock_end("head", how)
         if st != OK:
+            yield from fk_ec_notify("head.ec", 1)
             return st
         seq, at = yield from read_cursor("head")
         there = (yield from peek_seq("tail")) - seq
@@ -356,6 +360,19 @@ def consume_n(me: int, n: int, maxsize: int = 0, how: str = NEVER) -> Process:
         if isinstance(items, tuple):
             got += items
     return got
+
+
+def take_and_put(me: int, how: str) -> Process:
+    """Take an item and put it back, unless the deadline passes before."""
+    items = yield from fk_queue_take(me, 1, 0, False, how)
+    if isinstance(items, tuple):
+        yield from fk_queue_put(items[0], 0, NEVER)
+
+
+def put_and_take(me: int, maxsize: int, how: str) -> Process:
+    """Put an item and take one out, unless the deadline passes before."""
+    if (yield from fk_queue_put((me, 0), maxsize, how)) == OK:
+        yield from fk_queue_take(me, 1, maxsize, False, NEVER)
 
 
 def oversee(producers: tuple[int, ...], consumers: tuple[int, ...]) -> Process:
