@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.model.explorer import Process
+from tests.model.automaton import Process
 from tests.model.follows import follows
 from tests.model.steps import (
     FORCE,

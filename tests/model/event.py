@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.model.explorer import Process
+from tests.model.automaton import Process
 from tests.model.follows import follows
 from tests.model.steps import (
     AGAIN,

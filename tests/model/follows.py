@@ -59,7 +59,9 @@ _STEP = re.compile(
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 
 
-_HEAD = re.compile(r"^[a-zA-Z_][^;{}#=]*?\b(?P<name>[a-z_0-9]+)\((?P<args>[^;{}]*)\)\s*\{", re.MULTILINE)
+_HEAD = re.compile(
+    r"^[a-zA-Z_][^;{}#=]*?\b(?P<name>[a-z_0-9]+)\((?P<args>[^;{}]*)\)\s*\{", re.MULTILINE
+)
 
 Source = dict[str, dict[str, str]]  # file: function: its body
 
@@ -93,7 +95,10 @@ def touching(source: Source) -> set[tuple[str, str]]:
             (file, name)
             for file, bodies in source.items()
             for name, body in bodies.items()
-            if any(m["call"] and _callee(source, file, m["call"]) in found for m in _STEP.finditer(body))
+            if any(
+                m["call"] and _callee(source, file, m["call"]) in found
+                for m in _STEP.finditer(body)
+            )
         }
         if more <= found:
             return found

@@ -6,7 +6,9 @@ import os
 
 import pytest
 
-from tests.model.explorer import Process, Result, Scenario, View, explore
+from tests.model.automaton import Process
+from tests.model.explorer import explore
+from tests.model.scenario import Result, Scenario, View
 from tests.model.steps import FORCE, lock, unlock
 
 # `make model` looks at more processes and more rounds than there is time for in each run.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.model.explorer import Process
+from tests.model.automaton import Process
 from tests.model.follows import follows
 from tests.model.sema import fk_ec_notify, fk_ec_prepare
 from tests.model.steps import (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.model.explorer import Process
+from tests.model.automaton import Process
 from tests.model.follows import follows
 from tests.model.steps import alive, cas, load, store
 

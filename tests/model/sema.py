@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.model.explorer import Process
+from tests.model.automaton import Process
 from tests.model.follows import follows
 from tests.model.reap import fk_reap
 from tests.model.steps import (
@@ -71,7 +71,9 @@ def memory(value: int, processes: int) -> dict[str, object]:
 
 def guarded(processes: int) -> dict[str, str]:
     """What nobody touches without the lock."""
-    own = [f"h{p}.{word}" for p in range(1, processes + 1) for word in ("pending", "claim", "taken")]
+    own = [
+        f"h{p}.{word}" for p in range(1, processes + 1) for word in ("pending", "claim", "taken")
+    ]
     return dict.fromkeys(["s.txn", *own], "s.lock")
 
 

@@ -18,7 +18,22 @@ NEVER, TIMED, TRY = "NEVER", "TIMED", "TRY"
 FORCE = "FORCE"  # for ever, and slices do not end it
 
 LOAD, LOADS, STORE, CAS, SWAP, ADD, OR, AND, WAIT, WAKE, ALIVE, PAUSE, JOIN, LOCK = range(14)
-_VERBS = "load load store cas swap add or and wait wake alive pause join lock".split()
+_VERBS = [
+    "load",
+    "load",
+    "store",
+    "cas",
+    "swap",
+    "add",
+    "or",
+    "and",
+    "wait",
+    "wake",
+    "alive",
+    "pause",
+    "join",
+    "lock",
+]
 EVERYBODY = 1000
 
 

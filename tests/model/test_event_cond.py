@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.model import cond, event
-from tests.model.explorer import Process, Scenario
+from tests.model.automaton import Process
 from tests.model.kit import check, check_found, deep
+from tests.model.scenario import Scenario
 from tests.model.steps import (
     AGAIN,
     EVERYBODY,

@@ -14,7 +14,16 @@ def test_what_is_modelled_is_what_stands_in_c() -> None:
 
 def test_each_model_follows_some_c() -> None:
     files = {f.file for f in FOLLOWED}
-    assert {"lock.h", "lock.c", "sema.h", "sema.c", "slot.c", "queue.c", "event.c", "cond.c"} <= files
+    assert {
+        "lock.h",
+        "lock.c",
+        "sema.h",
+        "sema.c",
+        "slot.c",
+        "queue.c",
+        "event.c",
+        "cond.c",
+    } <= files
     assert len(MODELS) <= len(FOLLOWED)
 
 
@@ -43,7 +52,10 @@ def test_steps_are_read_in_their_order() -> None:
 
 
 def test_another_order_a_step_more_and_a_function_that_is_gone_are_found() -> None:
-    told_last = C.replace('fk_point("x.told");\n        tell(&l->word);', 'tell(&l->word);\n        fk_point("x.told");')
+    told_last = C.replace(
+        'fk_point("x.told");\n        tell(&l->word);',
+        'tell(&l->word);\n        fk_point("x.told");',
+    )
     assert told_last != C
     steps = ("load l->word", "point x.told", "call tell")
     followed = [Followed("x.c", "fk_wake", steps)]

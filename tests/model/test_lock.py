@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.model import lock
-from tests.model.explorer import Place, Process, Scenario
+from tests.model.automaton import Place, Process
 from tests.model.kit import check, check_found, deep, one_inside
 from tests.model.lock import CONTENDED, FREE
+from tests.model.scenario import Scenario
 from tests.model.steps import (
     AGAIN,
     INTR,
@@ -84,22 +85,22 @@ def test_four_processes() -> None:
 # ---- the model can fail: planted faults ------------------------------------------------------------
 
 
-def release_without_wake(l: str) -> Process:
-    yield store(l, FREE)
+def release_without_wake(word: str) -> Process:
+    yield store(word, FREE)
 
 
-def release_in_two_steps(l: str) -> Process:
-    was = yield load(l)
-    yield store(l, FREE)
+def release_in_two_steps(word: str) -> Process:
+    was = yield load(word)
+    yield store(word, FREE)
     if was & CONTENDED:
-        yield futex_wake(l, 1)
+        yield futex_wake(word, 1)
 
 
-def wake_before_release(l: str) -> Process:
-    was = yield load(l)
+def wake_before_release(word: str) -> Process:
+    was = yield load(word)
     if was & CONTENDED:
-        yield futex_wake(l, 1)
-    yield store(l, FREE)
+        yield futex_wake(word, 1)
+    yield store(word, FREE)
 
 
 @pytest.mark.parametrize(
@@ -111,33 +112,33 @@ def test_a_lost_wake_up_is_found(release: object, monkeypatch: pytest.MonkeyPatc
     assert "sleeps" in "\n".join(result.trace)
 
 
-def wait_untold(me: int, l: str, how: str) -> Process:
+def wait_untold(me: int, word: str, how: str) -> Process:
     """Sleep first, and say so afterwards."""
     while True:
         v = None
-        v = yield load(l)
+        v = yield load(word)
         if v == FREE:
-            if (yield lock.cas(l, FREE, me | CONTENDED)) == FREE:
+            if (yield lock.cas(word, FREE, me | CONTENDED)) == FREE:
                 return OK
             continue
-        st = yield futex_wait(l, v, how)
+        st = yield futex_wait(word, v, how)
         if st != OK:
             return st
-        yield lock.cas(l, v, v | CONTENDED)
+        yield lock.cas(word, v, v | CONTENDED)
 
 
-def wait_and_take_quietly(me: int, l: str, how: str) -> Process:
+def wait_and_take_quietly(me: int, word: str, how: str) -> Process:
     """Forget, on taking the lock after a sleep, that there may be other sleepers."""
     while True:
         v = None
-        v = yield load(l)
+        v = yield load(word)
         if v == FREE:
-            if (yield lock.cas(l, FREE, me)) == FREE:
+            if (yield lock.cas(word, FREE, me)) == FREE:
                 return OK
             continue
-        if not v & CONTENDED and (yield lock.cas(l, v, v | CONTENDED)) != v:
+        if not v & CONTENDED and (yield lock.cas(word, v, v | CONTENDED)) != v:
             continue
-        st = yield futex_wait(l, v | CONTENDED, how)
+        st = yield futex_wait(word, v | CONTENDED, how)
         if st != OK:
             return st
 
@@ -150,17 +151,17 @@ def test_a_sleeper_that_nobody_knows_of_is_found(
     check_found(users(NEVER, NEVER, NEVER), "no end can be reached; asleep: ")
 
 
-def take_over_by_store(me: int, l: str) -> Process:
-    v = yield load(l)
+def take_over_by_store(me: int, word: str) -> Process:
+    v = yield load(word)
     if v == FREE or (yield lock.alive(v & lock.OWNER)):
         return AGAIN
-    yield store(l, me | (v & CONTENDED))
+    yield store(word, me | (v & CONTENDED))
     return OK
 
 
-def take_over_from_the_living(me: int, l: str) -> Process:
-    v = yield load(l)
-    return OK if (yield lock.cas(l, v, me | (v & CONTENDED))) == v else AGAIN
+def take_over_from_the_living(me: int, word: str) -> Process:
+    v = yield load(word)
+    return OK if (yield lock.cas(word, v, me | (v & CONTENDED))) == v else AGAIN
 
 
 @pytest.mark.parametrize("take_over", [take_over_by_store, take_over_from_the_living])
@@ -172,18 +173,18 @@ def test_two_that_take_over_at_once_are_found(
     assert "KILLED" in "\n".join(result.trace)
 
 
-def wait_without_a_look(me: int, l: str, how: str) -> Process:
+def wait_without_a_look(me: int, word: str, how: str) -> Process:
     """Never look whether the owner lives."""
     while True:
         v = None
-        v = yield load(l)
+        v = yield load(word)
         if v == FREE:
-            if (yield lock.cas(l, FREE, me | CONTENDED)) == FREE:
+            if (yield lock.cas(word, FREE, me | CONTENDED)) == FREE:
                 return OK
             continue
-        if not v & CONTENDED and (yield lock.cas(l, v, v | CONTENDED)) != v:
+        if not v & CONTENDED and (yield lock.cas(word, v, v | CONTENDED)) != v:
             continue
-        if (yield futex_wait(l, v | CONTENDED, how)) == INTR:
+        if (yield futex_wait(word, v | CONTENDED, how)) == INTR:
             yield pause("interrupted")
 
 

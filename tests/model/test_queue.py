@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from tests.model import cursors, queue
-from tests.model.explorer import Place, Process, Scenario, View
+from tests.model.automaton import Place, Process
 from tests.model.kit import check, check_found, deep, passer_by
+from tests.model.scenario import Scenario, View
 from tests.model.steps import (
     FORCE,
     OK,

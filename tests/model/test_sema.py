@@ -7,9 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from tests.model import sema
-from tests.model.explorer import Process, Scenario, View
+from tests.model.automaton import Process
 from tests.model.kit import check, check_found, deep, one_inside, passer_by
 from tests.model.reap import REAPED
+from tests.model.scenario import Scenario, View
 from tests.model.steps import (
     EVERYBODY,
     FORCE,
@@ -151,7 +152,7 @@ def test_a_lost_wake_up_is_found(
 
 def acquire_without_a_second_look(hold: int, how: str) -> Process:
     while True:
-        st = state = None
+        state = None
         yield lock("s.lock", FORCE)
         state = yield load("s.state")
         if state[1] > 0:
@@ -160,7 +161,7 @@ def acquire_without_a_second_look(hold: int, how: str) -> Process:
             return OK
         yield unlock("s.lock")
         e = (yield or_("s.ec", 1)) | 1
-        st = yield futex_wait("s.ec", e, how)
+        yield futex_wait("s.ec", e, how)
 
 
 def test_a_sleeper_that_does_not_look_again_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from tests.model import queue, tally
-from tests.model.explorer import Place, Process, Scenario, View
+from tests.model.automaton import Place, Process
 from tests.model.kit import check, check_found, deep
-from tests.model.steps import FORCE, OWNER_DIED, load, lock, store, unlock
+from tests.model.scenario import Scenario, View
+from tests.model.steps import FORCE, load, lock, store, unlock
 
 
 def how_far(place: Place) -> Any:
@@ -138,6 +139,5 @@ def test_an_entry_that_is_not_settled_before_it_is_counted_is_found(
         if in_hand:
             yield from tally.fk_ec_notify("done.ec", 1)
 
-    assert OWNER_DIED
     monkeypatch.setattr(tally, "fk_queue_give_back", give_back)
     check_found(workers(2, 1, deaths=1), "no end can be reached")
