@@ -125,7 +125,7 @@ def test_notices_pass_over_the_dead() -> None:
 @deep
 @pytest.mark.limit(1800)
 def test_more_who_wait() -> None:
-    check(event_of(waits, waits, waits, event.set_once, pulse, deaths=1))
+    check(event_of(waits, waits, waits, event.set_once, event.set_once, deaths=2))
     check(condition(NEVER, TIMED, notices=2, deaths=1))
 
 

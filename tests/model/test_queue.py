@@ -205,7 +205,6 @@ def test_more_processes_and_more_deaths() -> None:
     check(flow((1, 1), 1, deaths=2))
     check(flow((2, 1), 1, deaths=1, most=2))
     check(flow((1,), 2, deaths=1))
-    check(flow((2,), 2, deaths=1, mortal=(2,)))
     check(flow((1, 1), 1, deaths=1, maxsize=1, mortal=(1, 2)))
 
 
