@@ -7,7 +7,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS   ?=
 
 .DELETE_ON_ERROR:
-.PHONY: help venv install build test test-py test-c model run-c-tests lint format types demo bench bench-c clean FORCE
+.PHONY: help venv install build test test-py test-c model run-c-tests conformance lint format types demo bench bench-c clean FORCE
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
@@ -59,6 +59,10 @@ PRELOAD := $(if $(RUNTIME),LD_PRELOAD=$$($(CC) -print-file-name=$(RUNTIME)) PYTH
 
 test-py: build ## Run the Python tests; ARGS="-k queue" goes to pytest
 	$(PRELOAD) $(BIN)/python -m pytest $(ARGS)
+
+METHODS ?= fork spawn forkserver
+conformance: install ## Judge by CPython's own tests; METHODS=fork, ARGS="-k Pool --jobs 2"
+	$(BIN)/python -m tests.conformance --methods '$(METHODS)' $(ARGS)
 
 test-c: ## Run each C test plain, under ThreadSanitizer, under Address- and UBSanitizer
 	@$(MAKE) --no-print-directory --output-sync=target -j$$(nproc) run-c-tests
@@ -123,7 +127,7 @@ format: $(VENV)/.with-dev ## Bring Python and C into form
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(C_FILES)
 
-types: $(VENV)/.with-dev ## Check the types of the package (mypy, strict)
+types: $(VENV)/.with-dev ## Check the types of the package, and of programs that use it (mypy, strict)
 	$(BIN)/mypy
 
 # ---- use -----------------------------------------------------------------------------------------

@@ -43,7 +43,7 @@ def measure(question: Question, entry: str, count: int) -> float:
             pass_fds=[result.fileno()],
             start_new_session=True,
         )
-        ended = _wait_then_kill_all(child, question.limit)
+        ended = wait_then_kill_all(child, question.limit)
         result.seek(0)
         said.seek(0)
         answer = result.read()
@@ -62,7 +62,7 @@ def measure(question: Question, entry: str, count: int) -> float:
     )
 
 
-def _wait_then_kill_all(child: subprocess.Popen[bytes], limit: float) -> bool:
+def wait_then_kill_all(child: subprocess.Popen[bytes], limit: float) -> bool:
     """Wait for the process, kill what is left of its session, reap it; tell whether it ended."""
     watch = os.pidfd_open(child.pid)
     try:

@@ -49,7 +49,11 @@ def seconds_told_by(*arguments: str) -> float:
         ModuleNotFoundError: It failed with this.
         RuntimeError: It failed otherwise.
     """
-    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True)
+    # Otherwise packages that are installed in place would be compiled each time, others not.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, env=environment
+    )
     if done.returncode:
         last = done.stderr.strip().rpartition("\n")[2]
         kind, _, message = last.partition(": ")

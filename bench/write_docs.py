@@ -12,27 +12,31 @@ from typing import Any
 
 from tables import machine_lines, markdown
 
-BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
-
-def page_with(page: str, run: dict[str, Any]) -> str:
-    """Return the page with a run's tables between its marks.
+def between_marks(page: str, what: str, text: str) -> str:
+    """Return the page with `text` between its marks for `what`.
 
     Raises:
         ValueError: The page lacks a mark.
     """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the page must have the lines {BEGIN} and {END}, in this order")
+    begin, end = f"<!-- {what}: begin -->", f"<!-- {what}: end -->"
+    before, has_begin, rest = page.partition(begin)
+    _, has_end, after = rest.partition(end)
+    if not has_begin or not has_end:
+        raise ValueError(f"the page must have the lines {begin} and {end}, in this order")
+    return f"{before}{begin}\n\n{text}\n\n{end}{after}"
+
+
+def figures(run: dict[str, Any]) -> str:
+    """Return a run's machine and tables as Markdown."""
     quick = ["", "A quick run: fewer operations and rounds than usual."] * run["quick"]
     facts = ["```text", *machine_lines(run["machine"]), "```", *quick]
     sections = "\n".join(map(markdown, run["answers"]))
-    return f"{before}{BEGIN}\n\n" + "\n".join(facts) + f"\n\n{sections}\n{END}{after}"
+    return ("\n".join(facts) + f"\n\n{sections}").rstrip()
 
 
 if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit(__doc__)
     run, target = json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2])
-    target.write_text(page_with(target.read_text(), run))
+    target.write_text(between_marks(target.read_text(), "results", figures(run)))

@@ -83,10 +83,13 @@ PyObject *fk_block_bytes(uint32_t hold);
 
 /* one spec for each *_type.c */
 extern PyType_Spec fk_lock_spec, fk_rlock_spec, fk_sema_spec, fk_event_spec, fk_cond_spec,
-    fk_queue_spec, fk_words_spec, fk_block_spec;
+    fk_queue_spec, fk_words_spec, fk_memory_spec, fk_block_spec;
 extern PyTypeObject *fk_lock_type, *fk_rlock_type, *fk_block_type;
 extern PyMethodDef fk_family_methods[];
 
+/* Each text begins with a signature as inspect and help() read it. */
+#define FK_ENTER_DOC "__enter__($self, /)\n--\n\nacquire()"
+#define FK_EXIT_DOC "__exit__($self, /, *exc)\n--\n\nrelease()"
 #define FK_METHOD(name, fn, doc)                                                                   \
     {name, (PyCFunction)(void (*)(void))fn, METH_FASTCALL | METH_KEYWORDS, doc}
 

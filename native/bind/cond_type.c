@@ -114,12 +114,14 @@ static PyObject *Cond_create(PyObject *self, PyObject *unused)
 
 static PyMethodDef methods[] = {
     {"_wait", Cond_wait, METH_VARARGS,
-     "_wait(lock, timeout)\n\nFree the lock, wait to be notified, take the lock again.\n\n"
+     "_wait($self, lock, timeout, /)\n--\n\nFree the lock, wait to be notified, take the lock "
+     "again.\n\n"
      "Returns:\n    Whether the caller was notified."},
     {"_notify", Cond_notify, METH_O,
-     "_notify(n)\n\nWake up to n waiters, the longest waiting first; the caller holds the lock."},
-    {"_waiters", Cond_waiters, METH_NOARGS, "_waiters()\n\nReturn how many wait."},
-    {"_create", Cond_create, METH_NOARGS, "_create()\n\nMake a new shared condition."},
+     "_notify($self, n, /)\n--\n\nWake up to n waiters, the longest waiting first; the caller "
+     "holds the lock."},
+    {"_waiters", Cond_waiters, METH_NOARGS, "_waiters($self, /)\n--\n\nReturn how many wait."},
+    {"_create", Cond_create, METH_NOARGS, "_create($self, /)\n--\n\nMake a new shared condition."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -81,13 +81,16 @@ static PyObject *Event_create(PyObject *self, PyObject *unused)
 
 static PyMethodDef methods[] = {
     FK_METHOD("wait", Event_wait,
-              "wait(timeout=None)\n\nWait until the event is set, at most timeout seconds.\n\n"
+              "wait($self, /, timeout=None)\n--\n\nWait until the event is set, at most timeout "
+              "seconds.\n\n"
               "Returns:\n    True: it was set (even if it has been cleared again since). False: "
               "not in that time."),
-    {"set", Event_set, METH_NOARGS, "set()\n\nSet the event; wake all that wait for it."},
-    {"clear", Event_clear, METH_NOARGS, "clear()\n\nUnset the event."},
-    {"is_set", Event_is_set, METH_NOARGS, "is_set()\n\nReturn whether the event is set."},
-    {"_create", Event_create, METH_NOARGS, "_create()\n\nMake a new shared event."},
+    {"set", Event_set, METH_NOARGS,
+     "set($self, /)\n--\n\nSet the event; wake all that wait for it."},
+    {"clear", Event_clear, METH_NOARGS, "clear($self, /)\n--\n\nUnset the event."},
+    {"is_set", Event_is_set, METH_NOARGS,
+     "is_set($self, /)\n--\n\nReturn whether the event is set."},
+    {"_create", Event_create, METH_NOARGS, "_create($self, /)\n--\n\nMake a new shared event."},
     {NULL, NULL, 0, NULL},
 };
 

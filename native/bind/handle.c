@@ -105,11 +105,13 @@ static PyObject *depart(PyObject *self, PyObject *unused)
 
 PyMethodDef fk_handle_methods[] = {
     {"_attach", attach, METH_VARARGS,
-     "_attach(off, tag, kind)\n\nBecome a handle of the shared object that another handle's "
+     "_attach($self, off, tag, kind, /)\n--\n\nBecome a handle of the shared object that another "
+     "handle's "
      "_identity() or _depart() named.\n\nRaises:\n    LookupError: no process holds it any more."},
     {"_identity", identity, METH_NOARGS,
-     "_identity()\n\nReturn (off, tag, kind): valid while somebody holds the object."},
+     "_identity($self, /)\n--\n\nReturn (off, tag, kind): valid while somebody holds the object."},
     {"_depart", depart, METH_NOARGS,
-     "_depart()\n\nLike _identity(), and keep the object alive until one _attach() has used it."},
+     "_depart($self, /)\n--\n\nLike _identity(), and keep the object alive until one _attach() has "
+     "used it."},
     {NULL, NULL, 0, NULL},
 };

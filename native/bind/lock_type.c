@@ -184,36 +184,43 @@ static PyObject *RLock_create(PyObject *self, PyObject *unused)
 }
 
 #define ACQUIRE_DOC                                                                                \
-    "acquire(block=True, timeout=None)\n\nTake the lock; wait for it unless block is false, at "   \
+    "acquire($self, /, block=True, timeout=None)\n--\n\nTake the lock; wait for it unless block "  \
+    "is false, at "                                                                                \
     "most timeout seconds.\n\nReturns:\n    True: held. False: not, in that time.\n\nRaises:\n"    \
     "    LockOwnerDied: the process that holds it is gone; see recover()."
 #define RECOVER_DOC                                                                                \
-    "recover()\n\nTake the lock over from an owner that died. Check what it guards, then "         \
+    "recover($self, /)\n--\n\nTake the lock over from an owner that died. Check what it guards, "  \
+    "then "                                                                                        \
     "release() it.\n\nReturns:\n    True: the caller holds it now. False: its owner lives, or it " \
     "is free (somebody\n    else recovered it first): acquire() it."
 
 static PyMethodDef lock_methods[] = {
     FK_METHOD("acquire", Lock_acquire, ACQUIRE_DOC),
-    {"release", Lock_release, METH_NOARGS, "release()\n\nFree the lock; any process may."},
+    {"release", Lock_release, METH_NOARGS,
+     "release($self, /)\n--\n\nFree the lock; any process may."},
     {"recover", Lock_recover, METH_NOARGS, RECOVER_DOC},
-    {"locked", locked, METH_NOARGS, "locked()\n\nReturn whether somebody holds the lock."},
-    {"_owner", owner, METH_NOARGS, "_owner()\n\nReturn the owner word; 0: free."},
-    {"_create", Lock_create, METH_NOARGS, "_create()\n\nMake a new shared lock."},
-    {"__enter__", Lock_enter, METH_NOARGS, NULL},
-    {"__exit__", (PyCFunction)(void (*)(void))Lock_exit, METH_FASTCALL, NULL},
+    {"locked", locked, METH_NOARGS,
+     "locked($self, /)\n--\n\nReturn whether somebody holds the lock."},
+    {"_owner", owner, METH_NOARGS, "_owner($self, /)\n--\n\nReturn the owner word; 0: free."},
+    {"_create", Lock_create, METH_NOARGS, "_create($self, /)\n--\n\nMake a new shared lock."},
+    {"__enter__", Lock_enter, METH_NOARGS, FK_ENTER_DOC},
+    {"__exit__", (PyCFunction)(void (*)(void))Lock_exit, METH_FASTCALL, FK_EXIT_DOC},
     {NULL, NULL, 0, NULL},
 };
 
 static PyMethodDef rlock_methods[] = {
     FK_METHOD("acquire", RLock_acquire, ACQUIRE_DOC),
-    {"release", RLock_release, METH_NOARGS, "release()\n\nFree the lock once; only its owner may."},
+    {"release", RLock_release, METH_NOARGS,
+     "release($self, /)\n--\n\nFree the lock once; only its owner may."},
     {"recover", RLock_recover, METH_NOARGS, RECOVER_DOC},
-    {"locked", locked, METH_NOARGS, "locked()\n\nReturn whether somebody holds the lock."},
-    {"_owner", owner, METH_NOARGS, "_owner()\n\nReturn the owner word; 0: free."},
-    {"_mine", RLock_mine, METH_NOARGS, "_mine()\n\nReturn (held by this thread, how often)."},
-    {"_create", RLock_create, METH_NOARGS, "_create()\n\nMake a new shared lock."},
-    {"__enter__", RLock_enter, METH_NOARGS, NULL},
-    {"__exit__", (PyCFunction)(void (*)(void))RLock_exit, METH_FASTCALL, NULL},
+    {"locked", locked, METH_NOARGS,
+     "locked($self, /)\n--\n\nReturn whether somebody holds the lock."},
+    {"_owner", owner, METH_NOARGS, "_owner($self, /)\n--\n\nReturn the owner word; 0: free."},
+    {"_mine", RLock_mine, METH_NOARGS,
+     "_mine($self, /)\n--\n\nReturn (held by this thread, how often)."},
+    {"_create", RLock_create, METH_NOARGS, "_create($self, /)\n--\n\nMake a new shared lock."},
+    {"__enter__", RLock_enter, METH_NOARGS, FK_ENTER_DOC},
+    {"__exit__", (PyCFunction)(void (*)(void))RLock_exit, METH_FASTCALL, FK_EXIT_DOC},
     {NULL, NULL, 0, NULL},
 };
 

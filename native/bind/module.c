@@ -36,10 +36,12 @@ static PyObject *pickle_plain(PyObject *m, PyObject *obj)
 
 static PyMethodDef methods[] = {
     {"pickle_plain", pickle_plain, METH_O,
-     "pickle_plain(obj)\n\nReturn obj pickled if it consists of exact builtin types only, else "
+     "pickle_plain($module, obj, /)\n--\n\nReturn obj pickled if it consists of exact builtin "
+     "types only, else "
      "None."},
     {"configure", configure, METH_VARARGS,
-     "configure(dumps, owner_died, shut_down, empty, full, lost)\n\nHand over the Python side's "
+     "configure($module, dumps, owner_died, shut_down, empty, full, lost, /)\n--\n\nHand over the "
+     "Python side's "
      "pickler and exceptions; once, before any handle is used."},
     {NULL, NULL, 0, NULL},
 };
@@ -74,6 +76,7 @@ static int exec(PyObject *m)
         add_type(m, &fk_sema_spec, true, NULL) < 0 || add_type(m, &fk_event_spec, true, NULL) < 0 ||
         add_type(m, &fk_cond_spec, true, NULL) < 0 || add_type(m, &fk_queue_spec, true, NULL) < 0 ||
         add_type(m, &fk_words_spec, true, NULL) < 0 ||
+        add_type(m, &fk_memory_spec, true, NULL) < 0 ||
         add_type(m, &fk_block_spec, false, &fk_block_type) < 0)
         return -1;
     return PyModule_AddIntConstant(m, "OP_PROCESS", FK_OP_PROCESS);

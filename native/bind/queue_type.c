@@ -397,38 +397,49 @@ static PyObject *Queue_create(PyObject *self, PyObject *args)
 static PyMethodDef methods[] = {
     FK_METHOD(
         "put", Queue_put,
-        "put(obj, block=True, timeout=None)\n\nAppend an object. It is pickled here and now: "
+        "put($self, /, obj, block=True, timeout=None)\n--\n\nAppend an object. It is pickled here "
+        "and now: "
         "what cannot be pickled raises here, and when\nput returns any process can get it.\n\n"
         "Raises:\n    queue.Full: no room (in that time).\n    ShutDown: the queue was shut "
         "down.\n    ValueError: this handle was closed."),
-    FK_METHOD(
-        "get", Queue_get,
-        "get(block=True, timeout=None)\n\nTake the first object.\n\nRaises:\n    queue.Empty: "
-        "nothing there (in that time).\n    ShutDown: the queue was shut down and is "
-        "empty.\n    ValueError: this handle was closed."),
+    FK_METHOD("get", Queue_get,
+              "get($self, /, block=True, timeout=None)\n--\n\nTake the first object.\n\nRaises:\n  "
+              "  queue.Empty: "
+              "nothing there (in that time).\n    ShutDown: the queue was shut down and is "
+              "empty.\n    ValueError: this handle was closed."),
     {"_put_bytes", Queue_put_bytes, METH_VARARGS,
-     "_put_bytes(data, meta)\n\nAppend bytes as they are and return their sequence number."},
+     "_put_bytes($self, data, meta, /)\n--\n\nAppend bytes as they are and return their sequence "
+     "number."},
     {"_put_many", Queue_put_many, METH_VARARGS,
-     "_put_many(list, meta)\n\nAppend each of the bytes in the list, then wake whoever waits for "
+     "_put_many($self, list, meta, /)\n--\n\nAppend each of the bytes in the list, then wake "
+     "whoever waits for "
      "them. Return the number of the\nfirst; they follow one another if nobody else puts."},
     {"_take_bytes", Queue_take_bytes, METH_VARARGS,
-     "_take_bytes(into, max, timeout, claim=None, index=0)\n\nTake up to max messages that "
+     "_take_bytes($self, into, max, timeout, claim=None, index=0, /)\n--\n\nTake up to max "
+     "messages that "
      "_put_bytes put, at once; append (seq, meta, bytes) of each to the list\n`into` (so that no "
      "signal handler can come between taking and having) and return how many; 0\nafter the "
      "timeout. Word `index` of `claim` is set to the last seq + 1 before the take commits."},
-    {"qsize", Queue_qsize, METH_NOARGS, "qsize()\n\nReturn how many objects are inside."},
-    {"_counts", Queue_counts, METH_NOARGS, "_counts()\n\nReturn (size, maxsize, unfinished)."},
-    FK_METHOD(
-        "shutdown", Queue_shutdown,
-        "shutdown(immediate=False)\n\nLet no more in; get() raises ShutDown once the queue is "
-        "empty, at once if immediate."),
-    {"_task_done", Queue_task_done, METH_NOARGS, "_task_done()\n\nOne item has been dealt with."},
+    {"qsize", Queue_qsize, METH_NOARGS,
+     "qsize($self, /)\n--\n\nReturn how many objects are inside."},
+    {"_counts", Queue_counts, METH_NOARGS,
+     "_counts($self, /)\n--\n\nReturn (size, maxsize, unfinished)."},
+    FK_METHOD("shutdown", Queue_shutdown,
+              "shutdown($self, /, immediate=False)\n--\n\nLet no more in; get() raises ShutDown "
+              "once the queue is "
+              "empty, at once if immediate."),
+    {"_task_done", Queue_task_done, METH_NOARGS,
+     "_task_done($self, /)\n--\n\nOne item has been dealt with."},
     {"_join", Queue_join, METH_O,
-     "_join(timeout)\n\nWait until all items are done; return whether they are."},
-    {"_close", Queue_close, METH_NOARGS, "_close()\n\nLet put() and get() of this handle raise."},
-    {"_is_closed", Queue_closed, METH_NOARGS, "_is_closed()\n\nReturn whether it was closed."},
+     "_join($self, timeout, /)\n--\n\nWait until all items are done; return whether they are."},
+    {"_close", Queue_close, METH_NOARGS,
+     "_close($self, /)\n--\n\nLet put() and get() of this handle raise."},
+    {"_is_closed", Queue_closed, METH_NOARGS,
+     "_is_closed($self, /)\n--\n\nReturn whether it was closed."},
     {"_create", Queue_create, METH_VARARGS,
-     "_create(maxsize, joinable)\n\nMake a new shared queue."},
+     "_create($self, maxsize, joinable, /)\n--\n\nMake a new shared queue."},
+    {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS,
+     "__class_getitem__($type, item, /)\n--\n\nFor annotations: Queue[int]."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -101,17 +101,20 @@ static PyObject *Sema_create(PyObject *self, PyObject *args)
 
 static PyMethodDef methods[] = {
     FK_METHOD("acquire", Sema_acquire,
-              "acquire(block=True, timeout=None)\n\nTake a permit; wait for one unless block is "
+              "acquire($self, /, block=True, timeout=None)\n--\n\nTake a permit; wait for one "
+              "unless block is "
               "false, at most timeout seconds.\n\nReturns:\n    True: taken. False: none, in that "
               "time.\n\nA permit taken so is nobody's in particular: another process may give it "
               "back.\nOne taken by `with` returns by itself if the process dies."),
-    {"release", Sema_release, METH_NOARGS, "release()\n\nGive a permit."},
-    {"get_value", Sema_value, METH_NOARGS, "get_value()\n\nReturn how many permits are free."},
+    {"release", Sema_release, METH_NOARGS, "release($self, /)\n--\n\nGive a permit."},
+    {"get_value", Sema_value, METH_NOARGS,
+     "get_value($self, /)\n--\n\nReturn how many permits are free."},
     {"_returned", Sema_returned, METH_NOARGS,
-     "_returned()\n\nReturn how many permits came back from processes that died."},
-    {"_create", Sema_create, METH_VARARGS, "_create(value, max)\n\nMake a new shared semaphore."},
-    {"__enter__", Sema_enter, METH_NOARGS, NULL},
-    {"__exit__", (PyCFunction)(void (*)(void))Sema_exit, METH_FASTCALL, NULL},
+     "_returned($self, /)\n--\n\nReturn how many permits came back from processes that died."},
+    {"_create", Sema_create, METH_VARARGS,
+     "_create($self, value, max, /)\n--\n\nMake a new shared semaphore."},
+    {"__enter__", Sema_enter, METH_NOARGS, FK_ENTER_DOC},
+    {"__exit__", (PyCFunction)(void (*)(void))Sema_exit, METH_FASTCALL, FK_EXIT_DOC},
     {NULL, NULL, 0, NULL},
 };
 

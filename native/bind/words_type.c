@@ -80,12 +80,12 @@ static PyObject *Words_create(PyObject *self, PyObject *arg)
 _Atomic uint64_t *fk_words_at(PyObject *self, Py_ssize_t i) { return at(self, i); }
 
 static PyMethodDef methods[] = {
-    {"load", Words_load, METH_O, "load(i)\n\nReturn word i."},
+    {"load", Words_load, METH_O, "load($self, i, /)\n--\n\nReturn word i."},
     {"store", (PyCFunction)(void (*)(void))Words_store, METH_FASTCALL,
-     "store(i, value)\n\nSet word i."},
+     "store($self, i, value, /)\n--\n\nSet word i."},
     {"add", (PyCFunction)(void (*)(void))Words_add, METH_FASTCALL,
-     "add(i, value)\n\nAdd to word i at once and return the sum (modulo 2**64)."},
-    {"_create", Words_create, METH_O, "_create(n)\n\nMake n shared words, all 0."},
+     "add($self, i, value, /)\n--\n\nAdd to word i at once and return the sum (modulo 2**64)."},
+    {"_create", Words_create, METH_O, "_create($self, n, /)\n--\n\nMake n shared words, all 0."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -174,6 +174,7 @@ enum {
     FK_KIND_QUEUE,
     FK_KIND_WORDS,
     FK_KIND_PARCEL, /* bytes behind an fk_parcel */
+    FK_KIND_MEMORY, /* bytes that users share, behind their number */
     FK_KINDS,
 };
 
@@ -195,6 +196,13 @@ typedef struct fk_parcel {
     uint64_t n;
     _Atomic uint64_t off[]; /* 0: not yet */
 } fk_parcel;
+
+/* What a block of kind FK_KIND_MEMORY begins with. */
+typedef struct fk_memory {
+    uint64_t size; /* of the bytes; set once, before anybody but the maker has a handle */
+    uint64_t pad;
+    uint8_t bytes[]; /* from a multiple of 16, as every C type may need */
+} fk_memory;
 
 _Static_assert(sizeof(fk_block) <= FK_BLOCK_HEAD, "the head fits");
 

@@ -9,6 +9,7 @@ traceback. `import forkful as multiprocessing` works; what forkful adds stands b
     [1, 2, 3]
 """
 
+import importlib as _importlib
 import typing as _typing
 from multiprocessing.context import (
     AuthenticationError,
@@ -17,9 +18,8 @@ from multiprocessing.context import (
     TimeoutError,
 )
 
-from forkful import context as _context
-from forkful import errors as _errors
 from forkful.context import Process
+from forkful.context import default as _default
 from forkful.errors import (
     DeadlockError,
     ForkfulError,
@@ -29,31 +29,28 @@ from forkful.errors import (
     ShutDown,
     TaskTimeout,
 )
+from forkful.queues import JoinableQueue, Queue, SimpleQueue
+from forkful.synchronize import (
+    Barrier,
+    BoundedSemaphore,
+    Condition,
+    Event,
+    Lock,
+    RLock,
+    Semaphore,
+)
 
 if _typing.TYPE_CHECKING:
     from forkful.errors import WorkerDied
-    from forkful.pool import Outcome
+    from forkful.pool import Outcome, Pool
 
 __version__ = "0.1.0"
 
-_default = _context.default
-
 Array = _default.Array
-Barrier = _default.Barrier
-BoundedSemaphore = _default.BoundedSemaphore
-Condition = _default.Condition
-Event = _default.Event
-JoinableQueue = _default.JoinableQueue
-Lock = _default.Lock
 Manager = _default.Manager
 Pipe = _default.Pipe
-Pool = _default.Pool
-Queue = _default.Queue
-RLock = _default.RLock
 RawArray = _default.RawArray
 RawValue = _default.RawValue
-Semaphore = _default.Semaphore
-SimpleQueue = _default.SimpleQueue
 Value = _default.Value
 active_children = _default.active_children
 allow_connection_pickling = _default.allow_connection_pickling
@@ -120,13 +117,23 @@ __all__ = [
     "set_start_method",
 ]
 
+# What is dear to import is imported when it is asked for.
+_LATER = {"Outcome": "forkful.pool", "Pool": "forkful.pool", "WorkerDied": "forkful.errors"}
+_MODULES = {
+    *("connection", "dummy", "forkserver", "heap", "managers", "pool", "reduction"),
+    *("resource_sharer", "resource_tracker", "shared_memory", "sharedctypes", "spawn", "util"),
+}
+
 if not _typing.TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
-        if name == "WorkerDied":  # its base class is dear to import; see `errors`
-            return _errors.WorkerDied
-        if name == "Outcome":
-            from forkful.pool import Outcome
-
-            return Outcome
+        if name in _LATER:
+            value = getattr(_importlib.import_module(_LATER[name]), name)
+            globals()[name] = value
+            return value
+        if name in _MODULES:
+            return _importlib.import_module(f"forkful.{name}")
         raise AttributeError(f"module 'forkful' has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *_LATER, *_MODULES})

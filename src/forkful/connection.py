@@ -11,9 +11,10 @@ import socket
 from multiprocessing import connection as _stdlib
 from multiprocessing import reduction
 from multiprocessing.connection import Client, Listener, answer_challenge, deliver_challenge, wait
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from forkful import wire
+from forkful.stdlib import names_of
 
 __all__ = [
     "Client",
@@ -79,3 +80,7 @@ def _reduce(conn: Connection) -> tuple[Any, ...]:
 
 
 reduction.register(Connection, _reduce)
+
+
+if not TYPE_CHECKING:
+    __getattr__ = names_of("connection")

@@ -13,36 +13,55 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from multiprocessing import context as _stdlib_context
-from multiprocessing import queues as _stdlib_queues
-from multiprocessing.context import BaseContext
+from multiprocessing import process, reduction
+from multiprocessing.context import (
+    AuthenticationError,
+    BaseContext,
+    BufferTooShort,
+    ProcessError,
+    TimeoutError,
+    assert_spawning,
+    get_spawning_popen,
+    set_spawning_popen,
+)
 from typing import TYPE_CHECKING, Any
 
 from forkful import process as _process
 from forkful import queues, synchronize
 from forkful.launch.defaults import defaults
+from forkful.process import ForkProcess, ForkServerProcess, SpawnProcess
 
 if TYPE_CHECKING:
-    from forkful import connection
+    from forkful import connection, managers
     from forkful.pool import Pool
 
 __all__ = [
+    "AuthenticationError",
+    "BaseContext",
+    "BufferTooShort",
     "Context",
     "DefaultContext",
     "ForkContext",
+    "ForkProcess",
     "ForkServerContext",
+    "ForkServerProcess",
     "Process",
+    "ProcessError",
     "SpawnContext",
+    "SpawnProcess",
+    "TimeoutError",
+    "assert_spawning",
     "default",
     "get_context",
+    "get_spawning_popen",
+    "process",
+    "reduction",
+    "set_spawning_popen",
 ]
 
 
 # ProcessPoolExecutor and ThreadPool wait for the pipe that is inside the stdlib's SimpleQueue.
 _NEED_A_PIPE = frozenset({"concurrent.futures.process", "multiprocessing.pool"})
-
-
-class _PipeQueue(_stdlib_queues.SimpleQueue):  # type: ignore[type-arg]
-    """The stdlib's, under a name of its own: `forkful run` puts another class under the stdlib's."""
 
 
 class Context(BaseContext):
@@ -86,18 +105,21 @@ class Context(BaseContext):
         """Return a barrier."""
         return synchronize.Barrier(parties, action, timeout, ctx=self.get_context())
 
-    def Queue(self, maxsize: int = 0) -> queues.Queue:
+    def Queue(self, maxsize: int = 0) -> queues.Queue[Any]:
         """Return a queue."""
         return queues.Queue(maxsize, ctx=self.get_context())
 
-    def JoinableQueue(self, maxsize: int = 0) -> queues.JoinableQueue:
+    def JoinableQueue(self, maxsize: int = 0) -> queues.JoinableQueue[Any]:
         """Return a queue with task_done and join."""
         return queues.JoinableQueue(maxsize, ctx=self.get_context())
 
-    def SimpleQueue(self) -> queues.SimpleQueue:
+    def SimpleQueue(self) -> queues.SimpleQueue[Any]:
         """Return a queue with put and get only."""
         if sys._getframe(1).f_globals.get("__name__") in _NEED_A_PIPE:
-            return _PipeQueue(ctx=self.get_context())  # type: ignore[return-value]
+            from forkful.pipequeue import PipeQueue
+
+            queue: queues.SimpleQueue[Any] = PipeQueue(ctx=self.get_context())
+            return queue
         return queues.SimpleQueue(ctx=self.get_context())
 
     def Pipe(self, duplex: bool = True) -> tuple[connection.Connection, connection.Connection]:
@@ -127,13 +149,47 @@ class Context(BaseContext):
             max_memory_per_child=max_memory_per_child,
         )
 
+    def Manager(self) -> managers.SyncManager:
+        """Return a manager whose server is running."""
+        from forkful.managers import SyncManager
+
+        manager = SyncManager(ctx=self.get_context())
+        manager.start()
+        return manager
+
+    if not TYPE_CHECKING:  # the stubs of the stdlib tell which type gives which wrapper
+
+        def RawValue(self, typecode_or_type, *args):
+            """Return a ctypes object in shared memory."""
+            from forkful.sharedctypes import RawValue
+
+            return RawValue(typecode_or_type, *args)
+
+        def RawArray(self, typecode_or_type, size_or_initializer):
+            """Return a ctypes array in shared memory."""
+            from forkful.sharedctypes import RawArray
+
+            return RawArray(typecode_or_type, size_or_initializer)
+
+        def Value(self, typecode_or_type, *args, lock=True):
+            """Return a ctypes object in shared memory, with a lock unless `lock` is False."""
+            from forkful.sharedctypes import Value
+
+            return Value(typecode_or_type, *args, lock=lock, ctx=self.get_context())
+
+        def Array(self, typecode_or_type, size_or_initializer, *, lock=True):
+            """Return a ctypes array in shared memory, with a lock unless `lock` is False."""
+            from forkful.sharedctypes import Array
+
+            return Array(typecode_or_type, size_or_initializer, lock=lock, ctx=self.get_context())
+
     def set_forkserver_preload(self, module_names: Sequence[str]) -> None:
         """Name the modules that the fork server imports before it forks."""
         from forkful.launch import forkserver
 
         forkserver.server.set_forkserver_preload(list(module_names))
 
-    def get_context(self, method: str | None = None) -> Any:
+    def get_context(self, method: str | None = None) -> Context:
         """Return the context of a start method; this one if None."""
         if method is None:
             return self
@@ -147,21 +203,21 @@ class ForkContext(Context):
     """Children are forks of this process."""
 
     _name = "fork"
-    Process = _process.ForkProcess
+    Process = ForkProcess
 
 
 class SpawnContext(Context):
     """Children are fresh interpreters."""
 
     _name = "spawn"
-    Process = _process.SpawnProcess
+    Process = SpawnProcess
 
 
 class ForkServerContext(Context):
     """Children are forks of a small server process."""
 
     _name = "forkserver"
-    Process = _process.ForkServerProcess
+    Process = ForkServerProcess
 
 
 _concrete: dict[str, Context] = {
@@ -180,7 +236,7 @@ class Process(_process.Process):
 
     @staticmethod
     def _after_fork() -> None:
-        default.get_context().Process._after_fork()
+        default.get_context().Process._after_fork()  # type: ignore[attr-defined]
 
 
 class DefaultContext(Context):
@@ -188,7 +244,7 @@ class DefaultContext(Context):
 
     Process = Process
 
-    def get_context(self, method: str | None = None) -> Any:
+    def get_context(self, method: str | None = None) -> Context:
         """Return the context of a start method; of the default one if None."""
         if method is not None:
             return super().get_context(method)
@@ -233,5 +289,5 @@ def _stdlib_default() -> str:
     return chosen or _stdlib.get_all_start_methods()[0]
 
 
-default = DefaultContext()
+default = _default_context = defaults.context = DefaultContext()
 get_context = default.get_context

@@ -9,7 +9,6 @@ nothing is written and nothing is slower.
 from __future__ import annotations
 
 import atexit
-import json
 import os
 import resource
 import sys
@@ -27,6 +26,8 @@ _MOST_TEXT = 200
 
 
 def _write(event: str, pid: int, **facts: Any) -> None:
+    import json  # here: without a ledger nobody needs it
+
     assert _path is not None
     line = json.dumps({"event": event, "pid": pid, "time": time.time(), **facts}) + "\n"
     try:

@@ -15,15 +15,26 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import TimeoutError, process
-from multiprocessing.process import BaseProcess
-from typing import Any, NamedTuple
+from multiprocessing.process import BaseProcess, active_children, current_process, parent_process
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from forkful import _native, errors, ledger, wire
-from forkful.launch import fork, parent
 from forkful.launch.defaults import defaults
 from forkful.queues import SimpleQueue
+from forkful.stdlib import names_of
 
-__all__ = ["NESTS", "ForkProcess", "ForkServerProcess", "Process", "SpawnProcess", "describe_exit"]
+__all__ = [
+    "NESTS",
+    "BaseProcess",
+    "ForkProcess",
+    "ForkServerProcess",
+    "Process",
+    "SpawnProcess",
+    "active_children",
+    "current_process",
+    "describe_exit",
+    "parent_process",
+]
 
 _RESULT, _EXCEPTION, _EXIT = 1, 2, 3
 
@@ -76,7 +87,7 @@ class Process(BaseProcess):
     """
 
     _start_method: str | None = None
-    _report: SimpleQueue
+    _report: SimpleQueue[Any]
     _popen: Any  # the stdlib's field, as are those that follow
     _sentinel: Any
     _parent_pid: int
@@ -163,6 +174,8 @@ class Process(BaseProcess):
             defaults.start_method = self._start_method
         _print_by_lines()
         if self.daemon and parent_sentinel is not None:
+            from forkful.launch import parent
+
             parent.die_with_parent(parent_sentinel, signal.SIGTERM)
         self.run = self._reporting(self.run)  # type: ignore[method-assign]
         code: int = super()._bootstrap(parent_sentinel)  # type: ignore[misc]
@@ -303,7 +316,9 @@ class ForkProcess(Process):
     _start_method = "fork"
 
     @staticmethod
-    def _Popen(process_obj: BaseProcess) -> fork.Popen:
+    def _Popen(process_obj: BaseProcess) -> Any:
+        from forkful.launch import fork  # on first use, as the others
+
         return fork.Popen(process_obj)
 
 
@@ -333,3 +348,7 @@ class ForkServerProcess(Process):
         from forkful.launch import forkserver  # on first use: it brings much
 
         return forkserver.Popen(process_obj)
+
+
+if not TYPE_CHECKING:
+    __getattr__ = names_of("process")

@@ -7,19 +7,21 @@ A process may end at once: what it put stays.
 
 from __future__ import annotations
 
-import types
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from forkful import _native
 from forkful.family import Handle
+from forkful.stdlib import names_of
 
 if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
 
 __all__ = ["JoinableQueue", "Queue", "SimpleQueue"]
 
+_T = TypeVar("_T")
 
-class Queue(Handle, _native.Queue):
+
+class Queue(Handle, _native.Queue[_T]):
     """A queue of any number of producers and consumers.
 
     Args:
@@ -30,22 +32,28 @@ class Queue(Handle, _native.Queue):
 
     _joinable: ClassVar[bool] = False
 
-    __class_getitem__: ClassVar[Any] = classmethod(types.GenericAlias)
-
     def __init__(self, maxsize: int = 0, *, ctx: BaseContext | None = None) -> None:
         self._create(maxsize, self._joinable)
 
-    def put_nowait(self, obj: Any) -> None:
+    def put_nowait(self, obj: _T) -> None:
         """Append an object; raise queue.Full instead of waiting for room."""
         self.put(obj, False)
 
-    def get_nowait(self) -> Any:
+    def get_nowait(self) -> _T:
         """Take the first object; raise queue.Empty instead of waiting for one."""
         return self.get(False)
 
     def empty(self) -> bool:
-        """Return whether nothing is inside. Exact, at that moment."""
-        return self.qsize() == 0
+        """Return whether nothing is inside. Exact, at that moment.
+
+        Raises:
+            OSError: Something is, but not for this process, which has closed its handle.
+        """
+        if self.qsize() == 0:
+            return True
+        if self._is_closed():
+            raise OSError(f"Queue {self!r} is closed")
+        return False
 
     def full(self) -> bool:
         """Return whether `put` would wait. Exact, at that moment."""
@@ -69,7 +77,7 @@ class Queue(Handle, _native.Queue):
         return f"<{type(self).__qualname__} at {id(self):#x} size={size}{bound}>"
 
 
-class JoinableQueue(Queue):
+class JoinableQueue(Queue[_T]):
     """A queue that knows which of its objects have been dealt with."""
 
     _joinable = True
@@ -82,7 +90,7 @@ class JoinableQueue(Queue):
         """
         self._task_done()
 
-    def join(self, timeout: float | None = None) -> bool:
+    def join(self, *, timeout: float | None = None) -> bool:
         """Wait until all objects put have been dealt with, at most `timeout` seconds.
 
         Returns:
@@ -95,28 +103,36 @@ class JoinableQueue(Queue):
         return self._join(timeout)
 
 
-class SimpleQueue(Handle, _native.Queue):
+class SimpleQueue(Handle, _native.Queue[_T]):
     """A queue with put, get, empty and close only."""
-
-    __class_getitem__: ClassVar[Any] = classmethod(types.GenericAlias)
 
     def __init__(self, *, ctx: BaseContext | None = None) -> None:
         self._create(0, False)
 
     def empty(self) -> bool:
-        """Return whether nothing is inside."""
+        """Return whether nothing is inside.
+
+        Raises:
+            OSError: This process has closed its handle.
+        """
+        if self._is_closed():
+            raise OSError(f"SimpleQueue {self!r} is closed")
         return self.qsize() == 0
 
     def close(self) -> None:
         """Say that this process will use this handle no more."""
         self._close()
 
-    if not TYPE_CHECKING:
-        # The stdlib's have no block and timeout.
-        def put(self, obj):
-            """Append an object."""
-            super().put(obj)
+    # The stdlib's have no block and timeout.
 
-        def get(self):
-            """Take the first object; wait for one."""
-            return super().get()
+    def put(self, obj: _T) -> None:  # type: ignore[override]
+        """Append an object."""
+        super().put(obj)
+
+    def get(self) -> _T:  # type: ignore[override]
+        """Take the first object; wait for one."""
+        return super().get()
+
+
+if not TYPE_CHECKING:
+    __getattr__ = names_of("queues")

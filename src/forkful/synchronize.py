@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from forkful import _native
 from forkful.errors import LockOwnerDied
 from forkful.family import Handle, Words
+from forkful.stdlib import names_of
 
 if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
@@ -125,6 +126,10 @@ class Semaphore(Handle, _native.Semaphore):
         """Return the free permits and how many came back from processes that died."""
         return SemaphoreStatistics(self.get_value(), self._returned())
 
+    def locked(self) -> bool:
+        """Return whether no permit is free."""
+        return self.get_value() == 0
+
     # The stdlib's Queue, which ProcessPoolExecutor makes by itself, asks its semaphore so.
     @property
     def _semlock(self) -> Semaphore:
@@ -156,6 +161,15 @@ class _Waiters(Handle, _native.Condition):
 
     def __init__(self) -> None:
         self._create()
+
+
+class _Count(NamedTuple):
+    """A number that is asked for as a semaphore's is."""
+
+    value: int
+
+    def get_value(self) -> int:
+        return self.value
 
 
 class Condition:
@@ -196,6 +210,20 @@ class Condition:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}({self._lock!r}, {self._waiters._waiters()})>"
+
+    # The stdlib's three counts, for who looks into a condition. A waiter that is woken is a waiter
+    # no more, at that moment: none is ever woken and still counted, and no wake-up lies about.
+    @property
+    def _sleeping_count(self) -> _Count:
+        return _Count(self._waiters._waiters())
+
+    @property
+    def _woken_count(self) -> _Count:
+        return _Count(0)
+
+    @property
+    def _wait_semaphore(self) -> _Count:
+        return _Count(0)
 
     def _is_mine(self) -> bool:
         if isinstance(self._lock, RLock):
@@ -414,3 +442,7 @@ class Barrier:
         if self.broken:
             return f"<{where}: broken>"
         return f"<{where}: waiters={self.n_waiting}/{self.parties}>"
+
+
+if not TYPE_CHECKING:
+    __getattr__ = names_of("synchronize")

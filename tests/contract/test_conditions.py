@@ -156,6 +156,24 @@ def test_notify_wakes_as_many_as_it_is_told(fork: Any, cond: Any) -> None:
         assert answers.get(timeout=LONG)[1] is True
 
 
+def test_the_counts_tell_how_many_wait(fork: Any, cond: Any) -> None:
+    def counts() -> tuple[int, ...]:
+        return tuple(
+            count.get_value()
+            for count in (cond._sleeping_count, cond._woken_count, cond._wait_semaphore)
+        )
+
+    answers = fork.Queue()
+    with several(fork, *[(wait_and_tell, cond, answers, n) for n in range(3)]):
+        until_waiting(cond, 3)
+        assert counts() == (3, 0, 0)
+        with cond:
+            cond.notify(2)
+            assert counts() == (1, 0, 0)
+            cond.notify_all()
+            assert counts() == (0, 0, 0)
+
+
 def test_a_notification_with_nobody_waiting_is_not_kept(module: Any) -> None:
     cond = module.Condition()
     with cond:

@@ -404,8 +404,7 @@ PROGRAMS = {
             print(bytes(block.buf[:5]))
             block.close()
             block.unlink()
-            print(multiprocessing.shared_memory is shared_memory if hasattr(
-                multiprocessing, "shared_memory") else True)
+            print(multiprocessing.shared_memory is shared_memory)
         """,
     "a listener and a client": """
         from multiprocessing.connection import Client, Listener
@@ -541,7 +540,8 @@ PROGRAMS = {
 
 
 def run(script: Path, module: str, method: str, program: str) -> str:
-    script.write_text(FRAME.format(module=module, method=method, program=textwrap.dedent(program)))
+    program = textwrap.dedent(program).replace("from multiprocessing", f"from {module}")
+    script.write_text(FRAME.format(module=module, method=method, program=program))
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
     ended = subprocess.run(
         [sys.executable, "-W", "error::ResourceWarning", str(script)],

@@ -731,3 +731,29 @@ def test_a_program_that_leaves_its_pool_open_ends_quietly(
         timeout=LONG,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_pool_needs_no_context(start_method: str) -> None:
+    forkful.set_start_method(start_method, force=True)
+    try:
+        with forkful.pool.Pool(1) as pool:
+            assert pool.apply(deeds.method_here) == start_method
+            pool.terminate()
+            pool.join()
+    finally:
+        forkful.set_start_method(None, force=True)
+
+
+def test_workers_that_have_retired_can_be_replaced_at_once(ctx: Any) -> None:
+    with ctx.Pool(2, maxtasksperchild=1) as pool:
+        before = {worker.pid for worker in pool._pool}
+        pool.map(deeds.square, range(2), chunksize=1)
+
+        def replaced() -> bool:
+            pool._repopulate_pool()
+            return {worker.pid for worker in pool._pool} != before
+
+        until(replaced)
+        assert pool.map(deeds.square, range(2), chunksize=1) == [0, 1]
+        pool.terminate()
+        pool.join()

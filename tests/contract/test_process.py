@@ -53,6 +53,15 @@ def test_a_function(ctx: Any) -> None:
     assert "stopped" in repr(process)
 
 
+def test_a_child_ends_with_its_hooks_as_this_python_has_it(either: Any, tmp_path: Path) -> None:
+    method = either.get_start_method()
+    ended(started(either, deeds.end_with_hooks, str(tmp_path))).close()
+    by_atexit = sys.version_info >= (3, 13) or method == "spawn"
+    assert {p.name for p in tmp_path.iterdir()} == {"finalizer"} | (
+        {"atexit"} if by_atexit else set()
+    )
+
+
 def test_keyword_arguments(ctx: Any) -> None:
     process = ctx.Process(target=deeds.add, args=(1,), kwargs={"y": 2})
     process.start()
@@ -383,6 +392,34 @@ def run(file: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+BARE = """
+    import sys
+    sys.path[:0] = {path!r}
+    import forkful
+
+    def square(x):
+        return x * x
+
+    if __name__ == "__main__":
+        ctx = forkful.get_context(sys.argv[1])
+        with ctx.Pool(1) as pool:
+            print(pool.map(square, [1, 2, 3]))
+"""
+
+
+def test_children_find_forkful_where_their_parent_found_it(
+    start_method: str, tmp_path: Path
+) -> None:
+    file = program(BARE.format(path=[p for p in sys.path if p]), tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", str(file), start_method],
+        capture_output=True,
+        text=True,
+        timeout=LONG,
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("[1, 4, 9]\n", "", 0)
+
+
 PARENT = """
     import forkful, os, sys, threading, time
     import tests.programs.deeds as deeds
@@ -433,6 +470,44 @@ def test_a_daemonic_child_ends_with_its_parent(
             parent.stdout.close()
 
 
+# ---- the main module in a child ------------------------------------------------------------------
+
+
+def test_a_program_may_import_modules_beside_it(start_method: str, tmp_path: Path) -> None:
+    (tmp_path / "beside.py").write_text("def answer(x): return x + 1")
+    text = f"""
+        import forkful
+        from beside import answer
+
+        def twice(x):
+            return answer(x) * 2
+
+        if __name__ == "__main__":
+            with forkful.get_context({start_method!r}).Pool(1) as pool:
+                print(pool.map(twice, range(3)))
+    """
+    done = run(program(text, tmp_path))
+    assert (done.stdout, done.stderr) == ("[2, 4, 6]\n", "")
+
+
+def test_a_main_module_that_fails_in_the_child_is_told_by_the_child(tmp_path: Path) -> None:
+    """The fork server, which would import it once for all, goes on."""
+    text = """
+        import forkful
+        if __name__ != "__main__":
+            raise OSError("not here")
+        ctx = forkful.get_context("forkserver")
+        children = [ctx.Process(target=int) for _ in range(2)]
+        for p in children:
+            p.start()
+            p.join()
+        print([p.exitcode for p in children])
+    """
+    done = run(program(text, tmp_path))
+    assert done.stdout == "[1, 1]\n"
+    assert done.stderr.count("OSError: not here") == 2
+
+
 # ---- a program without a main guard ------------------------------------------------------------
 
 
@@ -459,6 +534,7 @@ def test_no_main_guard_is_one_clear_error(method: str, statement: str, tmp_path:
     assert done.returncode != 0
     assert "__main__" in done.stderr
     starts = 1 if "Process" in statement else 6  # a pool gives up after a few workers
+    starts += method == "forkserver"  # the server tries as well
     assert len(log.read_text()) <= 1 + starts  # the parent, the first generation: no second one
 
 

@@ -162,6 +162,25 @@ def test_a_closed_queue_raises_value_error(module: Any) -> None:
     q.join_thread()
 
 
+def test_a_queue_that_was_closed_with_something_inside_is_not_said_to_be_empty(module: Any) -> None:
+    for q in module.Queue(), module.JoinableQueue():
+        q.put(1)
+        q.close()
+        q.join_thread()
+        with pytest.raises(OSError, match="is closed"):
+            q.empty()
+    unused = module.Queue()
+    unused.close()
+    assert unused.empty()
+
+
+def test_a_closed_simple_queue_is_neither_empty_nor_not(module: Any) -> None:
+    q = module.SimpleQueue()
+    q.close()
+    with pytest.raises(OSError, match="is closed"):
+        q.empty()
+
+
 def test_join_thread_of_an_open_queue_is_an_error(module: Any) -> None:
     q = module.Queue()
     with pytest.raises(AssertionError, match="not closed"):
@@ -444,7 +463,7 @@ def test_after_an_immediate_shutdown_nothing_can_be_read(fork: Any) -> None:
     with pytest.raises(forkful.ShutDown):
         q.get()
     assert q.qsize() == 0
-    assert q.join(LONG)
+    assert q.join(timeout=LONG)
 
 
 # ---- JoinableQueue ---------------------------------------------------------------------------------
@@ -482,11 +501,11 @@ def test_task_done_more_often_than_put_is_an_error(module: Any) -> None:
 
 def test_join_with_a_timeout_tells_whether_all_is_done(fork: Any) -> None:
     q = fork.JoinableQueue()
-    assert q.join(0) is True
+    assert q.join(timeout=0) is True
     q.put(1)
-    assert q.join(0.01) is False
+    assert q.join(timeout=0.01) is False
     assert q.get() == 1
-    assert q.join(0) is False
+    assert q.join(timeout=0) is False
     q.task_done()
     assert q.join(timeout=LONG) is True
 
@@ -507,9 +526,9 @@ def test_join_names_the_items_that_died_with_their_consumer_once(ctx: Any, n: in
         kill(child)
     with pytest.raises(forkful.WorkerDied, match="1 item " if n == 1 else f"{n} items "):
         q.join()
-    assert q.join(0) is True
+    assert q.join(timeout=0) is True
     q.put("again")
-    assert q.join(0) is False
+    assert q.join(timeout=0) is False
     assert q.get() == "again"
     q.task_done()
     q.join()
@@ -541,7 +560,7 @@ def test_join_waits_for_what_can_still_be_done_before_it_tells_of_a_loss(fork: A
     with running(fork, take_and_hold, q, 1, taken) as child:
         assert taken.wait(LONG)
         kill(child)
-    assert q.join(0.01) is False
+    assert q.join(timeout=0.01) is False
     assert q.get() == 2
     q.task_done()
     with pytest.raises(forkful.WorkerDied, match="1 item "):
@@ -554,7 +573,7 @@ def test_task_done_by_another_process_than_the_taker_counts(fork: Any) -> None:
     q.get()
     with running(fork, q.task_done):
         pass
-    assert q.join(LONG) is True
+    assert q.join(timeout=LONG) is True
 
 
 # ---- deaths ------------------------------------------------------------------------------------------

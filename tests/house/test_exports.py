@@ -2,6 +2,7 @@
 
 Public are the modules right below ``forkful``, and ``forkful`` itself. What lies deeper is a room
 of its package and reached through the package; the command line is a program and offers nothing.
+A module that puts one of ``multiprocessing`` in its own place offers what that offers.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ def public_modules(src: Path) -> dict[str, Path]:
 def complaints(text: str) -> list[str]:
     """What is wrong with the exports of a module."""
     tree = ast.parse(text)
+    if is_alias(tree):
+        return []
     found = forbidden(tree)
     bound = dict(_bound(tree.body))
     if "__all__" not in bound:
@@ -41,6 +44,17 @@ def complaints(text: str) -> list[str]:
     found += [f"{name} is defined and not in __all__" for name in sorted(defined - {*offered})]
     found += [f"{name} is in __all__ and nowhere else" for name in offered if name not in bound]
     return found + [f"{n} is in __all__ twice" for n in sorted({*offered}) if offered.count(n) > 1]
+
+
+def is_alias(tree: ast.Module) -> bool:
+    """Whether a module does nothing but put one of the standard library in its own place."""
+    code = [ast.unparse(node) for node in tree.body[1:]]
+    name = code[1].rpartition(" ")[2] if len(code) == 3 else ""
+    return code == [
+        "import sys",
+        f"from multiprocessing import {name}",
+        f"sys.modules[__name__] = {name}",
+    ]
 
 
 def forbidden(tree: ast.Module) -> list[str]:
@@ -107,6 +121,24 @@ def _inner(): own = 1
 """
     assert complaints(text) == []
     assert complaints('"""Nothing here."""') == []
+
+
+ALIAS = '"""A."""\nimport sys\nfrom multiprocessing import util\nsys.modules[__name__] = util\n'
+
+
+def test_an_alias_is_that_and_nothing_else() -> None:
+    assert complaints(ALIAS) == []
+    assert complaints(ALIAS + "x = 1\n") == ["no __all__"]
+    assert complaints(ALIAS.replace("multiprocessing", "elsewhere")) == ["no __all__"]
+
+
+def test_type_checkers_see_what_an_alias_stands_for() -> None:
+    found = [n for n, path in public_modules(SRC).items() if is_alias(ast.parse(path.read_text()))]
+    assert "forkful.util" in found
+    for name in found:
+        module = name.rpartition(".")[2]
+        stub = SRC / "forkful" / f"{module}.pyi"
+        assert stub.read_text() == f"from multiprocessing.{module} import *\n"
 
 
 @pytest.mark.parametrize(

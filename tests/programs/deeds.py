@@ -305,3 +305,18 @@ def nested_process(method: str, x: int) -> int:
     child = forkful.get_context(method).Process(target=square, args=(x,))
     child.start()
     return child.result(60)
+
+
+def end_with_hooks(folder: str) -> None:
+    """Leave a file for each of the two ways to do something at a process's end that are run."""
+    import atexit
+    from multiprocessing import util
+
+    util.Finalize(None, Path(folder, "finalizer").touch, exitpriority=1)
+    atexit.register(Path(folder, "atexit").touch)
+
+
+def method_here() -> str | None:
+    import forkful
+
+    return forkful.get_start_method()

@@ -1,16 +1,26 @@
-"""What children take over from their parent; `context` reads and sets it."""
+"""What a process has by default: `context` sets it, whoever is given nothing else reads it.
+
+A noun that needs a context and is given none takes the one here, and so never imports `context`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from multiprocessing.context import BaseContext
 
 __all__ = ["defaults"]
 
 
 class _Defaults:
-    """One object for the process; its members change."""
+    """One object for the process; its members change.
+
+    Attributes:
+        start_method: What children take over from their parent; None: not chosen yet.
+        context: The default context, whose `get_context()` is that of the start method.
+    """
 
     start_method: str | None = None
+    context: BaseContext
 
     arrivals: list[Callable[[], None]]
     """What each child calls before it imports the main module; functions that pickle by name."""

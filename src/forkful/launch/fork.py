@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 from multiprocessing import popen_fork, util
@@ -15,6 +16,10 @@ __all__ = ["Popen", "close_ties"]
 
 
 _status_lock = threading.RLock()
+
+_AT_EXIT = "_exit_function" not in BaseProcess._bootstrap.__code__.co_names
+"""Whether a child's end is made by `atexit`, the program's own functions included (Python 3.13), or by the
+stdlib's bootstrap."""
 
 
 def _new_lock_in_child() -> None:
@@ -60,9 +65,14 @@ class Popen(popen_fork.Popen):
             raise
         if self.pid == 0:
             try:
+                if _AT_EXIT:
+                    atexit._clear()
+                    atexit.register(util._exit_function)
                 os.close(parent_r)
                 code = process_obj._bootstrap(parent_sentinel=child_r)
             finally:
+                if _AT_EXIT:
+                    atexit._run_exitfuncs()
                 os._exit(code)
         self.owner = _native.last_child()
         if self.owner:

@@ -14,6 +14,7 @@ from multiprocessing import (
     connection,
     forkserver,
     popen_forkserver,
+    process,
     reduction,
     resource_tracker,
     spawn,
@@ -59,12 +60,8 @@ class ForkServer(forkserver.ForkServer):
             self._start()
 
     def _start(self) -> None:
-        main: dict[str, Any] = {}
-        if self._preload_modules:
-            data: dict[str, Any] = {**spawn.get_preparation_data("ignore")}
-            main = {k: data[k] for k in ("init_main_from_path", "sys_path") if k in data}
-            if "init_main_from_path" in main:
-                main["main_path"] = main.pop("init_main_from_path")
+        data: dict[str, Any] = {**spawn.get_preparation_data("ignore")}
+        main = data.get("init_main_from_path") if "__main__" in self._preload_modules else None
         with socket.socket(socket.AF_UNIX) as listener:
             address = connection.arbitrary_address("AF_UNIX")
             listener.bind(address)
@@ -76,10 +73,11 @@ class ForkServer(forkserver.ForkServer):
             try:
                 family = _native.fd()
                 arrivals = [(f.__module__, f.__qualname__) for f in defaults.arrivals]
-                command = (
+                command = (  # the path first: by it, forkful and what is preloaded are found
+                    f"import sys; sys.path[:] = {data['sys_path']!r}; "
                     "from forkful.launch.forkserver import serve; "
                     f"serve({family}, {listener.fileno()}, {alive_r}, {arrivals!r}, "
-                    f"{self._preload_modules!r}, **{main!r})"
+                    f"{self._preload_modules!r}, {main!r})"
                 )
                 exe = spawn.get_executable()
                 args = [exe, *util._args_from_interpreter_flags(), "-c", command]
@@ -100,9 +98,9 @@ def serve(
     alive_r: int,
     arrivals: list[tuple[str, str]],
     preload: list[str],
-    **main: Any,
+    main_path: str | None,
 ) -> None:
-    """The server's program: join the family, then serve as the stdlib's does."""
+    """The server's program: join the family, import what is preloaded, serve as the stdlib's does."""
     os.set_inheritable(family, False)
     _native.join(family, 0)
     _native.set_name("forkserver")
@@ -110,7 +108,20 @@ def serve(
         getattr(import_module(module), function)()
     # What the stdlib's server hands to its children is its own client object; ours must be it.
     forkserver._forkserver = server
-    forkserver.main(listener, alive_r, preload, **main)
+    if main_path is not None:
+        _preload_main(main_path)
+    forkserver.main(listener, alive_r, preload)
+
+
+def _preload_main(path: str) -> None:
+    here: Any = process.current_process()
+    here._inheriting = True  # a program without a main guard must not start processes here
+    try:
+        spawn.import_main_path(path)
+    except BaseException:
+        pass  # the first child will try for itself, fail, and tell
+    finally:
+        del here._inheriting
 
 
 server = ForkServer()

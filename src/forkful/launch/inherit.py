@@ -2,11 +2,14 @@
 
 The stdlib sends a child two pickles: preparation data, then the process object. `Ticket` travels
 in the first one; unpickling it joins the family. So module-level locks and queues of the main
-module are made in the family that the child belongs to.
+module are made in the family that the child belongs to. Before it goes the parent's `sys.path`, which
+the stdlib sets only after the first pickle: forkful itself may have been found by a path that the
+program has added, or by one that `python -S` leaves out.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -55,10 +58,27 @@ class Ticket:
         return _board, (fd, _native.identity(), self.owner, defaults.start_method, arrivals)
 
 
+@dataclass(frozen=True, slots=True)
+class _SearchPath:
+    """Sets `sys.path` where it is unpickled; of the standard library, it needs nothing of forkful."""
+
+    path: list[str]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return setattr, (_Sys(), "path", self.path)
+
+
+class _Sys:
+    """The module `sys` where it is unpickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return importlib.import_module, ("sys",)
+
+
 def preparation_data(name: str, owner: int) -> dict[str, Any]:
-    """Return the stdlib's preparation data with a ticket as its first member."""
-    data = spawn.get_preparation_data(name)
-    return {"forkful": Ticket(owner), **data}
+    """Return the stdlib's preparation data behind what must come first: path, then ticket."""
+    data: dict[str, Any] = {**spawn.get_preparation_data(name)}
+    return {"forkful path": _SearchPath(data["sys_path"]), "forkful": Ticket(owner), **data}
 
 
 def tracker_fd() -> int:

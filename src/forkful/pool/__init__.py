@@ -4,12 +4,14 @@
 """
 
 from multiprocessing.pool import MaybeEncodingError, ThreadPool  # type: ignore[attr-defined]
+from typing import TYPE_CHECKING
 
 from forkful.pool.iterators import LATER, IMapIterator, IMapUnorderedIterator, Outcomes
 from forkful.pool.outcome import Outcome, PoolStatistics, WorkerStatistics
 from forkful.pool.pool import Pool
 from forkful.pool.results import AsyncResult, MapResult
 from forkful.remote import RemoteTraceback
+from forkful.stdlib import names_of
 
 ApplyResult = AsyncResult
 
@@ -29,3 +31,6 @@ __all__ = [
     "ThreadPool",
     "WorkerStatistics",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = names_of("pool")

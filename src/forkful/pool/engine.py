@@ -17,6 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from multiprocessing import connection
+from multiprocessing.process import BaseProcess
 from typing import Any, Final, Literal, Protocol
 
 from forkful import errors, remote
@@ -95,7 +96,8 @@ class Engine:
         self._initializer, self._initargs = initializer, initargs
         self.max_tasks, self._max_memory = max_tasks, max_memory
         self._make_process = make_process
-        self._taskq, self._answers = SimpleQueue(), SimpleQueue()
+        self._taskq: SimpleQueue[Any] = SimpleQueue()
+        self._answers: SimpleQueue[Any] = SimpleQueue()
         self._inbox: list[tuple[int, int, bytes]] = []
         self._tasks: dict[int, Task] = {}
         self._sent = 0
@@ -353,13 +355,19 @@ class Engine:
             process = self._make_process(target=work, args=(config,))
             process.name = process.name.replace("Process", "PoolWorker")
             process.daemon = True
-            process._config[NESTS] = True
+            if isinstance(process, BaseProcess):  # and not a program's own kind of process
+                process._config[NESTS] = True  # type: ignore[attr-defined]
             try:
                 process.start()
             except BaseException:
                 self._roster.give_back(place)
                 raise
             self._roster.workers[number] = WorkerRecord(number, place, process, time.monotonic())
+
+    def look(self) -> None:
+        """Look after the workers now, and not only when it is time for it."""
+        with self.lock, self.books:
+            self._look(time.monotonic())
 
     def processes(self) -> list[Any]:
         """Return the workers' process objects."""
@@ -611,7 +619,8 @@ def end_processes(processes: list[Any]) -> None:
     """End processes: SIGTERM, and SIGKILL for whoever is still there after GRACE seconds.
 
     A stopped process does not react to SIGTERM, one in native code may not. Returns when all
-    have ended.
+    have ended. What a program gives as processes of its own kind may lack `sentinel` and `kill`:
+    the stdlib's pool asks for neither.
     """
     left = [p for p in processes if p.exitcode is None]
     for p in left:
@@ -622,6 +631,7 @@ def end_processes(processes: list[Any]) -> None:
             break
         left = [p for p in left if p.exitcode is None]
     for p in left:
-        p.kill()
+        if hasattr(p, "kill"):
+            p.kill()
     for p in processes:
         p.join()

@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing import TimeoutError
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from forkful.pool.messages import BATCH, SECONDS
 from forkful.pool.outcome import Outcome
@@ -29,6 +29,8 @@ __all__ = [
     "Outcomes",
     "Stream",
 ]
+
+_T = TypeVar("_T")
 
 AHEAD = 16  # inputs read ahead of the consumer, for each worker
 _AT_ONCE = (list, tuple, range, str, bytes, set, frozenset, dict, deque)
@@ -323,7 +325,7 @@ class IMapJob(Stream):
 # is known when there is no consumer any more.
 
 
-class IMapIterator:
+class IMapIterator(Generic[_T]):
     """The iterator of `imap`.
 
     An exception takes the place of its chunk's results; the iteration goes on after it.
@@ -331,12 +333,12 @@ class IMapIterator:
 
     def __init__(self, job: IMapJob) -> None:
         self._job = job
-        self._chunk: Iterator[Any] = iter(())
+        self._chunk: Iterator[_T] = iter(())
 
-    def __iter__(self) -> IMapIterator:
+    def __iter__(self) -> IMapIterator[_T]:
         return self
 
-    def next(self, timeout: float | None = None) -> Any:
+    def next(self, timeout: float | None = None) -> _T:
         """Return the next result.
 
         Raises:
@@ -358,7 +360,7 @@ class IMapIterator:
         self._job.drop()
 
 
-class IMapUnorderedIterator(IMapIterator):
+class IMapUnorderedIterator(IMapIterator[_T]):
     """The iterator of `imap_unordered`: results in the order in which they come."""
 
 

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable
 from multiprocessing import util
 from struct import Struct
 from types import BuiltinFunctionType, FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from forkful import _native, errors, wire
 from forkful.cpus import usable_cpus
+from forkful.launch.defaults import defaults
 from forkful.pool import messages as m
 from forkful.pool.collector import Collector
 from forkful.pool.engine import CLOSE, RUN, TERMINATE, Engine
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
 
 __all__ = ["Pool"]
+
+_S = TypeVar("_S")
+_T = TypeVar("_T")
 
 _U32 = Struct("<I")
 
@@ -86,7 +90,7 @@ class Pool:
             reaches the caller, once, and the pool is closed.
         initargs: Its arguments.
         maxtasksperchild: A worker that has done so many tasks is replaced by a new one.
-        context: Whose processes to use.
+        context: Whose processes to use; None: the default context's.
         max_memory_per_child: A worker that holds more resident bytes than this after a task is
             replaced by a new one.
 
@@ -126,7 +130,7 @@ class Pool:
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
         if context is None:
-            raise TypeError("a pool needs a context: use forkful.Pool() or get_context(...).Pool()")
+            context = defaults.context.get_context()
         self._ctx = context
         make = self.Process
 
@@ -177,6 +181,15 @@ class Pool:
     def _state(self) -> str:
         return self._engine.state if self._engine else "INIT"
 
+    @_state.setter
+    def _state(self, state: str) -> None:  # for subclasses that manage a pool's life themselves
+        if self._engine is not None:
+            self._engine.state = state
+
+    def _repopulate_pool(self) -> None:
+        """Put new workers in the place of those that have ended, now."""
+        self._running().look()
+
     def _running(self) -> Engine:
         engine = self._engine
         assert engine is not None
@@ -187,27 +200,27 @@ class Pool:
 
     def apply(
         self,
-        func: Callable[..., Any],
+        func: Callable[..., _T],
         args: Iterable[Any] = (),
         kwds: dict[str, Any] = {},  # noqa: B006 - the stdlib's signature
         *,
         timeout: float | None = None,
         retries: int = 0,
-    ) -> Any:
+    ) -> _T:
         """Call `func(*args, **kwds)` in a worker and return what it returns."""
         return self._apply(func, args, kwds, None, None, timeout, retries).get()
 
     def apply_async(
         self,
-        func: Callable[..., Any],
+        func: Callable[..., _T],
         args: Iterable[Any] = (),
         kwds: dict[str, Any] = {},  # noqa: B006 - the stdlib's signature
-        callback: Callable[[Any], object] | None = None,
+        callback: Callable[[_T], object] | None = None,
         error_callback: Callable[[BaseException], object] | None = None,
         *,
         timeout: float | None = None,
         retries: int = 0,
-    ) -> AsyncResult:
+    ) -> AsyncResult[_T]:
         """Call `func(*args, **kwds)` in a worker; return at once with an `AsyncResult`."""
         result = self._apply(func, args, kwds, callback, error_callback, timeout, retries)
         self._collector.need()
@@ -215,18 +228,18 @@ class Pool:
 
     def _apply(
         self,
-        func: Callable[..., Any],
+        func: Callable[..., _T],
         args: Iterable[Any],
         kwds: dict[str, Any],
         callback: Any,
         error_callback: Any,
         timeout: float | None,
         retries: int,
-    ) -> AsyncResult:
+    ) -> AsyncResult[_T]:
         engine = self._engine
         assert engine is not None
         args = tuple(args)
-        job = AsyncResult(engine, self, func, args, callback, error_callback)
+        job: AsyncResult[_T] = AsyncResult(engine, self, func, args, callback, error_callback)
         try:
             function = _function(func)
             data, held = _dump((args, kwds))
@@ -254,13 +267,13 @@ class Pool:
 
     def map(
         self,
-        func: Callable[[Any], Any],
-        iterable: Iterable[Any],
+        func: Callable[[_S], _T],
+        iterable: Iterable[_S],
         chunksize: int | None = None,
         *,
         timeout: float | None = None,
         retries: int = 0,
-    ) -> list[Any]:
+    ) -> list[_T]:
         """Return `[func(x) for x in iterable]`, computed by the workers.
 
         Args:
@@ -271,20 +284,20 @@ class Pool:
             retries: Extra attempts of a message that failed.
         """
         job = self._map(m.MAP, func, iterable, chunksize, None, None, timeout, retries)
-        values: list[Any] = job.get()
+        values: list[_T] = job.get()
         return values
 
     def map_async(
         self,
-        func: Callable[[Any], Any],
-        iterable: Iterable[Any],
+        func: Callable[[_S], _T],
+        iterable: Iterable[_S],
         chunksize: int | None = None,
-        callback: Callable[[Any], object] | None = None,
+        callback: Callable[[list[_T]], object] | None = None,
         error_callback: Callable[[BaseException], object] | None = None,
         *,
         timeout: float | None = None,
         retries: int = 0,
-    ) -> MapResult:
+    ) -> MapResult[_T]:
         """Like `map`; return at once with an `AsyncResult` of the list."""
         job = self._map(
             m.MAP, func, iterable, chunksize, callback, error_callback, timeout, retries
@@ -294,29 +307,29 @@ class Pool:
 
     def starmap(
         self,
-        func: Callable[..., Any],
+        func: Callable[..., _T],
         iterable: Iterable[Iterable[Any]],
         chunksize: int | None = None,
         *,
         timeout: float | None = None,
         retries: int = 0,
-    ) -> list[Any]:
+    ) -> list[_T]:
         """Return `[func(*x) for x in iterable]`, computed by the workers. Arguments as of `map`."""
         job = self._map(m.STARMAP, func, iterable, chunksize, None, None, timeout, retries)
-        values: list[Any] = job.get()
+        values: list[_T] = job.get()
         return values
 
     def starmap_async(
         self,
-        func: Callable[..., Any],
+        func: Callable[..., _T],
         iterable: Iterable[Iterable[Any]],
         chunksize: int | None = None,
-        callback: Callable[[Any], object] | None = None,
+        callback: Callable[[list[_T]], object] | None = None,
         error_callback: Callable[[BaseException], object] | None = None,
         *,
         timeout: float | None = None,
         retries: int = 0,
-    ) -> MapResult:
+    ) -> MapResult[_T]:
         """Like `starmap`; return at once with an `AsyncResult` of the list."""
         job = self._map(
             m.STARMAP, func, iterable, chunksize, callback, error_callback, timeout, retries
@@ -327,14 +340,14 @@ class Pool:
     def _map(
         self,
         kind: int,
-        func: Callable[..., Any],
+        func: Callable[..., _T],
         iterable: Iterable[Any],
         chunksize: int | None,
         callback: Any,
         error_callback: Any,
         timeout: float | None,
         retries: int,
-    ) -> MapResult:
+    ) -> MapResult[_T]:
         engine = self._running()
         inputs = iterable if isinstance(iterable, (list, tuple, range)) else list(iterable)
         if chunksize is None and (timeout is not None or retries):
@@ -347,7 +360,7 @@ class Pool:
             function = _function(func)
         except Exception as e:
             refusal = e
-        job = MapResult(
+        job: MapResult[_T] = MapResult(
             engine,
             self,
             func,
@@ -378,13 +391,13 @@ class Pool:
 
     def imap(
         self,
-        func: Callable[[Any], Any],
-        iterable: Iterable[Any],
+        func: Callable[[_S], _T],
+        iterable: Iterable[_S],
         chunksize: int = 1,
         *,
         timeout: float | None = None,
         retries: int = 0,
-    ) -> IMapIterator:
+    ) -> IMapIterator[_T]:
         """Iterate over `func(x)` for x in `iterable`, in that order, as they become ready.
 
         Inputs are read lazily, a bounded way ahead of the consumer. Once the iterator is dropped in
@@ -395,26 +408,26 @@ class Pool:
 
     def imap_unordered(
         self,
-        func: Callable[[Any], Any],
-        iterable: Iterable[Any],
+        func: Callable[[_S], _T],
+        iterable: Iterable[_S],
         chunksize: int = 1,
         *,
         timeout: float | None = None,
         retries: int = 0,
-    ) -> IMapIterator:
+    ) -> IMapIterator[_T]:
         """Like `imap`, with the results in the order in which they become ready."""
         return self._imap(IMapUnorderedIterator, False, func, iterable, chunksize, timeout, retries)
 
     def _imap(
         self,
-        make: type[IMapIterator],
+        make: type[IMapIterator[_T]],
         ordered: bool,
-        func: Callable[[Any], Any],
-        iterable: Iterable[Any],
+        func: Callable[[_S], _T],
+        iterable: Iterable[_S],
         chunksize: int,
         timeout: float | None,
         retries: int,
-    ) -> IMapIterator:
+    ) -> IMapIterator[_T]:
         engine = self._running()
         if chunksize < 1:
             raise ValueError(f"Chunksize must be 1+, not {chunksize:n}")

@@ -6,7 +6,7 @@ import pickle
 import sys
 from collections.abc import Callable
 from multiprocessing import TimeoutError
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from forkful.pool.messages import SECONDS
 from forkful.pool.state import ChunkSizer, Retry, Task, describe_call
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncResult", "MapResult", "load", "report_callback_error"]
 
+_T = TypeVar("_T")
 _Callback = Callable[[Any], object] | None
 
 
@@ -35,7 +36,7 @@ def report_callback_error() -> None:
     sys.excepthook(*sys.exc_info())
 
 
-class AsyncResult:
+class AsyncResult(Generic[_T]):
     """The result of a call that is under way.
 
     Args:
@@ -89,7 +90,7 @@ class AsyncResult:
         if not self._done:
             self._engine.wait_for(lambda: self._done, timeout)
 
-    def get(self, timeout: float | None = None) -> Any:
+    def get(self, timeout: float | None = None) -> _T:
         """Wait for the value and return it.
 
         Raises:
@@ -101,7 +102,8 @@ class AsyncResult:
         if not self._done:
             raise TimeoutError
         if self._success:
-            return self._value
+            value: _T = self._value
+            return value
         raise self._value
 
     # -- for the engine, under its lock ------------------------------------------------------------
@@ -181,7 +183,7 @@ class AsyncResult:
         self._engine.closed_job(self)
 
 
-class MapResult(AsyncResult):
+class MapResult(AsyncResult[list[_T]]):
     """The result of `map_async` and `starmap_async`: a list.
 
     Args:

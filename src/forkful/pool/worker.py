@@ -38,8 +38,8 @@ class WorkerConfig:
 
     number: int  # of the worker; names it in READY and the like
     place: int  # its words in `claims` begin here
-    tasks: SimpleQueue
-    answers: SimpleQueue
+    tasks: SimpleQueue[Any]
+    answers: SimpleQueue[Any]
     claims: Words
     initializer: Callable[..., object] | None
     initargs: tuple[Any, ...]

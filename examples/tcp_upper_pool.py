@@ -1,0 +1,42 @@
+"""A TCP server that answers in upper case, with a pool: at most 4 clients at once, others queue.
+
+$ python examples/tcp_upper_pool.py [PORT]
+$ python examples/tcp_client.py PORT hello world
+
+It prints the port it listens on. Ctrl-C or SIGTERM ends it, with all its processes.
+"""
+
+import signal
+import socket
+import sys
+from multiprocessing import Pool
+
+
+def leave_signals_to_the_parent():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches everybody: the parent decides
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a forked child has its parent's handler
+
+
+def serve(client):
+    with client, client.makefile("rw", encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            lines.write(line.upper())
+            lines.flush()
+
+
+def main(port):
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same end as by Ctrl-C
+    with socket.create_server(("127.0.0.1", port)) as server:
+        with Pool(4, initializer=leave_signals_to_the_parent) as pool:
+            print("listening on port", server.getsockname()[1], flush=True)
+            try:
+                while True:
+                    client, _ = server.accept()
+                    pool.apply_async(serve, (client,))  # a socket is an argument like any other
+                    del client  # the pool closes ours when it has sent it
+            except KeyboardInterrupt:
+                print("stopped")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 0)

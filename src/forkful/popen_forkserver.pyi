@@ -1,0 +1,1 @@
+from multiprocessing.popen_forkserver import *

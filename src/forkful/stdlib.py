@@ -1,0 +1,27 @@
+"""Names of the standard library's modules that forkful's own of the same name do not define.
+
+Programs import more than what is documented: `Empty` from `multiprocessing.queues`, `SemLock`,
+proxies. What nothing is gained by making anew is the standard library's own object, found when it
+is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+
+__all__ = ["names_of"]
+
+
+def names_of(module: str) -> Callable[[str], object]:
+    """Return a `__getattr__` for `forkful.<module>` that looks in `multiprocessing.<module>`."""
+
+    def __getattr__(name: str) -> object:
+        if not name.startswith("__"):
+            try:
+                return getattr(importlib.import_module(f"multiprocessing.{module}"), name)
+            except AttributeError:
+                pass
+        raise AttributeError(f"module 'forkful.{module}' has no attribute {name!r}")
+
+    return __getattr__

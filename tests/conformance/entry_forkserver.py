@@ -1,0 +1,5 @@
+"""CPython's tests of `multiprocessing` under forkserver. Children import them by this module's name."""
+
+from test import _test_multiprocessing
+
+_test_multiprocessing.install_tests_in_module_dict(globals(), "forkserver")
