@@ -23,6 +23,8 @@ from tests.model.steps import (
     store,
 )
 
+pytestmark = pytest.mark.limit(300)  # all of it is work: on a busy machine it takes its time
+
 
 def event_of(*programs: object, deaths: int = 0) -> Scenario:
     return Scenario({"word": 0}, list(programs), deaths=deaths, mortal=(1, 2), slices=deaths > 0)  # type: ignore[arg-type]

@@ -23,6 +23,8 @@ from tests.model.steps import (
     store,
 )
 
+pytestmark = pytest.mark.limit(300)  # all of it is work: on a busy machine it takes its time
+
 
 def users(*hows: str, rounds: int = 1, deaths: int = 0, slices: bool = False) -> Scenario:
     return Scenario(

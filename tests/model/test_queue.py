@@ -23,6 +23,9 @@ from tests.model.steps import (
     unlock,
 )
 
+pytestmark = pytest.mark.limit(300)  # all of it is work: on a busy machine it takes its time
+
+
 Program = Callable[[int], Process]
 
 
@@ -164,12 +167,19 @@ def test_a_bounded_queue_wakes_who_waits_for_room() -> None:
     check(flow((1, 1), 1, maxsize=1))
 
 
-def test_a_death_loses_at_most_what_was_in_its_hands() -> None:
-    check(flow((1,), 1, deaths=1))
-    check(flow((2,), 1, deaths=1))
-    check(flow((), 2, deaths=1, there=((9, 0), (9, 1))))
-    check(flow((1, 1), 1, deaths=1, mortal=(1, 2)))
-    check(flow((2,), 1, deaths=1, maxsize=1, mortal=(1,)))
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        flow((1,), 1, deaths=1),
+        flow((2,), 1, deaths=1),
+        flow((), 2, deaths=1, there=((9, 0), (9, 1))),
+        flow((1, 1), 1, deaths=1, mortal=(1, 2)),
+        flow((2,), 1, deaths=1, maxsize=1, mortal=(1,)),
+    ],
+    ids=["one-item", "two-items", "two-consumers", "two-producers", "bounded"],
+)
+def test_a_death_loses_at_most_what_was_in_its_hands(scenario: Scenario) -> None:
+    check(scenario)
 
 
 def hasty_consumer() -> Scenario:

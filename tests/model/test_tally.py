@@ -13,6 +13,8 @@ from tests.model.kit import check, check_found, deep
 from tests.model.scenario import Scenario, View
 from tests.model.steps import FORCE, load, lock, store, unlock
 
+pytestmark = pytest.mark.limit(300)  # all of it is work: on a busy machine it takes its time
+
 
 def how_far(place: Place) -> Any:
     """What a dead worker had taken and reported, and whether it died as it reported."""
