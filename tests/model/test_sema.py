@@ -108,7 +108,6 @@ def test_more_processes_and_more_deaths() -> None:
     check(signals(waits(), waits(), gives(1), gives(1)))
     check(signals(passes_on(TIMED), waits(), waits(), gives(2)))
     check(permits(1, 2, deaths=2))
-    check(permits(2, 3, deaths=1))
 
 
 # ---- the model can fail: planted faults ------------------------------------------------------------
