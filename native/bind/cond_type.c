@@ -116,9 +116,8 @@ static PyObject *Cond_create(PyObject *self, PyObject *unused)
 static PyMethodDef methods[] = {
     {"_wait", Cond_wait, METH_VARARGS,
      "_wait($self, lock, timeout, standing=0, /)\n--\n\nFree the lock, wait to be notified, take "
-     "the lock "
-     "again. standing: 1 and 2 are for the first\nand the further parts of a wait that is made of "
-     "many.\n\n"
+     "the lock again. standing: 1 and 2 are for the first\nand the further parts of a wait that is "
+     "made of many.\n\n"
      "Returns:\n    Whether the caller was notified."},
     {"_notify", Cond_notify, METH_O,
      "_notify($self, n, /)\n--\n\nWake up to n waiters, the longest waiting first; the caller "

@@ -44,9 +44,8 @@ static PyMethodDef methods[] = {
      "None."},
     {"configure", configure, METH_VARARGS,
      "configure($module, dumps, owner_died, shut_down, empty, full, lost, quiet, examine, home, "
-     "/)\n--\n\nHand over the "
-     "Python side's "
-     "pickler, exceptions and search for deadlocks; once, before any handle is used."},
+     "/)\n--\n\nHand over the Python side's pickler, exceptions and search for deadlocks; once, "
+     "before any handle is used."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -420,13 +420,12 @@ static PyMethodDef methods[] = {
      "whoever waits for "
      "them. Return the number of the\nfirst; they follow one another if nobody else puts."},
     {"_take_bytes", Queue_take_bytes, METH_VARARGS,
-     "_take_bytes($self, into, max, timeout, claim=None, index=0, op=6, standing=0, "
-     "/)\n--\n\nTake up to max "
-     "messages that "
+     "_take_bytes($self, into, max, timeout, claim=None, index=0, op=6, "
+     "standing=0, /)\n--\n\nTake up to max messages that "
      "_put_bytes put, at once; append (seq, meta, bytes) of each to the list\n`into` (so that no "
      "signal handler can come between taking and having) and return how many; 0\nafter the "
-     "timeout. Word `index` of `claim` is set to the last seq + 1 before the take commits. op and "
-     "standing\nsay what the wait is on the board."},
+     "timeout. Word `index` of `claim` is set to the last seq + 1 before the take commits. "
+     "op and standing\nsay what the wait is on the board."},
     {"qsize", Queue_qsize, METH_NOARGS,
      "qsize($self, /)\n--\n\nReturn how many objects are inside."},
     {"_counts", Queue_counts, METH_NOARGS,
