@@ -7,7 +7,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS   ?=
 
 .DELETE_ON_ERROR:
-.PHONY: help venv install build test test-py test-ecosystem test-c run-c-tests conformance lint format types demo bench bench-c third-party clean FORCE
+.PHONY: help venv install build test test-py test-ecosystem test-c model run-c-tests conformance lint format types demo bench bench-c third-party clean FORCE
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
@@ -69,6 +69,9 @@ conformance: install ## Judge by CPython's own tests; METHODS=fork, ARGS="-k Poo
 
 test-c: ## Run each C test plain, under ThreadSanitizer, under Address- and UBSanitizer
 	@$(MAKE) --no-print-directory --output-sync=target -j$$(nproc) run-c-tests
+
+model: build ## Explore the model of the core's protocols deeply: some minutes, and some GB of memory
+	FORKFUL_MODEL=deep $(BIN)/python -m pytest tests/model $(ARGS)
 
 C_TESTS   := $(patsubst native/tests/%.c,%,$(sort $(wildcard native/tests/test_*.c)))
 C_CORE    := $(patsubst native/core/%.c,%,$(sort $(wildcard native/core/*.c)))

@@ -11,6 +11,7 @@
 #include "cond.h"
 #include "event.h"
 #include "family.h"
+#include "standstill.h"
 
 /* The one family of this process; base is NULL before it has one. */
 extern fk_arena fk_family;
@@ -21,7 +22,11 @@ typedef struct fk_bind_hooks {
     PyObject *owner_died; /* (handle, pid, name) -> exception instance */
     PyObject *shut_down;  /* exception class */
     PyObject *empty, *full;
-    PyObject *lost;                        /* (handle, items) -> exception instance */
+    PyObject *lost;    /* (handle, items) -> exception instance */
+    PyObject *quiet;   /* () -> whether only others can rouse this process */
+    PyObject *examine; /* () -> an exception instance: a deadlock; None: perhaps, look again; False:
+                          none. Both are None when nobody is to look. */
+    PyObject *home;    /* str: the package's folder, with a slash */
     PyObject *pickle_dumps, *pickle_loads; /* the C functions of _pickle */
 } fk_bind_hooks;
 
@@ -57,8 +62,21 @@ typedef fk_status (*fk_wait_fn)(void *arg, fk_wait *w);
 /* Call fn(arg, w) until it has an answer, first without waiting and with the GIL held; then
  * without the GIL, on the board, looking at signals and dead processes after each slice.
  * 0: *st is the answer (never FK_INTR; FK_AGAIN only if w->deadline_ns was 0); -1: a signal
- * handler raised. */
+ * handler raised, or the whole family is deadlocked. */
 int fk_blocking(fk_wait_fn fn, void *arg, fk_wait *w, uint32_t op, uint64_t object, fk_status *st);
+
+/* The same as a part of a standing wait (board.h): the caller calls again after each timeout, and does
+ * nothing in between but to look round. */
+enum { FK_ONE_WAIT, FK_STANDING_FIRST, FK_STANDING_AGAIN };
+int fk_blocking_on(fk_wait_fn fn, void *arg, fk_wait *w, uint32_t op, uint64_t object,
+                   fk_status *st, int standing);
+
+/* fk_still_family without the GIL. */
+bool fk_is_standstill(void);
+
+/* In a wait without a deadline, which is on the board: say there whether this process is quiet.
+ * 0, or -1 with an exception. */
+int fk_tell_quiet(void);
 
 /* (block=True, timeout=None) as multiprocessing understands them, from position `first` on.
  * 0, or -1 with an exception. */
@@ -85,7 +103,7 @@ PyObject *fk_block_bytes(uint32_t hold);
 extern PyType_Spec fk_lock_spec, fk_rlock_spec, fk_sema_spec, fk_event_spec, fk_cond_spec,
     fk_queue_spec, fk_words_spec, fk_memory_spec, fk_block_spec;
 extern PyTypeObject *fk_lock_type, *fk_rlock_type, *fk_block_type;
-extern PyMethodDef fk_family_methods[];
+extern PyMethodDef fk_family_methods[], fk_board_methods[];
 
 /* Each text begins with a signature as inspect and help() read it. */
 #define FK_ENTER_DOC "__enter__($self, /)\n--\n\nacquire()"

@@ -56,9 +56,10 @@ static PyObject *Cond_wait(PyObject *self, PyObject *args)
 {
     fk_handle *h = (fk_handle *)self;
     PyObject *lock, *timeout;
+    int standing = FK_ONE_WAIT;
     fk_wait w;
     fk_cond *c = fk_handle_data(h);
-    if (!c || !PyArg_ParseTuple(args, "OO", &lock, &timeout) || !is_lock(lock) ||
+    if (!c || !PyArg_ParseTuple(args, "OO|i", &lock, &timeout, &standing) || !is_lock(lock) ||
         !fk_handle_data((fk_handle *)lock) || fk_parse_timeout(timeout, &w) < 0)
         return NULL;
     if (!is_mine((fk_handle *)lock)) {
@@ -70,7 +71,7 @@ static PyObject *Cond_wait(PyObject *self, PyObject *args)
     if (st != FK_OK)
         return fk_raise(st, "waiting on a condition");
     long times = unlock((fk_handle *)lock);
-    int raised = fk_blocking(node_wait, node, &w, FK_OP_CONDITION, h->off, &st);
+    int raised = fk_blocking_on(node_wait, node, &w, FK_OP_CONDITION, h->off, &st, standing);
     bool notified = fk_cond_end(node);
     if (raised < 0) { /* the lock first, then what the signal handler raised */
         PyObject *type, *value, *tb;
@@ -114,8 +115,9 @@ static PyObject *Cond_create(PyObject *self, PyObject *unused)
 
 static PyMethodDef methods[] = {
     {"_wait", Cond_wait, METH_VARARGS,
-     "_wait($self, lock, timeout, /)\n--\n\nFree the lock, wait to be notified, take the lock "
-     "again.\n\n"
+     "_wait($self, lock, timeout, standing=0, /)\n--\n\nFree the lock, wait to be notified, take "
+     "the lock again. standing: 1 and 2 are for the first\nand the further parts of a wait that is "
+     "made of many.\n\n"
      "Returns:\n    Whether the caller was notified."},
     {"_notify", Cond_notify, METH_O,
      "_notify($self, n, /)\n--\n\nWake up to n waiters, the longest waiting first; the caller "

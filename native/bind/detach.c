@@ -1,12 +1,34 @@
 #include "bind.h"
 
 #include <math.h>
+#include <time.h>
+
+static bool is_ours(PyFrameObject *frame)
+{
+    PyCodeObject *code = PyFrame_GetCode(frame);
+    bool ours = PyUnicode_Tailmatch(code->co_filename, fk_hooks.home, 0, PY_SSIZE_T_MAX, -1) > 0;
+    Py_DECREF(code);
+    return ours;
+}
+
+/* The innermost frame that is not forkful's own; if all are, the innermost one. A new reference. */
+static PyFrameObject *callers_frame(void)
+{
+    PyFrameObject *innermost = PyEval_GetFrame(); /* borrowed */
+    PyFrameObject *frame = (PyFrameObject *)Py_XNewRef(innermost);
+    while (frame && is_ours(frame)) {
+        PyFrameObject *back = PyFrame_GetBack(frame);
+        Py_DECREF(frame);
+        frame = back;
+    }
+    return frame ? frame : (PyFrameObject *)Py_XNewRef(innermost);
+}
 
 /* Where the caller stands, for the board: the end of the file's path and the line. */
 static uint32_t site(char *file, size_t size)
 {
     file[0] = 0;
-    PyFrameObject *frame = PyEval_GetFrame(); /* borrowed */
+    PyFrameObject *frame = callers_frame();
     if (!frame)
         return 0;
     PyCodeObject *code = PyFrame_GetCode(frame);
@@ -20,10 +42,123 @@ static uint32_t site(char *file, size_t size)
     }
     Py_DECREF(code);
     int line = PyFrame_GetLineNumber(frame);
+    Py_DECREF(frame);
     return line > 0 ? (uint32_t)line : 0;
 }
 
-int fk_blocking(fk_wait_fn fn, void *arg, fk_wait *w, uint32_t op, uint64_t object, fk_status *st)
+int fk_tell_quiet(void)
+{
+    if (fk_hooks.quiet == Py_None)
+        return 0;
+    PyObject *r = PyObject_CallNoArgs(fk_hooks.quiet);
+    int quiet = r ? PyObject_IsTrue(r) : -1;
+    Py_XDECREF(r);
+    if (quiet >= 0)
+        fk_board_tell_quiet(&fk_family, quiet);
+    return quiet < 0 ? -1 : 0;
+}
+
+bool fk_is_standstill(void)
+{
+    bool still;
+    Py_BEGIN_ALLOW_THREADS /* which our other threads need to fall asleep again */
+        still = fk_still_family(&fk_family);
+    Py_END_ALLOW_THREADS
+    return still;
+}
+
+/* What this thread has used of a processor. */
+static uint64_t used_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* Waits that end by themselves when another process ends, or that only serve others, raise nothing. */
+static bool may_raise(uint32_t op)
+{
+    return op != FK_OP_PROCESS && op != FK_OP_TASK && op != FK_OP_RESULTS;
+}
+
+/* After a slice of a wait without a deadline: say, once (*told), whether this process is quiet, and look
+ * whether the whole family is deadlocked. *error: the DeadlockError, a new reference, or NULL.
+ * 0, or -1 with an exception (of a signal handler). */
+static int look_round(uint32_t op, bool *told, PyObject **error)
+{
+    *error = NULL;
+    uint64_t waited = fk_now_ns() - fk_board_since(&fk_family);
+    if (!*told && waited >= FK_QUIET_AFTER_NS) {
+        *told = true;
+        if (fk_tell_quiet() < 0)
+            return -1;
+    }
+    if (fk_hooks.examine == Py_None || !may_raise(op) || waited < FK_STILL_AFTER_NS ||
+        !fk_still_turn(&fk_family))
+        return 0;
+    uint64_t used = used_ns();
+    PyObject *found =
+        fk_is_standstill() ? PyObject_CallNoArgs(fk_hooks.examine) : Py_NewRef(Py_False);
+    if (!found)
+        return -1;
+    if (found == Py_False)
+        fk_still_pass(&fk_family, used_ns() - used);
+    if (PyExceptionInstance_Check(found))
+        *error = found;
+    else
+        Py_DECREF(found);
+    return 0;
+}
+
+static FK_COLD int park(fk_wait_fn fn, void *arg, fk_wait *w, uint32_t op, uint64_t object,
+                        fk_status *st, int standing)
+{
+    char file[80];
+    uint32_t line = site(file, sizeof file);
+    bool endless = standing || w->deadline_ns == FK_NEVER, told = false;
+    uint32_t number = 0;
+    for (;;) {
+        Py_BEGIN_ALLOW_THREADS
+            if (number == 0 || fk_board_wait(&fk_family) != number) {
+                w->nap = standing
+                             ? fk_board_stand(&fk_family, standing == FK_STANDING_AGAIN, op, object,
+                                              file, line)
+                             : fk_board_enter(&fk_family, op, object, w->deadline_ns, file, line);
+                number = fk_board_wait(&fk_family);
+                told = false;
+            }
+            *st = fn(arg, w);
+            if (*st != FK_INTR && !standing) /* before the GIL: it no longer waits for this */
+                fk_board_leave(&fk_family);
+        Py_END_ALLOW_THREADS
+        bool over = *st != FK_INTR;
+        if (over && *st != FK_TIMEOUT)
+            endless = false;
+        PyObject *error = NULL;
+        int r = over ? 0 : PyErr_CheckSignals();
+        if (r == 0 && !over)
+            fk_reap_all(&fk_family);
+        if (r == 0 && endless && (!over || standing))
+            r = look_round(op, &told, &error);
+        if (error) {
+            fk_wait now = {.deadline_ns = 0};
+            *st = fn(arg, &now); /* the last word is with what it waits for */
+            if (*st == FK_AGAIN || *st == FK_INTR) {
+                PyErr_SetObject(PyExceptionInstance_Class(error), error);
+                r = -1;
+            }
+            over = true;
+            Py_DECREF(error);
+        }
+        if (over || r < 0) {
+            fk_board_leave(&fk_family);
+            return r;
+        }
+    }
+}
+
+int fk_blocking_on(fk_wait_fn fn, void *arg, fk_wait *w, uint32_t op, uint64_t object,
+                   fk_status *st, int standing)
 {
     fk_wait now = {.deadline_ns = 0};
     *st = fn(arg, &now);
@@ -31,21 +166,12 @@ int fk_blocking(fk_wait_fn fn, void *arg, fk_wait *w, uint32_t op, uint64_t obje
         return 0;
     if (w->deadline_ns == 0 && *st == FK_AGAIN)
         return 0;
+    return park(fn, arg, w, op, object, st, standing);
+}
 
-    char file[80];
-    uint32_t line = site(file, sizeof file);
-    for (;;) {
-        Py_BEGIN_ALLOW_THREADS
-            fk_board_enter(&fk_family, op, object, w->deadline_ns, file, line);
-            *st = fn(arg, w);
-            fk_board_leave(&fk_family);
-        Py_END_ALLOW_THREADS
-        if (*st != FK_INTR)
-            return 0;
-        if (PyErr_CheckSignals() < 0)
-            return -1;
-        fk_reap_all(&fk_family);
-    }
+int fk_blocking(fk_wait_fn fn, void *arg, fk_wait *w, uint32_t op, uint64_t object, fk_status *st)
+{
+    return fk_blocking_on(fn, arg, w, op, object, st, FK_ONE_WAIT);
 }
 
 int fk_parse_timeout(PyObject *timeout, fk_wait *w)

@@ -1,4 +1,4 @@
-/* The family's functions: joining, children, the board, statistics. */
+/* The family's functions: joining, children, statistics. */
 #include "bind.h"
 
 fk_arena fk_family;
@@ -89,6 +89,13 @@ static PyObject *set_name(PyObject *m, PyObject *arg)
     Py_RETURN_NONE;
 }
 
+static PyObject *set_serves(PyObject *m, PyObject *unused)
+{
+    (void)m, (void)unused;
+    fk_slot_set_serves(&fk_family);
+    Py_RETURN_NONE;
+}
+
 /* One argument: an owner word. */
 static int owner_arg(PyObject *arg, fk_owner *owner)
 {
@@ -172,64 +179,6 @@ static PyObject *last_child(PyObject *m, PyObject *unused)
     return PyLong_FromUnsignedLong(child);
 }
 
-static PyObject *board_enter(PyObject *m, PyObject *args)
-{
-    (void)m;
-    unsigned int op, line;
-    unsigned long long object, deadline;
-    const char *file;
-    if (!PyArg_ParseTuple(args, "IKKsI", &op, &object, &deadline, &file, &line))
-        return NULL;
-    if (fk_family.base)
-        fk_board_enter(&fk_family, op, object, deadline, file, line);
-    Py_RETURN_NONE;
-}
-
-static PyObject *board_leave(PyObject *m, PyObject *unused)
-{
-    (void)m, (void)unused;
-    if (fk_family.base)
-        fk_board_leave(&fk_family);
-    Py_RETURN_NONE;
-}
-
-static const char *const OP_NAMES[FK_OPS] = {
-    [FK_OP_NONE] = "nothing",          [FK_OP_LOCK] = "Lock.acquire",
-    [FK_OP_RLOCK] = "RLock.acquire",   [FK_OP_SEMAPHORE] = "Semaphore.acquire",
-    [FK_OP_EVENT] = "Event.wait",      [FK_OP_CONDITION] = "Condition.wait",
-    [FK_OP_QUEUE_GET] = "Queue.get",   [FK_OP_QUEUE_PUT] = "Queue.put",
-    [FK_OP_QUEUE_JOIN] = "Queue.join", [FK_OP_PROCESS] = "Process.join",
-};
-
-static PyObject *board_snapshot(PyObject *m, PyObject *unused)
-{
-    (void)m, (void)unused;
-    PyObject *list = PyList_New(0);
-    uint32_t high = fk_family.base ? atomic_load(&fk_head(&fk_family)->board_high) : 0;
-    for (uint32_t i = 0; list && i < high; i++) {
-        fk_seen s;
-        uint32_t pid = 0;
-        char name[64] = "";
-        if (!fk_board_see(&fk_family, i, &s) || s.op >= FK_OPS)
-            continue;
-        fk_slot_describe(&fk_family, s.owner, &pid, name);
-        PyObject *file = PyUnicode_DecodeUTF8(s.file, (Py_ssize_t)strlen(s.file), "replace");
-        PyObject *row =
-            file ? Py_BuildValue("(IIsIsKddNI)", s.owner, pid, name, s.tid, OP_NAMES[s.op],
-                                 (unsigned long long)s.object,
-                                 (double)(fk_now_ns() - s.since_ns) / 1e9,
-                                 s.deadline_ns == FK_NEVER
-                                     ? -1.0
-                                     : ((double)s.deadline_ns - (double)fk_now_ns()) / 1e9,
-                                 file, s.line)
-                 : NULL;
-        if (!row || PyList_Append(list, row) < 0)
-            Py_CLEAR(list);
-        Py_XDECREF(row);
-    }
-    return list;
-}
-
 static PyObject *statistics(PyObject *m, PyObject *unused)
 {
     (void)m, (void)unused;
@@ -269,6 +218,9 @@ PyMethodDef fk_family_methods[] = {
      "set_pid($module, owner, pid, /)\n--\n\nTell which pid a child got."},
     {"set_name", set_name, METH_O,
      "set_name($module, name, /)\n--\n\nName this process for the others."},
+    {"set_serves", set_serves, METH_NOARGS,
+     "set_serves($module, /)\n--\n\nSay that this process is a fork server: by itself it does "
+     "nothing."},
     {"alive", alive, METH_O,
      "alive($module, owner, /)\n--\n\nReturn whether that process lives; a zombie does not."},
     {"abandon", abandon, METH_O,
@@ -288,15 +240,6 @@ PyMethodDef fk_family_methods[] = {
     {"last_child", last_child, METH_NOARGS,
      "last_child($module, /)\n--\n\nReturn the owner word of the child that this thread forked "
      "last, once."},
-    {"board_enter", board_enter, METH_VARARGS,
-     "board_enter($module, op, object, deadline_ns, file, line, /)\n--\n\nSay that this thread is "
-     "about to wait."},
-    {"board_leave", board_leave, METH_NOARGS,
-     "board_leave($module, /)\n--\n\nSay that it waits no more."},
-    {"board_snapshot", board_snapshot, METH_NOARGS,
-     "board_snapshot($module, /)\n--\n\nReturn who waits: (owner, pid, name, tid, operation, "
-     "object, seconds "
-     "waited, seconds left or -1,\nfile, line) for each blocked thread."},
     {"statistics", statistics, METH_NOARGS,
      "statistics($module, /)\n--\n\nReturn the family's reserve and used bytes, slots in use, "
      "processes reaped."},

@@ -7,8 +7,8 @@ static PyObject *configure(PyObject *m, PyObject *args)
 {
     (void)m;
     fk_bind_hooks h = {0};
-    if (!PyArg_ParseTuple(args, "OOOOOO", &h.dumps, &h.owner_died, &h.shut_down, &h.empty, &h.full,
-                          &h.lost))
+    if (!PyArg_ParseTuple(args, "OOOOOOOOU", &h.dumps, &h.owner_died, &h.shut_down, &h.empty,
+                          &h.full, &h.lost, &h.quiet, &h.examine, &h.home))
         return NULL;
     PyObject *pickle = PyImport_ImportModule("_pickle");
     if (!pickle)
@@ -24,6 +24,9 @@ static PyObject *configure(PyObject *m, PyObject *args)
     Py_INCREF(h.empty);
     Py_INCREF(h.full);
     Py_INCREF(h.lost);
+    Py_INCREF(h.quiet);
+    Py_INCREF(h.examine);
+    Py_INCREF(h.home);
     fk_hooks = h;
     Py_RETURN_NONE;
 }
@@ -40,9 +43,9 @@ static PyMethodDef methods[] = {
      "types only, else "
      "None."},
     {"configure", configure, METH_VARARGS,
-     "configure($module, dumps, owner_died, shut_down, empty, full, lost, /)\n--\n\nHand over the "
-     "Python side's "
-     "pickler and exceptions; once, before any handle is used."},
+     "configure($module, dumps, owner_died, shut_down, empty, full, lost, quiet, examine, home, "
+     "/)\n--\n\nHand over the Python side's pickler, exceptions and search for deadlocks; once, "
+     "before any handle is used."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -71,6 +74,7 @@ static int add_type(PyObject *m, PyType_Spec *spec, bool handle, PyTypeObject **
 static int exec(PyObject *m)
 {
     if (PyModule_AddFunctions(m, fk_family_methods) < 0 ||
+        PyModule_AddFunctions(m, fk_board_methods) < 0 ||
         add_type(m, &fk_lock_spec, true, &fk_lock_type) < 0 ||
         add_type(m, &fk_rlock_spec, true, &fk_rlock_type) < 0 ||
         add_type(m, &fk_sema_spec, true, NULL) < 0 || add_type(m, &fk_event_spec, true, NULL) < 0 ||
@@ -78,6 +82,10 @@ static int exec(PyObject *m)
         add_type(m, &fk_words_spec, true, NULL) < 0 ||
         add_type(m, &fk_memory_spec, true, NULL) < 0 ||
         add_type(m, &fk_block_spec, false, &fk_block_type) < 0)
+        return -1;
+    if (PyModule_AddIntConstant(m, "OP_QUEUE_GET", FK_OP_QUEUE_GET) < 0 ||
+        PyModule_AddIntConstant(m, "OP_TASK", FK_OP_TASK) < 0 ||
+        PyModule_AddIntConstant(m, "OP_RESULTS", FK_OP_RESULTS) < 0)
         return -1;
     return PyModule_AddIntConstant(m, "OP_PROCESS", FK_OP_PROCESS);
 }

@@ -187,12 +187,12 @@ static fk_status do_take(void *arg, fk_wait *w)
 }
 
 /* 0: taken. 1: empty. -1: exception. */
-static int take(fk_handle *h, take_call *c, fk_wait *w)
+static int take(fk_handle *h, take_call *c, fk_wait *w, uint32_t op, int standing)
 {
     fk_status st;
     if (ready_to_take(&c->take) < 0)
         return -1;
-    if (fk_blocking(do_take, c, w, FK_OP_QUEUE_GET, h->off, &st) < 0)
+    if (fk_blocking_on(do_take, c, w, op, h->off, &st, standing) < 0)
         return -1;
     if (st == FK_OK)
         return 0;
@@ -217,7 +217,7 @@ static PyObject *Queue_get(PyObject *self, PyObject *const *args, Py_ssize_t nar
     if (!c.q || fk_parse_wait(args, nargs, kwnames, 0, &w) < 0)
         return NULL;
     c.take.hold = c.q->joinable ? fk_handle_hold(h) : NULL;
-    int r = take(h, &c, &w);
+    int r = take(h, &c, &w, FK_OP_QUEUE_GET, FK_ONE_WAIT);
     if (r < 0)
         return NULL;
     if (r > 0) {
@@ -261,17 +261,20 @@ static PyObject *Queue_take_bytes(PyObject *self, PyObject *args)
     unsigned int max;
     PyObject *timeout, *list, *words = NULL;
     Py_ssize_t index = 0;
+    unsigned int op = FK_OP_QUEUE_GET;
+    int standing = FK_ONE_WAIT;
     fk_taken out[TAKE_MOST];
     take_call c = {.q = fk_handle_data(h), .out = out};
     fk_wait w;
     if (!c.q ||
-        !PyArg_ParseTuple(args, "O!IO|On", &PyList_Type, &list, &max, &timeout, &words, &index) ||
+        !PyArg_ParseTuple(args, "O!IO|OnIi", &PyList_Type, &list, &max, &timeout, &words, &index,
+                          &op, &standing) ||
         fk_parse_timeout(timeout, &w) < 0)
         return NULL;
     c.max = max < 1 ? 1 : max > TAKE_MOST ? TAKE_MOST : max;
     if (words && words != Py_None && !(c.take.claim = fk_words_at(words, index)))
         return NULL;
-    int r = take(h, &c, &w);
+    int r = take(h, &c, &w, op, standing);
     if (r > 0)
         return PyLong_FromLong(0);
     if (r < 0 || append_all(list, &c) < 0)
@@ -415,11 +418,12 @@ static PyMethodDef methods[] = {
      "whoever waits for "
      "them. Return the number of the\nfirst; they follow one another if nobody else puts."},
     {"_take_bytes", Queue_take_bytes, METH_VARARGS,
-     "_take_bytes($self, into, max, timeout, claim=None, index=0, /)\n--\n\nTake up to max "
-     "messages that "
+     "_take_bytes($self, into, max, timeout, claim=None, index=0, op=6, "
+     "standing=0, /)\n--\n\nTake up to max messages that "
      "_put_bytes put, at once; append (seq, meta, bytes) of each to the list\n`into` (so that no "
      "signal handler can come between taking and having) and return how many; 0\nafter the "
-     "timeout. Word `index` of `claim` is set to the last seq + 1 before the take commits."},
+     "timeout. Word `index` of `claim` is set to the last seq + 1 before the take commits. "
+     "op and standing\nsay what the wait is on the board."},
     {"qsize", Queue_qsize, METH_NOARGS,
      "qsize($self, /)\n--\n\nReturn how many objects are inside."},
     {"_counts", Queue_counts, METH_NOARGS,

@@ -44,6 +44,7 @@ static FK_COLD fk_parked *claim_entry(fk_arena *a)
         if (atomic_compare_exchange_strong(&e->owner, &nobody, a->me)) {
             fk_point("board.claimed");
             atomic_store(&e->op, FK_OP_NONE);
+            atomic_store(&e->nap.count, 0);
             atomic_store(&e->tid, fk_tid(a));
             atomic_store(&e->waits, 0);
             pthread_once(&once, make_key);
@@ -57,12 +58,14 @@ static FK_COLD fk_parked *claim_entry(fk_arena *a)
     return NULL;
 }
 
-void fk_board_enter(fk_arena *a, uint32_t op, uint64_t object, uint64_t deadline_ns,
-                    const char *file, uint32_t line)
+static fk_parked *own_entry(const fk_arena *a) { return tls_entry_of == a->me ? tls_entry : NULL; }
+
+fk_nap *fk_board_enter(fk_arena *a, uint32_t op, uint64_t object, uint64_t deadline_ns,
+                       const char *file, uint32_t line)
 {
-    fk_parked *e = tls_entry_of == a->me ? tls_entry : NULL;
+    fk_parked *e = own_entry(a);
     if (!e && !(e = claim_entry(a)))
-        return;
+        return NULL;
     uint32_t seq = atomic_load_explicit(&e->seq, memory_order_relaxed);
     atomic_store_explicit(&e->seq, seq | 1, memory_order_relaxed);
     atomic_thread_fence(memory_order_release); /* release: board.seq */
@@ -72,18 +75,74 @@ void fk_board_enter(fk_arena *a, uint32_t op, uint64_t object, uint64_t deadline
     fk_point("board.writing");
     atomic_store_explicit(&e->line, line, memory_order_relaxed);
     atomic_fetch_add_explicit(&e->waits, 1, memory_order_relaxed);
+    atomic_store_explicit(&e->nap.quiet, 0, memory_order_relaxed);
     size_t n = file ? strlen(file) : 0, skip = n >= sizeof e->file ? n - sizeof e->file + 1 : 0;
     for (size_t i = 0; i < n - skip; i++)
         atomic_store_explicit(&e->file[i], file[skip + i], memory_order_relaxed);
     atomic_store_explicit(&e->file[n - skip], 0, memory_order_relaxed);
     atomic_store_explicit(&e->op, op, memory_order_relaxed);
     atomic_store_explicit(&e->seq, (seq | 1) + 1, memory_order_release); /* release: board.seq */
+    return &e->nap;
 }
 
 void fk_board_leave(fk_arena *a)
 {
-    if (tls_entry_of == a->me && tls_entry)
-        atomic_store_explicit(&tls_entry->op, FK_OP_NONE, memory_order_release);
+    fk_parked *e = own_entry(a);
+    if (e)
+        atomic_store_explicit(&e->op, FK_OP_NONE, memory_order_release);
+}
+
+uint32_t fk_board_wait(const fk_arena *a)
+{
+    fk_parked *e = own_entry(a);
+    bool waits = e && atomic_load_explicit(&e->op, memory_order_relaxed) != FK_OP_NONE;
+    return waits ? atomic_load_explicit(&e->waits, memory_order_relaxed) : 0;
+}
+
+fk_nap *fk_board_nap(const fk_arena *a) { return fk_board_wait(a) ? &own_entry(a)->nap : NULL; }
+
+uint64_t fk_board_since(const fk_arena *a)
+{
+    fk_parked *e = own_entry(a);
+    return e ? atomic_load_explicit(&e->since_ns, memory_order_relaxed) : UINT64_MAX;
+}
+
+void fk_board_tell_quiet(const fk_arena *a, bool quiet)
+{
+    fk_parked *e = own_entry(a);
+    if (e)
+        atomic_store_explicit(&e->nap.quiet, quiet, memory_order_release); /* release: nap.quiet */
+}
+
+/* The number of this thread's last standing wait. */
+static _Thread_local uint32_t tls_standing;
+
+fk_nap *fk_board_stand(fk_arena *a, bool again, uint32_t op, uint64_t object, const char *file,
+                       uint32_t line)
+{
+    fk_parked *e = own_entry(a);
+    if (again && e && tls_standing == atomic_load_explicit(&e->waits, memory_order_relaxed) &&
+        object == atomic_load_explicit(&e->object, memory_order_relaxed)) {
+        atomic_store_explicit(&e->op, op, memory_order_release);
+        return &e->nap;
+    }
+    fk_nap *nap = fk_board_enter(a, op, object, FK_NEVER, file, line);
+    tls_standing = fk_board_wait(a);
+    return nap;
+}
+
+/* Whether the entry's thread sleeps, and on what. */
+static void see_nap(const fk_arena *a, const fk_parked *e, fk_seen *seen)
+{
+    /* acquire: nap.count */
+    uint32_t count = atomic_load_explicit(&e->nap.count, memory_order_acquire);
+    int64_t away = atomic_load_explicit(&e->nap.word, memory_order_acquire);
+    seen->expected = atomic_load_explicit(&e->nap.expected, memory_order_acquire);
+    /* acquire: nap.quiet */
+    seen->quiet = atomic_load_explicit(&e->nap.quiet, memory_order_acquire);
+    seen->asleep =
+        (count & 1) && atomic_load_explicit(&e->nap.count, memory_order_relaxed) == count;
+    seen->word = seen->asleep && away ? fk_off(a, &e->nap) + (uint64_t)away : 0;
 }
 
 bool fk_board_see(const fk_arena *a, uint32_t index, fk_seen *seen)
@@ -104,6 +163,7 @@ bool fk_board_see(const fk_arena *a, uint32_t index, fk_seen *seen)
         for (size_t i = 0; i < sizeof seen->file; i++)
             seen->file[i] = atomic_load_explicit(&e->file[i], memory_order_relaxed);
         seen->file[sizeof seen->file - 1] = 0;
+        see_nap(a, e, seen);
         atomic_thread_fence(memory_order_acquire);
         if (!(seq & 1) && atomic_load_explicit(&e->seq, memory_order_relaxed) == seq)
             return true;

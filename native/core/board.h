@@ -14,15 +14,33 @@ enum {
     FK_OP_QUEUE_GET,
     FK_OP_QUEUE_PUT,
     FK_OP_QUEUE_JOIN,
-    FK_OP_PROCESS, /* the object is the owner word of the process waited for */
+    FK_OP_PROCESS, /* the object is the owner word of the process waited for; 0: not known */
+    FK_OP_TASK,    /* an idle worker of a pool waits for a task */
+    FK_OP_RESULTS, /* a pool's parent waits for answers */
     FK_OPS,
 };
 
-/* Say what this thread is about to wait for; only for who is about to sleep. Without effect when
- * the board is full. `file` may be NULL. */
-void fk_board_enter(fk_arena *a, uint32_t op, uint64_t object, uint64_t deadline_ns,
-                    const char *file, uint32_t line);
+/* Say what this thread is about to wait for; only for who is about to sleep. `file` may be NULL.
+ * Returns where the thread tells that it sleeps, for fk_wait.nap; NULL: the board is full, and the
+ * call has had no effect. */
+fk_nap *fk_board_enter(fk_arena *a, uint32_t op, uint64_t object, uint64_t deadline_ns,
+                       const char *file, uint32_t line);
 void fk_board_leave(fk_arena *a);
+
+/* Which wait this thread's entry tells of: its number, or 0 when it tells of none. Another wait,
+ * in a signal handler, takes the entry and leaves it empty. */
+uint32_t fk_board_wait(const fk_arena *a);
+
+/* A standing wait is made of many short ones, with a look round after each, and counts as one wait
+ * without a deadline. `again`: nothing has happened since this thread left its last standing wait,
+ * and it goes on with that one; if it has waited for something else since, it is a new one. */
+fk_nap *fk_board_stand(fk_arena *a, bool again, uint32_t op, uint64_t object, const char *file,
+                       uint32_t line);
+
+/* Whether nothing but others can rouse this process from the wait that this thread is in. */
+void fk_board_tell_quiet(const fk_arena *a, bool quiet);
+uint64_t fk_board_since(const fk_arena *a); /* when that wait began */
+fk_nap *fk_board_nap(const fk_arena *a);    /* NULL: in none */
 
 /* A copy of entry `index` as its thread has written it. False: not waiting. */
 typedef struct fk_seen {
@@ -30,6 +48,9 @@ typedef struct fk_seen {
     uint32_t tid, op, line, waits;
     uint64_t object, since_ns, deadline_ns;
     char file[80];
+    bool asleep, quiet;
+    uint64_t word; /* where the futex is that it sleeps on; 0: on none, or awake */
+    uint32_t expected;
 } fk_seen;
 
 bool fk_board_see(const fk_arena *a, uint32_t index, fk_seen *seen);

@@ -1,5 +1,7 @@
 #include "futex.h"
 
+#include "layout.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
@@ -17,6 +19,21 @@ uint64_t fk_now_ns(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+void fk_nap_begin(fk_nap *nap, const void *word, uint32_t expected)
+{
+    int64_t away = word ? (int64_t)((intptr_t)word - (intptr_t)nap) : 0;
+    atomic_store_explicit(&nap->expected, expected, memory_order_relaxed);
+    atomic_store_explicit(&nap->word, away, memory_order_relaxed);
+    /* release: nap.count - and all that this thread has done before */
+    atomic_fetch_add_explicit(&nap->count, 1, memory_order_release);
+}
+
+void fk_nap_end(fk_nap *nap)
+{
+    /* Every commit is a release: who sees what this thread does from here on sees that it is up. */
+    atomic_fetch_add(&nap->count, 1);
+}
+
 fk_status fk_futex_wait(_Atomic uint32_t *word, uint32_t expected, fk_wait *w)
 {
     uint64_t now = fk_now_ns();
@@ -30,18 +47,23 @@ fk_status fk_futex_wait(_Atomic uint32_t *word, uint32_t expected, fk_wait *w)
     /* WAIT_BITSET, unlike WAIT, takes an absolute time, by CLOCK_MONOTONIC. */
     struct timespec t = {.tv_sec = (time_t)(until / 1000000000u),
                          .tv_nsec = (long)(until % 1000000000u)};
+    if (w->nap)
+        fk_nap_begin(w->nap, word, expected);
     long r =
         syscall(SYS_futex, word, FUTEX_WAIT_BITSET, expected, &t, NULL, FUTEX_BITSET_MATCH_ANY);
-    if (r == 0 || errno == EAGAIN)
+    int e = r == 0 ? 0 : errno;
+    if (w->nap)
+        fk_nap_end(w->nap);
+    if (e == 0 || e == EAGAIN)
         return FK_OK;
-    if (errno == ETIMEDOUT) {
+    if (e == ETIMEDOUT) {
         if (last)
             return FK_TIMEOUT;
         if (w->grows && w->slice_ns < FK_SLICE_MAX_NS)
             w->slice_ns *= 2;
         return FK_INTR;
     }
-    return errno == EINTR ? FK_INTR : FK_SYS;
+    return e == EINTR ? FK_INTR : FK_SYS;
 }
 
 int fk_futex_wake(_Atomic uint32_t *word, int n)

@@ -18,6 +18,7 @@ typedef struct fk_wait {
     uint64_t deadline_ns; /* absolute; FK_NEVER; 0: do not wait at all */
     uint64_t slice_ns;
     bool grows;
+    struct fk_nap *nap; /* where this thread tells that it sleeps (layout.h); NULL: nowhere */
 } fk_wait;
 
 #define FK_WAIT_UNTIL(deadline) {.deadline_ns = (deadline), .slice_ns = FK_SLICE_NS, .grows = false}
@@ -27,6 +28,11 @@ typedef struct fk_wait {
  * Returns FK_OK when woken or when the word differs (look again), FK_TIMEOUT at the deadline,
  * FK_INTR when a signal came or the slice is over. */
 fk_status fk_futex_wait(_Atomic uint32_t *word, uint32_t expected, fk_wait *w);
+
+/* Round a sleep in the kernel, for the board: `word` is the futex, in the same arena as `nap`, or
+ * NULL. fk_futex_wait does it by itself. */
+void fk_nap_begin(struct fk_nap *nap, const void *word, uint32_t expected);
+void fk_nap_end(struct fk_nap *nap);
 
 /* Wake up to `n` sleepers; returns how many there were. */
 int fk_futex_wake(_Atomic uint32_t *word, int n);

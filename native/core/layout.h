@@ -19,7 +19,7 @@
 #include "base.h"
 
 #define FK_MAGIC UINT64_C(0x6c75666b726f6601)
-#define FK_VERSION 1
+#define FK_VERSION 2
 
 #define FK_MAX_SLOTS 65535 /* an owner word has 16 bits for slot + 1 */
 #define FK_MAX_PARKED 131072
@@ -86,6 +86,10 @@ typedef struct fk_header {
     _Atomic uint32_t obituary_next;
     _Atomic uint64_t last_reap_ns; /* the reaper looked round last; limits how often it does */
     _Atomic uint32_t reaped;       /* processes reaped so far */
+
+    /* Who looks for a standstill (standstill.c), and when somebody did last. */
+    _Atomic uint32_t looker; /* an owner; 0: whoever comes first */
+    _Atomic uint64_t last_look_ns;
     fk_obituary obituaries[FK_MAX_OBITUARIES] FK_ALIGNED;
 } fk_header;
 
@@ -110,7 +114,10 @@ _Static_assert(sizeof(fk_header) <= FK_SLOTS_AT, "the header ends before the slo
  * marks its word when the process dies, by whatever cause, also before anybody has waited for
  * it. The others only read that word: a trylock would tell of the death once and not again. */
 enum { FK_SLOT_FREE, FK_SLOT_RESERVED, FK_SLOT_RUNNING, FK_SLOT_REAPING };
-enum { FK_SLOT_NO_LIFE = 1 }; /* joined from another thread than the main one: look at the pid */
+enum {
+    FK_SLOT_NO_LIFE = 1, /* joined from another thread than the main one: look at the pid */
+    FK_SLOT_SERVES = 2,  /* a fork server: does nothing but what another process asks it to */
+};
 #define FK_KEEPER_PID UINT32_C(0x80000000)
 
 typedef struct fk_slot {
@@ -135,7 +142,20 @@ _Static_assert(FK_SLOTS_AT + (uint64_t)FK_SLOT_STRIDE * FK_MAX_SLOTS <= FK_BOARD
 /* ---- the wait board -------------------------------------------------------------------------
  *
  * One entry for each thread that has ever blocked, claimed by CAS on `owner`, written by that
- * thread only. `seq` is odd while it writes; a reader that saw it odd or changed reads again. */
+ * thread only. `seq` is odd while it writes; a reader that saw it odd or changed reads again.
+ *
+ * A wait is one from its beginning to its end: through all the slices that it sleeps in, and `waits`
+ * is its number. Within it, the thread is in the kernel exactly while `nap.count` is odd. What
+ * it does for the wait's end (it takes the item, the lock) it does after it has made the count even,
+ * and then it sleeps no more with an odd one until the wait has left the board. */
+typedef struct fk_nap {
+    _Atomic uint32_t count;    /* odd: asleep. One up before each sleep, and one after it */
+    _Atomic uint32_t expected; /* asleep on a futex: only while its word is this */
+    _Atomic int64_t word;      /* and how many bytes that word is away from here; 0: on no futex */
+    _Atomic uint32_t quiet;    /* 1: looked at in this wait, and nothing but others can rouse this
+                                  process (no timer, no handler of SIGINT). 0: not known */
+} fk_nap;
+
 typedef struct fk_parked {
     _Atomic uint32_t owner; /* 0: free entry */
     _Atomic uint32_t seq;
@@ -147,9 +167,10 @@ typedef struct fk_parked {
     _Atomic uint32_t line;
     _Atomic uint32_t waits; /* how often this thread has begun to wait */
     _Atomic char file[80];  /* the end of the path when it is longer */
+    fk_nap nap FK_ALIGNED;
 } fk_parked;
 
-#define FK_PARKED_STRIDE 128
+#define FK_PARKED_STRIDE 192
 _Static_assert(sizeof(fk_parked) <= FK_PARKED_STRIDE, "an entry fits its stride");
 _Static_assert(FK_BOARD_AT + (uint64_t)FK_PARKED_STRIDE * FK_MAX_PARKED <= FK_HEAP_AT,
                "the board fits");

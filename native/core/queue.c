@@ -325,8 +325,10 @@ fk_status fk_queue_put(fk_arena *a, fk_queue *q, const fk_put *p, uint64_t *seq,
         if (st != FK_OK)
             return st;
         st = lock_end(a, q, &q->tail, w);
-        if (FK_UNLIKELY(st != FK_OK))
+        if (FK_UNLIKELY(st != FK_OK)) {
+            fk_ec_notify(&q->tail.ec, 1); /* who gives up here may have been woken: see sema.h */
             return st;
+        }
         position at = read_cursor(&q->tail);
         if (FK_UNLIKELY(atomic_load_explicit(&q->shut, memory_order_relaxed)))
             st = FK_SHUTDOWN;
@@ -471,8 +473,10 @@ fk_status fk_queue_take(fk_arena *a, fk_queue *q, const fk_take *t, fk_taken *ou
         if (st != FK_OK)
             return st;
         st = lock_end(a, q, &q->head, w);
-        if (FK_UNLIKELY(st != FK_OK))
+        if (FK_UNLIKELY(st != FK_OK)) {
+            fk_ec_notify(&q->head.ec, 1); /* who gives up here may have been woken: see sema.h */
             return st;
+        }
         position at = read_cursor(&q->head);
         st = read_messages(a, q, t, out, max, n, &at);
         if (st == FK_OK && *n)
@@ -621,6 +625,21 @@ void fk_queue_give_back(fk_arena *a, fk_queue *q, fk_hold *hold)
     fk_lock_release(&q->done_lock);
     if (in_hand)
         fk_ec_notify(&q->done_ec, INT_MAX);
+}
+
+/* ---- is there anything to wait for? -------------------------------------------------------------- */
+
+bool fk_queue_get_blocks(const fk_queue *q) { return peek_size(q) == 0 && !atomic_load(&q->shut); }
+
+bool fk_queue_put_blocks(const fk_queue *q)
+{
+    return q->maxsize && peek_size(q) >= q->maxsize && !atomic_load(&q->shut);
+}
+
+bool fk_queue_join_blocks(const fk_queue *q)
+{
+    uint64_t lost = atomic_load(&q->tally[atomic_load(&q->done_version) & 1].lost);
+    return fk_queue_unfinished(q) > lost && atomic_load(&q->shut) != 2;
 }
 
 /* ---- the end ----------------------------------------------------------------------------------------- */

@@ -76,6 +76,12 @@ fk_status fk_queue_join(fk_arena *a, fk_queue *q, uint64_t *lost, fk_wait *w);
 
 uint64_t fk_queue_unfinished(const fk_queue *q);
 
+/* Whether a get, a put, a join that is asleep has nothing to wake up for. Without a lock: right when
+ * nobody changes the queue meanwhile. */
+bool fk_queue_get_blocks(const fk_queue *q);
+bool fk_queue_put_blocks(const fk_queue *q);
+bool fk_queue_join_blocks(const fk_queue *q);
+
 /* Settle what a dead process left half done at the ends, and count what its entry had in hand as
  * lost; called by the reaper. */
 void fk_queue_give_back(fk_arena *a, fk_queue *q, fk_hold *hold);

@@ -87,8 +87,10 @@ fk_status fk_sema_acquire(fk_arena *a, fk_sema *s, fk_hold *hold, fk_wait *w)
 {
     for (;;) {
         fk_status st = lock(a, s, w);
-        if (st != FK_OK)
+        if (FK_UNLIKELY(st != FK_OK)) {
+            fk_ec_notify(&s->ec, 1); /* who gives up here may have been woken: see sema.h */
             return st;
+        }
         uint64_t state = atomic_load(&s->state);
         if (value_of(state) > 0) {
             change(a, s, hold, state, value_of(state) - 1,

@@ -25,7 +25,8 @@ uint32_t fk_sema_value(const fk_sema *s);
  * Waker:    change something (seq_cst); fk_ec_notify(ec, n)
  *
  * Both look after they have told: of two that meet, at least one sees the other. The bit is cleared
- * by a waker that finds nobody asleep. */
+ * by a waker that finds nobody asleep. A sleeper that was woken, and then gives up although there is
+ * something (its deadline passes as it waits for the lock), notifies another. */
 static inline uint32_t fk_ec_prepare(fk_ec *ec)
 {
     return atomic_fetch_or(&ec->word, 1) | 1; /* seq_cst: ec.word */

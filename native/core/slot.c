@@ -299,3 +299,9 @@ void fk_slot_set_name(fk_arena *a, const char *name)
     if (a->slot)
         snprintf(a->slot->name, sizeof a->slot->name, "%s", name);
 }
+
+void fk_slot_set_serves(fk_arena *a)
+{
+    if (a->slot)
+        atomic_fetch_or(&a->slot->flags, FK_SLOT_SERVES);
+}

@@ -38,6 +38,9 @@ bool fk_slot_describe(const fk_arena *a, fk_owner owner, uint32_t *pid, char nam
 
 void fk_slot_set_name(fk_arena *a, const char *name);
 
+/* This process is a fork server: by itself it does nothing. */
+void fk_slot_set_serves(fk_arena *a);
+
 /* Start time of a process in clock ticks; 0: there is none, or it is a zombie;
  * FK_PID_UNKNOWN: cannot be told just now (no descriptor left, no /proc). */
 #define FK_PID_UNKNOWN UINT64_MAX

@@ -230,4 +230,52 @@ TEST(no_wake_up_is_lost_in_ping_pong)
     CHECK(pthread_join(thread, NULL) == 0);
 }
 
+typedef struct getter {
+    fk_wait wait;
+    fk_status st;
+    atomic_int tid, over;
+    uint64_t number;
+} getter;
+
+static void *get_one(void *arg)
+{
+    getter *g = arg;
+    atomic_store(&g->tid, (int)fk_tid(&A));
+    g->st = get_within(&g->number, g->wait);
+    atomic_store(&g->over, 1);
+    return NULL;
+}
+
+/* Or has ended: on a slow machine the deadline may pass before all is arranged. */
+static bool sleeps_for_item(fk_queue *q, getter *g)
+{
+    char state = '?';
+    int parent, tid = atomic_load(&g->tid);
+    return atomic_load(&g->over) || (tid && harness_stat(tid, &state, &parent) && state == 'S' &&
+                                     (atomic_load(&q->head.ec.word) & 1));
+}
+
+/* The consumer that the wake-up goes to gives up, because its deadline passes while somebody else
+ * holds the lock. No slice comes to help: the other consumer's is longer than the test. */
+TEST(a_consumer_that_gives_up_passes_its_wake_up_on)
+{
+    found();
+    fk_spins = 0;
+    fk_queue *q = new_queue(0, false);
+    getter hasty = {.wait = FK_WAIT_UNTIL(fk_now_ns() + 300000000)}, calm = {.wait = patient()};
+    pthread_t first, second;
+    CHECK(pthread_create(&first, NULL, get_one, &hasty) == 0);
+    WAIT_UNTIL(sleeps_for_item(q, &hasty)); /* the first to sleep is the first to be woken */
+    CHECK(pthread_create(&second, NULL, get_one, &calm) == 0);
+    WAIT_UNTIL(sleeps_for_item(q, &calm));
+    CHECK_EQ(fk_lock_try(&A, &q->head.lock), FK_OK);
+    CHECK_EQ(put(7, 100), FK_OK);
+    CHECK(pthread_join(first, NULL) == 0);
+    CHECK_EQ(hasty.st, FK_TIMEOUT);
+    fk_lock_release(&q->head.lock);
+    CHECK(pthread_join(second, NULL) == 0);
+    CHECK_EQ(calm.st, FK_OK);
+    CHECK_EQ(calm.number, 7);
+}
+
 TEST_MAIN

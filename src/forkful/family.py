@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from multiprocessing.context import get_spawning_popen
 from typing import Any, TypeVar
 
-from forkful import _native, errors, wire
+from forkful import _native, deadlock, errors, wire
 from forkful.errors import ForkfulError, LockOwnerDied, ShutDown
 
 __all__ = ["Handle", "Words"]
@@ -45,7 +45,17 @@ def _dumps(obj: Any) -> tuple[bytes, Sequence[Any], list[object]]:
     return data, buffers, handles
 
 
-_native.configure(_dumps, _owner_died, ShutDown, queue.Empty, queue.Full, _items_lost)
+_native.configure(
+    _dumps,
+    _owner_died,
+    ShutDown,
+    queue.Empty,
+    queue.Full,
+    _items_lost,
+    deadlock.quiet if deadlock.ENABLED else None,
+    deadlock.examine if deadlock.ENABLED else None,
+    os.path.join(os.path.dirname(__file__), ""),
+)
 os.register_at_fork(
     before=_native.before_fork,
     after_in_parent=_native.after_fork_parent,

@@ -21,7 +21,7 @@ from threading import BrokenBarrierError
 from typing import TYPE_CHECKING, NamedTuple
 
 from forkful import _native
-from forkful.errors import LockOwnerDied
+from forkful.errors import DeadlockError, LockOwnerDied
 from forkful.family import Handle, Words
 from forkful.stdlib import names_of
 
@@ -355,8 +355,10 @@ class Barrier:
             self._look_after_actor()
             if w.load(_STATE) == _BROKEN:
                 raise BrokenBarrierError
+            part = 1
             while w.load(_STATE) == _ACTING:  # the round before has not ended yet
-                self._sleep(deadline)
+                self._sleep(deadline, part)
+                part = 2
                 if w.load(_STATE) == _BROKEN:
                     raise BrokenBarrierError
             index = w.add(_ARRIVED, 1) - 1
@@ -365,6 +367,9 @@ class Barrier:
             else:
                 self._wait_for_end(w.load(_GENERATION), deadline)
             return index
+        except DeadlockError:
+            self._break()  # one party less: the others cannot come through either
+            raise
         finally:
             self._cond.release()
 
@@ -387,19 +392,28 @@ class Barrier:
                 raise BrokenBarrierError
         self._end_round(broken=False)
 
-    def _sleep(self, deadline: float | None) -> None:
-        """One bounded sleep: who runs the action may die, and then nobody notifies."""
-        left = 0.5 if deadline is None else min(0.5, deadline - time.monotonic())
-        if left <= 0:
+    def _sleep(self, deadline: float | None, part: int) -> None:
+        """One bounded sleep: who runs the action may die, and then nobody notifies.
+
+        Args:
+            deadline: When the whole wait ends; None: never.
+            part: 1 for its first sleep, 2 for one that follows.
+        """
+        if deadline is None:
+            self._cond._waiters._wait(self._cond._lock, 0.5, part)
+        elif (left := min(0.5, deadline - time.monotonic())) > 0:
+            self._cond.wait(left)
+        else:
             self._break()
             raise BrokenBarrierError
-        self._cond.wait(left)
         self._look_after_actor()
 
     def _wait_for_end(self, generation: int, deadline: float | None) -> None:
         w = self._words
+        part = 1
         while w.load(_GENERATION) == generation:
-            self._sleep(deadline)
+            self._sleep(deadline, part)
+            part = 2
         if w.load(_OUTCOME + generation % _ROUNDS) == 2:
             raise BrokenBarrierError
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import multiprocessing
 import sys
+from typing import Any
 
 if sys.version_info >= (3, 13):
     import queue
@@ -136,9 +137,17 @@ class DeadlockError(ForkfulError):
     """Processes wait for each other in a circle, or for what nobody is left to do.
 
     The message names each process, what it waits for, and on which line.
+
+    Attributes:
+        waiters: All that wait, whoever raised this first: named tuples of process, pid, thread,
+            operation, where, seconds, holder (of a lock).
     """
 
     __module__ = "forkful"
+
+    def __init__(self, message: str = "", *, waiters: tuple[Any, ...] = ()) -> None:
+        super().__init__(message)
+        self.waiters = waiters
 
 
 class ShutDown(ForkfulError, _Ended):

@@ -85,7 +85,7 @@ class Popen(popen_fork.Popen):
     def poll(self, flag: int = os.WNOHANG) -> int | None:
         """Return the exit code, or None while the child runs."""
         if self.returncode is None and flag != os.WNOHANG:
-            self._wait_for_end()
+            _native.wait_child(self.pid)
         # Of two threads that ask, only one gets the status: the other must find what it was told.
         with _status_lock:
             code = self._take_status()
@@ -105,10 +105,3 @@ class Popen(popen_fork.Popen):
                 self.returncode = os.waitstatus_to_exitcode(status)
                 ledger.reaped(pid, self.returncode, used)
         return self.returncode
-
-    def _wait_for_end(self) -> None:
-        """Wait until the child has ended, and leave its status to be taken."""
-        try:
-            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
-        except ChildProcessError:
-            pass  # taken already

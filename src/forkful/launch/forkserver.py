@@ -104,6 +104,7 @@ def serve(
     os.set_inheritable(family, False)
     _native.join(family, 0)
     _native.set_name("forkserver")
+    _serve_once_forked()
     for module, function in arrivals:
         getattr(import_module(module), function)()
     # What the stdlib's server hands to its children is its own client object; ours must be it.
@@ -111,6 +112,20 @@ def serve(
     if main_path is not None:
         _preload_main(main_path)
     forkserver.main(listener, alive_r, preload)
+
+
+def _serve_once_forked() -> None:
+    """Say that this process is a fork server as soon as it forks: what it preloads is over then.
+
+    Before that it may be up to anything, and its family's waits may be for what it does.
+    """
+    server_pid = os.getpid()
+
+    def forked() -> None:
+        if os.getpid() == server_pid:  # and not in a child that forks
+            _native.set_serves()
+
+    os.register_at_fork(after_in_parent=forked)
 
 
 def _preload_main(path: str) -> None:
@@ -180,7 +195,9 @@ class Popen(fork.Popen):
     def poll(self, flag: int = os.WNOHANG) -> int | None:
         """Return the exit code, or None while the child runs; 255 if the server itself died."""
         known = self.returncode is not None
-        code = popen_forkserver.Popen.poll(self, flag)
+        if not known and flag != os.WNOHANG:
+            _native.wait_readable(self.sentinel)
+        code = popen_forkserver.Popen.poll(self, os.WNOHANG)
         if code is not None and not known:
             ledger.reaped(self.pid, code)
         if code is not None and self._kept:

@@ -20,7 +20,7 @@ from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from typing import Any, Final, Literal, Protocol
 
-from forkful import errors, remote
+from forkful import _native, errors, remote
 from forkful.family import Words
 from forkful.pool import messages as m
 from forkful.pool.outcome import PoolStatistics, WorkerStatistics
@@ -166,6 +166,7 @@ class Engine:
             if self.state == TERMINATE:
                 return bool(done())
             role = _Role(self)
+            standing = 0
             try:
                 if role.take():
                     while not done() and self.state != TERMINATE:
@@ -174,7 +175,8 @@ class Engine:
                             left = min(left, deadline - time.monotonic())
                             if left <= 0:
                                 break
-                        self._step(left)
+                        idle = self._step(left, standing)
+                        standing = min(standing + 1, 2) if idle and deadline is None else 0
                     continue
             finally:
                 role.give()
@@ -201,10 +203,21 @@ class Engine:
         """Whether some thread drives."""
         return self._driver is not None
 
-    def _step(self, wait: float) -> None:
+    def _step(self, wait: float, standing: int = 0) -> bool:
+        """Wait for answers, and do what is due.
+
+        Args:
+            wait: Seconds, at most.
+            standing: 0, or as a part of a wait without end: 1 the first, 2 one that follows.
+
+        Returns:
+            Whether nothing was due, and nothing will be before an answer comes or a worker dies.
+        """
         if self.state == TERMINATE:
-            return
-        took = self._answers._take_bytes(self._inbox, _ANSWERS, wait)
+            return False
+        took = self._answers._take_bytes(
+            self._inbox, _ANSWERS, wait, None, 0, _native.OP_RESULTS, standing
+        )
         with self.lock, self.books:
             self.steps += 1
             self._read_inbox()
@@ -214,9 +227,14 @@ class Engine:
             if self._broken is None:
                 for job in tuple(self.open_jobs):
                     job.feed()
+            idle = not (took or self._later or self._calls) and all(
+                task.timeout is None for task in self._tasks.values()
+            )
         if self._broken is not None:
             self.end(self._broken)
+            idle = False
         self._run_calls()
+        return idle
 
     def _run_calls(self) -> None:
         """Callbacks of the user: not under the lock."""

@@ -83,7 +83,7 @@ class _Worker:
         taken: list[tuple[int, int, bytes]] = []
         done = 0
         while True:
-            take(taken, 1, None, c.claims, c.place + m.CLAIM_SEQ)
+            take(taken, 1, None, c.claims, c.place + m.CLAIM_SEQ, _native.OP_TASK)
             seq, kind, data = taken.pop()
             if kind == m.STOP:
                 return
@@ -185,6 +185,9 @@ def _ignore_interrupt(signum: int, frame: object) -> None:
 
     A function and not SIG_IGN, which the programs that a task runs would inherit.
     """
+
+
+_ignore_interrupt.does_nothing = True  # type: ignore[attr-defined]  # see deadlock.quiet
 
 
 def work(config: WorkerConfig) -> None:

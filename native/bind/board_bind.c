@@ -1,0 +1,200 @@
+/* The board's functions: who waits for what, standstills, and waits for processes. */
+#include "bind.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/wait.h>
+
+static PyObject *board_enter(PyObject *m, PyObject *args)
+{
+    (void)m;
+    unsigned int op, line;
+    unsigned long long object, deadline;
+    const char *file;
+    if (!PyArg_ParseTuple(args, "IKKsI", &op, &object, &deadline, &file, &line))
+        return NULL;
+    if (fk_family.base)
+        fk_board_enter(&fk_family, op, object, deadline, file, line);
+    Py_RETURN_NONE;
+}
+
+static PyObject *board_leave(PyObject *m, PyObject *unused)
+{
+    (void)m, (void)unused;
+    if (fk_family.base)
+        fk_board_leave(&fk_family);
+    Py_RETURN_NONE;
+}
+
+static const char *const OP_NAMES[FK_OPS] = {
+    [FK_OP_NONE] = "nothing",          [FK_OP_LOCK] = "Lock.acquire",
+    [FK_OP_RLOCK] = "RLock.acquire",   [FK_OP_SEMAPHORE] = "Semaphore.acquire",
+    [FK_OP_EVENT] = "Event.wait",      [FK_OP_CONDITION] = "Condition.wait",
+    [FK_OP_QUEUE_GET] = "Queue.get",   [FK_OP_QUEUE_PUT] = "Queue.put",
+    [FK_OP_QUEUE_JOIN] = "Queue.join", [FK_OP_PROCESS] = "Process.join",
+    [FK_OP_TASK] = "Pool task",        [FK_OP_RESULTS] = "Pool results",
+};
+
+static PyObject *board_snapshot(PyObject *m, PyObject *unused)
+{
+    (void)m, (void)unused;
+    PyObject *list = PyList_New(0);
+    uint32_t high = fk_family.base ? atomic_load(&fk_head(&fk_family)->board_high) : 0;
+    for (uint32_t i = 0; list && i < high; i++) {
+        fk_seen s;
+        uint32_t pid = 0;
+        char name[64] = "";
+        if (!fk_board_see(&fk_family, i, &s) || s.op >= FK_OPS)
+            continue;
+        fk_slot_describe(&fk_family, s.owner, &pid, name);
+        PyObject *file = PyUnicode_DecodeUTF8(s.file, (Py_ssize_t)strlen(s.file), "replace");
+        PyObject *row =
+            file ? Py_BuildValue("(IIsIsKddNI)", s.owner, pid, name, s.tid, OP_NAMES[s.op],
+                                 (unsigned long long)s.object,
+                                 (double)(fk_now_ns() - s.since_ns) / 1e9,
+                                 s.deadline_ns == FK_NEVER
+                                     ? -1.0
+                                     : ((double)s.deadline_ns - (double)fk_now_ns()) / 1e9,
+                                 file, s.line)
+                 : NULL;
+        if (!row || PyList_Append(list, row) < 0)
+            Py_CLEAR(list);
+        Py_XDECREF(row);
+    }
+    return list;
+}
+
+/* Who holds what an entry waits for: an owner word, 0: nobody or not known. */
+static fk_owner holder_of(const fk_seen *s)
+{
+    bool lock = s->op == FK_OP_LOCK || s->op == FK_OP_RLOCK;
+    fk_lock *l = lock ? fk_at(&fk_family, s->object + FK_BLOCK_HEAD, sizeof *l) : NULL;
+    return l ? fk_lock_owner(l) : 0; /* both kinds begin with the lock word */
+}
+
+static PyObject *row_of(const fk_seen *s)
+{
+    uint32_t pid = 0;
+    char name[64] = "";
+    fk_slot_describe(&fk_family, s->owner, &pid, name);
+    PyObject *file = PyUnicode_DecodeUTF8(s->file, (Py_ssize_t)strlen(s->file), "replace");
+    return file ? Py_BuildValue("(IIsIIKIsINI)", s->owner, pid, name, s->tid, s->waits,
+                                (unsigned long long)s->since_ns, s->op, OP_NAMES[s->op],
+                                holder_of(s), file, s->line)
+                : NULL;
+}
+
+static PyObject *standstill(PyObject *m, PyObject *unused)
+{
+    (void)m, (void)unused;
+    if (!fk_family.base || !fk_is_standstill())
+        Py_RETURN_NONE;
+    fk_header *h = fk_head(&fk_family);
+    PyObject *waits = PyList_New(0), *servers = PyList_New(0);
+    for (uint32_t i = 0; waits && i < atomic_load(&h->board_high); i++) {
+        fk_seen s;
+        if (!fk_board_see(&fk_family, i, &s) || s.op >= FK_OPS)
+            continue;
+        PyObject *row = row_of(&s);
+        if (!row || PyList_Append(waits, row) < 0)
+            Py_CLEAR(waits);
+        Py_XDECREF(row);
+    }
+    for (uint32_t i = 0; servers && i < atomic_load(&h->slot_high); i++) {
+        fk_slot *s = fk_slot_at(&fk_family, i);
+        if (atomic_load(&s->state) != FK_SLOT_RUNNING || !(atomic_load(&s->flags) & FK_SLOT_SERVES))
+            continue;
+        PyObject *pid = PyLong_FromUnsignedLong(atomic_load(&s->pid));
+        if (!pid || PyList_Append(servers, pid) < 0)
+            Py_CLEAR(servers);
+        Py_XDECREF(pid);
+    }
+    if (waits && servers)
+        return Py_BuildValue("(NN)", waits, servers);
+    Py_XDECREF(waits);
+    Py_XDECREF(servers);
+    return NULL;
+}
+
+/* ---- waits for processes: in the kernel, and not in slices ------------------------------------------ */
+
+typedef int (*kernel_wait)(int what, bool block); /* 1: it has come; 0: not yet; -1: errno */
+
+static int child_ends(int pid, bool block)
+{
+    siginfo_t info = {0};
+    if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT | (block ? 0 : WNOHANG)) < 0)
+        return errno == ECHILD ? 1 : -1; /* somebody else has taken its status */
+    return info.si_pid != 0;
+}
+
+static int gets_readable(int fd, bool block)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    return poll(&p, 1, block ? -1 : 0);
+}
+
+/* The wait is on the board already (board_enter), unless a signal handler has waited for something
+ * meanwhile: then this one is not seen any more. */
+static PyObject *wait_in_kernel(kernel_wait wait, PyObject *arg)
+{
+    int what = (int)PyLong_AsLong(arg);
+    if (what == -1 && PyErr_Occurred())
+        return NULL;
+    int r = wait(what, false), e = errno;
+    if (r == 0 && fk_family.base && fk_tell_quiet() < 0)
+        return NULL;
+    while (r == 0 || (r < 0 && e == EINTR)) {
+        if (PyErr_CheckSignals() < 0)
+            return NULL;
+        fk_nap *nap = fk_family.base ? fk_board_nap(&fk_family) : NULL;
+        Py_BEGIN_ALLOW_THREADS
+            if (nap)
+                fk_nap_begin(nap, NULL, 0);
+            r = wait(what, true);
+            e = errno;
+            if (nap)
+                fk_nap_end(nap);
+        Py_END_ALLOW_THREADS
+    }
+    if (r > 0)
+        Py_RETURN_NONE;
+    errno = e;
+    return PyErr_SetFromErrno(PyExc_OSError);
+}
+
+static PyObject *wait_child(PyObject *m, PyObject *pid)
+{
+    (void)m;
+    return wait_in_kernel(child_ends, pid);
+}
+
+static PyObject *wait_readable(PyObject *m, PyObject *fd)
+{
+    (void)m;
+    return wait_in_kernel(gets_readable, fd);
+}
+
+PyMethodDef fk_board_methods[] = {
+    {"board_enter", board_enter, METH_VARARGS,
+     "board_enter($module, op, object, deadline_ns, file, line, /)\n--\n\nSay that this thread is "
+     "about to wait."},
+    {"board_leave", board_leave, METH_NOARGS,
+     "board_leave($module, /)\n--\n\nSay that it waits no more."},
+    {"board_snapshot", board_snapshot, METH_NOARGS,
+     "board_snapshot($module, /)\n--\n\nReturn who waits: (owner, pid, name, tid, operation, "
+     "object, seconds "
+     "waited, seconds left or -1,\nfile, line) for each blocked thread."},
+    {"standstill", standstill, METH_NOARGS,
+     "standstill($module, /)\n--\n\nReturn None unless, as far as the board tells, all threads of "
+     "the family "
+     "wait for ever; then\n([(owner, pid, name, tid, number, since_ns, op, operation, holder, "
+     "file, line), ...], [pid of a fork\nserver, ...])."},
+    {"wait_child", wait_child, METH_O,
+     "wait_child($module, pid, /)\n--\n\nWait until that child has ended; leave its status to be "
+     "taken."},
+    {"wait_readable", wait_readable, METH_O,
+     "wait_readable($module, fd, /)\n--\n\nWait until the descriptor can be read from, or has no "
+     "writer."},
+    {NULL, NULL, 0, NULL},
+};
