@@ -90,7 +90,10 @@ def _of_family(key: object, holdings: Holdings) -> bool:
 
 
 def _of_other_packages(key: object, _: Holdings) -> bool:
-    """No test uses loky or joblib; on a shared machine others do, and it leaves files behind."""
+    """On a shared machine others use joblib, which leaves files behind; tests have its files elsewhere.
+
+    loky unlinks its semaphores itself, a moment after the program that made them has ended.
+    """
     return isinstance(key, Shm) and key.path.startswith(("/dev/shm/sem.loky-", "/dev/shm/joblib_"))
 
 
