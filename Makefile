@@ -58,6 +58,7 @@ PRELOAD := $(if $(RUNTIME),LD_PRELOAD=$$($(CC) -print-file-name=$(RUNTIME)) PYTH
   ASAN_OPTIONS=detect_leaks=0 $(SANITIZER_OPTIONS))
 
 test-py: build ## Run the Python tests; ARGS="-k queue" goes to pytest
+	@$(BIN)/python -m compileall -q src tests # once, also where PYTHONDONTWRITEBYTECODE would have each process do it
 	$(PRELOAD) $(BIN)/python -m pytest $(ARGS)
 
 test-ecosystem: $(VENV)/.with-ecosystem ## Run the tests with other libraries, PyTorch and pandas included

@@ -24,7 +24,6 @@ REPLACED = frozenset(
         "managers",
         "pool",
         "queues",
-        "shared_memory",
         "sharedctypes",
         "synchronize",
     )
