@@ -180,6 +180,8 @@ class Condition:
 
     Raises:
         TypeError: `lock` is something else, such as a lock of `threading`.
+
+    `acquire`, `release` and `recover` are those of its lock.
     """
 
     def __init__(self, lock: Lock | RLock | None = None, *, ctx: BaseContext | None = None) -> None:
@@ -194,6 +196,7 @@ class Condition:
     def _take_methods(self) -> None:
         self.acquire = self._lock.acquire
         self.release = self._lock.release
+        self.recover = self._lock.recover
 
     def __getstate__(self) -> tuple[Lock | RLock, _Waiters]:
         return self._lock, self._waiters
@@ -399,13 +402,17 @@ class Barrier:
             deadline: When the whole wait ends; None: never.
             part: 1 for its first sleep, 2 for one that follows.
         """
-        if deadline is None:
-            self._cond._waiters._wait(self._cond._lock, 0.5, part)
-        elif (left := min(0.5, deadline - time.monotonic())) > 0:
-            self._cond.wait(left)
-        else:
+        left = 0.5 if deadline is None else min(0.5, deadline - time.monotonic())
+        if left <= 0:
             self._break()
             raise BrokenBarrierError
+        try:
+            if deadline is None:
+                self._cond._waiters._wait(self._cond._lock, left, part)
+            else:
+                self._cond.wait(left)
+        except LockOwnerDied:  # it was to be taken again, and is not
+            self._enter()
         self._look_after_actor()
 
     def _wait_for_end(self, generation: int, deadline: float | None) -> None:
