@@ -31,6 +31,7 @@ SURVIVORS = 6
 # How many rounds, how long a life is at most (seconds): starting takes the longer, the more is imported.
 ROUNDS = {"fork": (52 if FULL else 4), "forkserver": (6 if FULL else 1), "spawn": (1 if FULL else 0)}
 LIFE = 0.006
+BLOCK = 1 << 19  # bytes, about
 
 pytestmark = [pytest.mark.limit(1800 if FULL else 300), pytest.mark.stress, pytest.mark.slow]
 
@@ -56,7 +57,8 @@ def test_survivors_of_killed_neighbours_lose_nothing(
         works(world)
         if n == 0:
             memory = used()
-    assert used() <= memory, "memory of the dead is not given back"
+    spare = BLOCK * len(world.queues)  # a queue may keep a block for later
+    assert used() <= memory + spare, "memory of the dead is not given back"
 
 
 @contextmanager
