@@ -7,7 +7,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS   ?=
 
 .DELETE_ON_ERROR:
-.PHONY: help venv install build test test-py test-ecosystem test-c model run-c-tests conformance lint format types demo bench bench-c third-party clean FORCE
+.PHONY: help venv install build test test-py test-ecosystem test-c model crash run-c-tests conformance lint format types demo bench bench-c third-party clean FORCE
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
@@ -73,6 +73,12 @@ test-c: ## Run each C test plain, under ThreadSanitizer, under Address- and UBSa
 
 model: build ## Explore the model of the core's protocols deeply: some minutes, and some GB of memory
 	FORKFUL_MODEL=deep $(BIN)/python -m pytest tests/model $(ARGS)
+
+crash: build ## Kill 10,000 processes at random, and provoke each row of docs/failure-model.md; FORKFUL_SEED=n replays
+	@seed=$${FORKFUL_SEED:-$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}; \
+	echo "replay with: make crash FORKFUL_SEED=$$seed"; \
+	FORKFUL_CRASH=full FORKFUL_SEED=$$seed $(BIN)/python -m pytest tests/crash tests/deadlock \
+	  tests/contract/test_pool_survives.py $(ARGS)
 
 C_TESTS   := $(patsubst native/tests/%.c,%,$(sort $(wildcard native/tests/test_*.c)))
 C_CORE    := $(patsubst native/core/%.c,%,$(sort $(wildcard native/core/*.c)))

@@ -67,14 +67,13 @@ def put(w: World, ledger: Ledger, life: int, q: int) -> None:
     ledger.end(life, PUT + q)
 
 
-def get(w: World, ledger: Ledger, life: int, q: int) -> bool:
-    """False: it was the last."""
+def get(w: World, ledger: Ledger, life: int, q: int) -> Any:
     ledger.begin(life, GET + q)
     item = w.queues[q].get()
     if item is not None:
         ledger.take(q, item[0], item[1])
     ledger.end(life, GET + q)
-    return item is not None
+    return item
 
 
 def count(w: World, ledger: Ledger, life: int, n: int) -> None:
@@ -154,8 +153,11 @@ def keeper(w: World, ledger: Ledger, life: int) -> None:
 
 
 def consumer(w: World, ledger: Ledger, life: int, q: int) -> None:
-    while get(w, ledger, life, q):
-        pass
+    """A survivor that takes all, each producer's items in the order in which they were put."""
+    last: dict[int, int] = {}
+    while (item := get(w, ledger, life, q)) is not None:
+        assert last.get(item[0], -1) < item[1]
+        last[item[0]] = item[1]
 
 
 def waiter(w: World, ledger: Ledger, life: int, wait: Callable[[World], None]) -> None:

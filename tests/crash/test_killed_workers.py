@@ -19,7 +19,7 @@ from tests.crash.timer import kill_after
 from tests.programs import deeds
 
 FULL = os.environ.get("FORKFUL_CRASH") == "full"
-TASKS = 20_000 if FULL else 1000
+TASKS = 10_000 if FULL else 500
 CLIENTS = 200 if FULL else 16
 RUN, SET = 0, 0  # kinds of deeds
 

@@ -26,11 +26,10 @@ from tests.crash.ledger import Ledger
 
 FULL = os.environ.get("FORKFUL_CRASH") == "full"
 BATCH = 4
-ROUND = 40 * BATCH  # lives
 SURVIVORS = 6
-# How many rounds, how long a life is at most (seconds): starting takes the longer, the more is imported.
-ROUNDS = {"fork": (52 if FULL else 4), "forkserver": (6 if FULL else 1), "spawn": (1 if FULL else 0)}
-LIFE = 0.006
+ROUNDS = {"fork": 56 if FULL else 5, "forkserver": 6 if FULL else 1, "spawn": 1}
+LIVES = {"fork": 160, "forkserver": 160 if FULL else 60, "spawn": 160 if FULL else 20}  # of a round
+LIFE = 0.006  # seconds at most
 BLOCK = 1 << 19  # bytes, about
 
 pytestmark = [pytest.mark.limit(1800 if FULL else 300), pytest.mark.stress, pytest.mark.slow]
@@ -42,9 +41,8 @@ def test_survivors_of_killed_neighbours_lose_nothing(
 ) -> None:
     ctx = forkful.get_context(method)
     world = lives.World.of(ctx)
-    rounds, size = max(1, ROUNDS[method]), ROUND if ROUNDS[method] else 5 * BATCH
-    memory = 0
-    for n in range(rounds):
+    size, memory = LIVES[method], 0
+    for n in range(ROUNDS[method]):
         ledger = Ledger(tmp_path / f"ledger-{n}", size + SURVIVORS, len(world.queues))
         try:
             with survivors(ctx, world, ledger, size):

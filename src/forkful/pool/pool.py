@@ -73,10 +73,15 @@ def _function_part(func: Callable[..., Any]) -> bytes:
 def _end(engine: Engine, collector: Collector) -> None:
     """What is left to do when a pool ends, also by being forgotten, or with the interpreter."""
     why = "the pool was terminated before this was done"
-    try:
-        error: Exception = errors.WorkerDied(why)
-    except RuntimeError:  # its bases cannot be imported any more: the interpreter is ending
-        error = errors.ForkfulError(why)
+    if util.is_exiting() and "WorkerDied" not in vars(errors):
+        # Nobody catches it any more. Its import would run code made from text, after which Python
+        # forgets that Ctrl-C has ended the program, and its exit status would be 1.
+        error: Exception = errors.ForkfulError(why)
+    else:
+        try:
+            error = errors.WorkerDied(why)
+        except RuntimeError:  # its bases cannot be imported any more: the interpreter is ending
+            error = errors.ForkfulError(why)
     engine.end(error)
     collector.stop()
 

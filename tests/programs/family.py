@@ -1,0 +1,82 @@
+"""A program with children of each kind: `python -m tests.programs.family METHOD FOLDER [OPTION...]`.
+
+It prints their pids, by what they are, as a line of JSON, and then waits to be ended.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import forkful
+from tests.programs import deeds
+
+
+def outlive(folder: str) -> None:
+    """Go on when the parent has ended, and tell what can be known of it."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    Path(folder, "independent").touch()
+    parent.join()
+    if not parent.is_alive():
+        Path(folder, "parent is dead").touch()
+    signal.pause()
+
+
+def have_a_child(method: str, folder: str) -> None:
+    """In a worker: start a child that belongs to it, and be busy for ever."""
+    child = forkful.get_context(method).Process(
+        target=deeds.sleep_in_c, args=(f"{folder}/grandchild",), daemon=True
+    )
+    child.start()
+    deeds.wait_for_file(f"{folder}/grandchild")
+    Path(folder, "pid").write_text(str(child.pid))
+    deeds.sleep_long(f"{folder}/worker")
+
+
+def start(method: str, folder: str, pool_only: bool, pids: dict[str, int], keep: list[Any]) -> None:
+    ctx = forkful.get_context(method)
+    pool = ctx.Pool(2)
+    keep += [pool, ctx.Queue(), ctx.Array("i", 3)]
+    assert pool.map(deeds.square, range(3)) == [0, 1, 4]
+    while any(worker.state != "idle" for worker in pool.statistics().workers):
+        pool.map(deeds.square, range(3))
+    pids |= {f"worker {n}": process.pid for n, process in enumerate(pool._pool)}
+    if pool_only:
+        return
+    keep.append(pool.apply_async(have_a_child, (method, folder)))
+    daemon = ctx.Process(target=deeds.sleep_in_c, args=(f"{folder}/daemon",), daemon=True)
+    independent = ctx.Process(target=outlive, args=(folder,))
+    for process in (daemon, independent):
+        process.start()
+    keep += [daemon, independent, manager := ctx.Manager()]
+    for name in ("worker", "daemon", "independent"):
+        deeds.wait_for_file(f"{folder}/{name}")
+    pids |= {"grandchild": int(Path(folder, "pid").read_text()), "daemon": daemon.pid}
+    pids |= {"independent": independent.pid, "manager": manager._process.pid}
+
+
+def main(method: str, folder: str, *options: str) -> None:
+    pids: dict[str, int] = {}
+    keep: list[Any] = []
+    args = method, folder, "pool only" in options, pids, keep
+    if "thread" in options:
+        thread = threading.Thread(target=start, args=args)
+        thread.start()
+        thread.join()
+    else:
+        start(*args)
+    print(json.dumps(pids), flush=True)
+    while True:
+        time.sleep(1000)  # sleep: until a signal ends it
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
