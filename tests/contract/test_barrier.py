@@ -190,6 +190,31 @@ def test_one_that_is_killed_in_the_action_breaks_the_barrier(ctx: Any) -> None:
         barrier.wait()
 
 
+def hold_inside(barrier: Any, held: Any) -> None:
+    """As one that is killed inside of `wait`, where it wakes the others."""
+    barrier._cond.acquire()
+    barrier._cond.notify_all()
+    held.set()
+    signal.pause()
+
+
+@pytest.mark.parametrize("timeout", [None, LONG])
+def test_one_that_is_killed_inside_of_wait_breaks_the_barrier_for_those_that_wait(
+    ctx: Any, timeout: float | None
+) -> None:
+    barrier, held, answers = ctx.Barrier(4), ctx.Event(), ctx.Queue()
+    with several(ctx, *[(wait_and_tell, barrier, answers, timeout)] * 2) as waiters:
+        until_waiting(barrier, 2)
+        for waiter in waiters:
+            until_blocked(waiter.pid)
+        with running(ctx, hold_inside, barrier, held) as victim:
+            assert held.wait(LONG)
+            kill(victim)
+        assert [answers.get(timeout=LONG) for _ in waiters] == [BrokenBarrierError] * 2
+    barrier.reset()
+    assert (barrier.n_waiting, barrier.broken) == (0, False)
+
+
 def test_abort_while_the_action_runs_breaks_the_barrier_for_all(fork: Any) -> None:
     ran, answers = fork.Semaphore(0), fork.Queue()
     barrier = fork.Barrier(2, Action("pause", ran))

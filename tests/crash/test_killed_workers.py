@@ -74,7 +74,7 @@ def test_each_task_has_one_outcome_and_none_runs_twice_whenever_workers_are_kill
                 failed += 1
         assert len(seen) == TASKS
         died = pool.statistics().died
-        assert 0 < died
+        assert died > 0
         deaths(died)
         assert pool.map_async(deeds.square, range(50), 1).get(LONG) == [x * x for x in range(50)]
         pool.terminate()
