@@ -20,7 +20,7 @@ from tests.programs import deeds
 
 FULL = os.environ.get("FORKFUL_CRASH") == "full"
 TASKS = 10_000 if FULL else 500
-CLIENTS = 200 if FULL else 16
+CLIENTS = 80 if FULL else 16
 RUN, SET = 0, 0  # kinds of deeds
 
 pytestmark = [pytest.mark.limit(900 if FULL else 120), pytest.mark.stress, pytest.mark.slow]
