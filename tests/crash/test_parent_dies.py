@@ -73,3 +73,13 @@ def test_ctrl_c_of_a_program_that_leaves_its_pool_open_ends_it_as_plain_python(
         assert parent.returncode == -signal.SIGINT  # a shell says 130
         assert err.count("Traceback") == err.count("KeyboardInterrupt") == 1, err
         until(lambda: all(map(is_gone, pids.values())))
+
+
+def test_ctrl_c_at_the_birth_of_a_worker_is_the_parents_affair() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.programs.born_interrupted"],
+        capture_output=True,
+        text=True,
+        timeout=LONG,
+    )
+    assert (done.stdout, done.stderr) == ("[0, 1, 4] [False, False, False] False\n", "")

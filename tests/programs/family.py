@@ -63,6 +63,7 @@ def start(method: str, folder: str, pool_only: bool, pids: dict[str, int], keep:
 
 
 def main(method: str, folder: str, *options: str) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` has it ignored
     pids: dict[str, int] = {}
     keep: list[Any] = []
     args = method, folder, "pool only" in options, pids, keep

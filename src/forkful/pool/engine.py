@@ -9,13 +9,15 @@ All state is guarded by `lock`. User code never runs under it, save the pickling
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import os
+import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from typing import Any, Final, Literal, Protocol
@@ -375,12 +377,14 @@ class Engine:
             process.daemon = True
             if isinstance(process, BaseProcess):  # and not a program's own kind of process
                 process._config[NESTS] = True  # type: ignore[attr-defined]
-            try:
-                process.start()
-            except BaseException:
-                self._roster.give_back(place)
-                raise
-            self._roster.workers[number] = WorkerRecord(number, place, process, time.monotonic())
+            with _interrupts_held(process):
+                try:
+                    process.start()
+                except BaseException:
+                    self._roster.give_back(place)
+                    raise
+                record = WorkerRecord(number, place, process, time.monotonic())
+                self._roster.workers[number] = record
 
     def look(self) -> None:
         """Look after the workers now, and not only when it is time for it."""
@@ -631,6 +635,23 @@ class _Role:
                 engine._driver = None
                 if engine._waiting:
                     engine.changed.notify_all()
+
+
+@contextlib.contextmanager
+def _interrupts_held(process: Any) -> Iterator[None]:
+    """Let Ctrl-C wait while a worker is forked: one that is born with it would print a traceback.
+
+    The worker lets it through as soon as it ignores it. Others than forked ones begin with what may
+    take long, the main module's import, which Ctrl-C must be able to end.
+    """
+    if getattr(process, "_start_method", None) != "fork":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def end_processes(processes: list[Any]) -> None:

@@ -193,6 +193,7 @@ _ignore_interrupt.does_nothing = True  # type: ignore[attr-defined]  # see deadl
 def work(config: WorkerConfig) -> None:
     """Be a worker, in a process of its own, until stopped."""
     signal.signal(signal.SIGINT, _ignore_interrupt)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # see engine._interrupts_held
     worker = _Worker(config)
     if not worker.start():
         sys.exit(1)
