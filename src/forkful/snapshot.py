@@ -1,0 +1,321 @@
+"""A look at a family from outside: who is in it, what each thread waits for, what the kernel says.
+
+The looker is no member and changes nothing: it opens the family's arena through `/proc/PID/fd`, maps it
+read-only, and reads `/proc`. So a family can be looked at that hangs, is stopped, or has lost its parent.
+It looks twice, a moment apart: what is in the same wait, at rest, both times has done nothing in between.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from forkful import _native, deadlock
+
+__all__ = ["Member", "Unseen", "Wait", "take"]
+
+_APART = 0.25  # seconds between the two looks
+_NEVER = 2**64 - 1
+_ARENA = "/memfd:forkful (deleted)"
+_OF_QUEUES = {"Queue.get", "Queue.put", "Queue.join", "Pool task", "Pool results"}
+
+
+class Unseen(Exception):
+    """There is no family to be seen at that pid; the text says why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Wait:
+    """A thread on the family's board.
+
+    Attributes:
+        thread: Its id.
+        operation: What it is in: `Queue.get`, `Lock.acquire`, `Pool task` (an idle worker), ...
+        file: From where, as far as the board has room for the path; empty where that is not known.
+        line: The line there.
+        seconds: For how long it has waited.
+        left: Seconds until it gives up; None: it waits for ever.
+        at_rest: It was in this very wait at both looks, and what it waits for has not come.
+        holder: Pid of who holds the lock that it waits for.
+        joins: Pid of the process whose end it waits for.
+        size: Items in its queue; for `Queue.join` those that are not done.
+        bound: How many the queue has room for; 0: any number.
+    """
+
+    thread: int
+    operation: str
+    file: str
+    line: int
+    seconds: float
+    left: float | None
+    at_rest: bool
+    holder: int | None = None
+    joins: int | None = None
+    size: int | None = None
+    bound: int | None = None
+
+
+@dataclass(frozen=True)
+class Member:
+    """A process of the family.
+
+    Attributes:
+        pid: Its pid; 0: it is being started and has none yet.
+        name: Its name.
+        parent: The pid of its parent, if that is a member and lives.
+        orphan: Its parent was a member and is dead.
+        state: The kernel's letter for it: R, S, D, T (stopped), t (by a debugger). X: it is dead. "?": it
+            is not to be seen from here (another PID namespace).
+        cpu: The share of one processor that it used between the looks.
+        active: One of its threads ran, or was seen in two different waits.
+        unlisted: Threads that are not on the board: they run, or wait for something outside forkful.
+        kernel: Where in the kernel the first of these sleeps, if the kernel tells.
+        handlers: It handles signals other than Ctrl-C.
+        server: It is a fork server.
+        waits: Its threads on the board.
+    """
+
+    pid: int
+    name: str
+    parent: int | None = None
+    orphan: bool = False
+    state: str = "S"
+    cpu: float = 0.0
+    active: bool = False
+    unlisted: int = 0
+    kernel: str = ""
+    handlers: bool = False
+    server: bool = False
+    waits: tuple[Wait, ...] = ()
+
+
+class _Row(NamedTuple):
+    """What _native.peek tells of a member."""
+
+    owner: int
+    pid: int
+    parent: int
+    name: str
+    running: bool
+    serves: bool
+    alive: bool
+    space: int
+
+
+class _Entry(NamedTuple):
+    """What _native.peek tells of a wait."""
+
+    owner: int
+    thread: int
+    number: int
+    since_ns: int
+    deadline_ns: int
+    operation: str
+    object: int
+    file: str
+    line: int
+    blocked: bool
+    holder: int
+    size: int
+    bound: int
+
+    @property
+    def key(self) -> tuple[int, int, int]:
+        return self.owner, self.thread, self.number
+
+
+class _Thread(NamedTuple):
+    state: str
+    ticks: int
+
+
+@dataclass
+class _Look:
+    """The family at one moment."""
+
+    at: float
+    rows: list[_Row]
+    entries: list[_Entry]
+    threads: dict[int, dict[int, _Thread]]  # by owner word, by thread id
+
+
+def take(pid: int) -> tuple[Member, ...]:
+    """Look at the family of a process, for a quarter of a second.
+
+    Args:
+        pid: Any process of it.
+
+    Returns:
+        Its processes, in the order of their slots. Dead ones are among them until they are reaped.
+
+    Raises:
+        Unseen: There is no such process, it is not to be looked at, or it is in no family.
+    """
+    fd = _open_arena(pid)
+    try:
+        first = _look(pid, fd)
+        time.sleep(_APART)
+        second = _look(pid, fd)
+    finally:
+        os.close(fd)
+    return tuple(_member(row, first, second) for row in second.rows)
+
+
+# -- the arena of somebody else ------------------------------------------------------------------------
+
+
+def _open_arena(pid: int) -> int:
+    folder = f"/proc/{pid}/fd"
+    try:
+        for name in os.listdir(folder):
+            with suppress(FileNotFoundError):
+                if os.readlink(f"{folder}/{name}") == _ARENA:
+                    return os.open(f"{folder}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+        if _letter(pid) in "ZX":
+            raise ProcessLookupError
+        with open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace") as f:
+            mapped = any(line.rstrip().endswith(_ARENA) for line in f)
+    except (FileNotFoundError, ProcessLookupError):
+        raise Unseen(_gone(pid)) from None
+    except PermissionError:
+        if _letter(pid) in "ZX":
+            raise Unseen(_gone(pid)) from None
+        raise Unseen(
+            f"process {pid} may not be looked at: it belongs to another user, or has been protected; "
+            "ask as its user, or as root"
+        ) from None
+    if mapped:
+        raise Unseen(
+            f"process {pid} has closed the descriptor of its family's shared memory: ask about another "
+            "process of the family"
+        )
+    raise Unseen(
+        f"process {pid} is no forkful program, or has not used forkful so far: it has none of its shared "
+        "memory. A program written for multiprocessing gets it by `forkful run`"
+    )
+
+
+def _gone(pid: int) -> str:
+    if _letter(pid) == "Z":
+        return f"process {pid} has ended (its parent has not taken its exit status)"
+    return f"there is no process {pid}"
+
+
+def _letter(pid: int) -> str:
+    with suppress(OSError):
+        return _stat(f"/proc/{pid}/stat").state
+    return "X"
+
+
+def _look(pid: int, fd: int) -> _Look:
+    try:
+        _, rows, entries = _native.peek(fd)
+    except RuntimeError:
+        raise Unseen(
+            f"process {pid} runs another version of forkful: use the command of its environment"
+        ) from None
+    members = [_Row(*row) for row in rows]
+    here = os.stat("/proc/self/ns/pid").st_ino
+    threads = {
+        row.owner: _threads(row.pid) for row in members if row.alive and row.space in (0, here)
+    }
+    return _Look(time.monotonic(), members, [_Entry(*entry) for entry in entries], threads)
+
+
+# -- what the kernel knows -------------------------------------------------------------------------------
+
+
+def _stat(path: str) -> _Thread:
+    with open(path, encoding="utf-8", errors="replace") as f:
+        fields = f.read().rpartition(")")[2].split()
+    return _Thread(fields[0], int(fields[11]) + int(fields[12]))
+
+
+def _threads(pid: int) -> dict[int, _Thread]:
+    found: dict[int, _Thread] = {}
+    with suppress(OSError):
+        for name in os.listdir(f"/proc/{pid}/task"):
+            with suppress(OSError):
+                found[int(name)] = _stat(f"/proc/{pid}/task/{name}/stat")
+    return found
+
+
+def _handles_signals(pid: int) -> bool:
+    with suppress(OSError):
+        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as f:
+            for line in f:
+                if line.startswith("SigCgt:"):
+                    return bool(int(line.split()[1], 16) & ~deadlock.HARMLESS)
+    return False
+
+
+def _sleeps_in(pid: int, tid: int) -> str:
+    with suppress(OSError):
+        with open(f"/proc/{pid}/task/{tid}/wchan", encoding="ascii", errors="replace") as f:
+            where = f.read()
+        return "" if where == "0" else where
+    return ""
+
+
+# -- both together -----------------------------------------------------------------------------------------
+
+
+def _member(row: _Row, first: _Look, second: _Look) -> Member:
+    by_owner = {r.owner: r for r in second.rows}
+    parent = by_owner.get(row.parent)
+    family = Member(
+        row.pid,
+        row.name or ("fork server" if row.serves else "MainProcess"),
+        parent.pid if parent and parent.alive else None,
+        orphan=bool(row.parent) and not (parent and parent.alive),
+        server=row.serves,
+    )
+    if not row.alive:
+        return replace(family, state="X")
+    entries = [entry for entry in second.entries if entry.owner == row.owner]
+    now, before = second.threads.get(row.owner), first.threads.get(row.owner, {})
+    at_rest = {entry.key for entry in first.entries if entry.blocked}
+    waits = tuple(_wait(entry, entry.key in at_rest, by_owner, second) for entry in entries)
+    if not now:
+        return replace(family, state="?" if now is None else "X", waits=waits)
+    listed = {entry.thread for entry in entries}
+    others = sorted(now.keys() - listed)
+    used = sum(t.ticks - before[tid].ticks for tid, t in now.items() if tid in before)
+    ran = any(now[tid].state == "R" or before.get(tid, now[tid]).state == "R" for tid in others)
+    seen_before = {e.thread: e.number for e in first.entries if e.owner == row.owner}
+    moved = any(seen_before.get(e.thread, e.number) != e.number for e in entries) or any(
+        tid in seen_before for tid in others
+    )
+    return replace(
+        family,
+        state=now.get(row.pid, next(iter(now.values()))).state,
+        cpu=used / os.sysconf("SC_CLK_TCK") / (second.at - first.at),
+        active=ran or moved or (bool(others) and used > 1),
+        unlisted=len(others),
+        kernel=_sleeps_in(row.pid, others[0]) if others else "",
+        handlers=_handles_signals(row.pid),
+        waits=waits,
+    )
+
+
+def _wait(entry: _Entry, at_rest: bool, by_owner: dict[int, _Row], look: _Look) -> Wait:
+    now = time.monotonic_ns()
+    holder = by_owner.get(entry.holder)
+    joins = by_owner.get(entry.object) if entry.operation == "Process.join" else None
+    in_queue = entry.operation in _OF_QUEUES and entry.size >= 0
+    return Wait(
+        entry.thread,
+        entry.operation,
+        entry.file,
+        entry.line,
+        max(0.0, (now - entry.since_ns) / 1e9),
+        None if entry.deadline_ns == _NEVER else max(0.0, (entry.deadline_ns - now) / 1e9),
+        at_rest and entry.blocked,
+        holder.pid if holder else None,
+        joins.pid if joins else None,
+        entry.size if in_queue else None,
+        entry.bound if in_queue else None,
+    )
