@@ -56,7 +56,8 @@ static PyObject *wait_of(const fk_arena *a, uint32_t index)
 }
 
 /* The rows that are not None. */
-static PyObject *rows(const fk_arena *a, PyObject *(*row_at)(const fk_arena *, uint32_t), uint32_t n)
+static PyObject *rows(const fk_arena *a, PyObject *(*row_at)(const fk_arena *, uint32_t),
+                      uint32_t n)
 {
     PyObject *list = PyList_New(0);
     for (uint32_t i = 0; list && i < n; i++) {
@@ -81,7 +82,8 @@ static PyObject *peek(PyObject *m, PyObject *arg)
     fk_slot_peek(&a);
     const fk_header *h = fk_head(&a);
     PyObject *waits = rows(&a, wait_of, least(atomic_load(&h->board_high), FK_MAX_PARKED));
-    PyObject *members = waits ? rows(&a, member, least(atomic_load(&h->slot_high), FK_MAX_SLOTS)) : NULL;
+    PyObject *members =
+        waits ? rows(&a, member, least(atomic_load(&h->slot_high), FK_MAX_SLOTS)) : NULL;
     PyObject *id = PyBytes_FromStringAndSize((const char *)h->id, sizeof h->id);
     fk_arena_unmap(&a);
     if (id && members)

@@ -63,7 +63,7 @@ class Member:
     """A process of the family.
 
     Attributes:
-        pid: Its pid; 0: it is being started and has none yet.
+        pid: Its pid; 0: it is being started and has none yet. (It counts as active.)
         name: Its name.
         parent: The pid of its parent, if that is a member and lives.
         orphan: Its parent was a member and is dead.
@@ -170,6 +170,10 @@ def take(pid: int) -> tuple[Member, ...]:
 def _open_arena(pid: int) -> int:
     folder = f"/proc/{pid}/fd"
     try:
+        if os.stat(f"/proc/{pid}/ns/pid").st_ino != os.stat("/proc/self/ns/pid").st_ino:
+            raise Unseen(
+                f"process {pid} is in another PID namespace (a container): ask from inside of it"
+            )
         for name in os.listdir(folder):
             with suppress(FileNotFoundError):
                 if os.readlink(f"{folder}/{name}") == _ARENA:
@@ -275,6 +279,8 @@ def _member(row: _Row, first: _Look, second: _Look) -> Member:
     )
     if not row.alive:
         return replace(family, state="X")
+    if not row.pid:
+        return replace(family, state="R", active=True, unlisted=1)
     entries = [entry for entry in second.entries if entry.owner == row.owner]
     now, before = second.threads.get(row.owner), first.threads.get(row.owner, {})
     at_rest = {entry.key for entry in first.entries if entry.blocked}

@@ -1,7 +1,4 @@
-"""Programs that hang, for `forkful why`: `python hanging.py NAME GATE`. Each ends when it is told to.
-
-A line on standard output says that the program has come so far that only waiting is left to do.
-"""
+"""Programs that hang, for `forkful why`: `python hanging.py NAME [START_METHOD]`."""
 
 from __future__ import annotations
 
@@ -63,6 +60,21 @@ def endless() -> None:
         pool.map(for_ever, [1], chunksize=1)
 
 
+def starved() -> None:
+    with forkful.Pool(2) as pool:
+        print(pool.map(len, [sys.stdin.readline()]), flush=True)
+
+
+def read_line(queue: Any, source: int) -> None:
+    queue.put(os.read(source, 100).decode())
+
+
+def reading() -> None:
+    queue = forkful.Queue()
+    start(read_line, queue, os.dup(0))
+    print(queue.get(), flush=True)
+
+
 def stop(queue: Any) -> None:
     os.kill(os.getpid(), signal.SIGSTOP)
     queue.put("went on")
@@ -75,4 +87,5 @@ def stopped() -> None:
 
 
 if __name__ == "__main__":
+    forkful.set_start_method(sys.argv[2] if len(sys.argv) > 2 else "fork")
     globals()[sys.argv[1]]()

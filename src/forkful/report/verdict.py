@@ -16,8 +16,8 @@ class Verdict:
     """The answer.
 
     Attributes:
-        kind: `deadlocked`, `stopped`, `starved`, `busy`, `io`, `timed` (nobody waits without an end) or
-            `moving`.
+        kind: `deadlocked`, `stopped`, `starved`, `busy`, `io`, `timed` (the first to go on is one that
+            gives up), `moving`, `unknown`.
         text: One sentence.
         advice: What to do; empty where there is nothing to be done.
         pids: The processes that it is about.
@@ -36,7 +36,7 @@ def judge(family: tuple[Member, ...]) -> Verdict:
         family: As `snapshot.take` returns it.
     """
     living = [m for m in family if m.state != "X"]
-    judged = (
+    found = (
         _knot(living)
         or _stopped(living)
         or _standstill(living)
@@ -45,7 +45,16 @@ def judge(family: tuple[Member, ...]) -> Verdict:
         or _outside(living)
         or _timed(living)
     )
-    return judged or Verdict("moving", "at work: waits begin and end", "", ())
+    return found or _fallback(living)
+
+
+def _fallback(living: list[Member]) -> Verdict:
+    hidden = tuple(m.pid for m in living if m.state == "?")
+    if hidden:
+        who_hides = "1 process is" if len(hidden) == 1 else f"{len(hidden)} processes are"
+        text = f"not known: {who_hides} in another PID namespace, of which /proc tells nothing here"
+        return Verdict("unknown", text, "", hidden)
+    return Verdict("moving", "going on: no wait was seen that could be for ever", "", ())
 
 
 def who(member: Member) -> str:
@@ -57,9 +66,11 @@ def who(member: Member) -> str:
 
 
 def _is_stuck(member: Member) -> bool:
-    """Whether all its threads wait without an end for what has not come."""
-    rests = bool(member.waits) and all(w.at_rest and w.left is None for w in member.waits)
-    return rests and not member.unlisted and not member.active and member.state not in "Tt?"
+    """Whether its main thread, and each other one on the board, waits without an end for what has not come."""
+    waits = member.waits
+    main = any(w.thread == member.pid for w in waits)
+    rests = main and all(w.at_rest and w.left is None for w in waits)
+    return rests and not member.active and member.state not in "Tt?"
 
 
 def _idle_server(member: Member) -> bool:
@@ -74,32 +85,32 @@ def _ends_it(wait: Wait) -> int | None:
 def _knot(living: list[Member]) -> Verdict | None:
     """Processes each of which waits only for others of them (or itself)."""
     knot = {m.pid: m for m in living if _is_stuck(m)}
-    loose = True
-    while loose:
-        loose = [pid for pid, m in knot.items() if any(_ends_it(w) not in knot for w in m.waits)]
+    while loose := [p for p, m in knot.items() if any(_ends_it(w) not in knot for w in m.waits)]:
         for pid in loose:
             del knot[pid]
     if not knot:
         return None
     circle = _circle(knot)
-    lock = next((w for m in circle for w in m.waits if w.holder is not None), circle[0].waits[0])
+    waits = [w for m in circle for w in m.waits]
+    lock = next((w for w in waits if w.holder is not None), waits[0])
+    locks = "'s locks" if all(w.holder is not None for w in waits) else ""
     if len(circle) == 1:
-        text = f"{who(circle[0])} waits for {_held(lock)} itself"
+        text = f"{who(circle[0])} waits for a lock that it holds itself"
     elif len(circle) == 2:
-        text = f"{who(circle[0])} and {who(circle[1])} wait for one another"
+        text = f"{who(circle[0])} and {who(circle[1])} wait for each other{locks}"
     else:
-        text = f"{', '.join(map(who, circle))} wait in a circle, each for the next"
+        text = f"{', '.join(map(who, circle))} wait in a circle, each for the next{locks and ' one' + locks}"
     behind = [m for m in living if m.pid in knot and m not in circle]
-    rest = [m for m in living if m.pid not in knot and not m.server]
+    rest = [m for m in living if m.pid not in knot and not _idle_server(m)]
     text += f", and {who(behind[0])} for them" if len(behind) == 1 else ""
     text += f", and {len(behind)} others for them" if len(behind) > 1 else ""
-    text += f"; {_processes(len(rest))} of the family are not part of it" if rest else ""
+    stuck = sum(map(_is_stuck, rest))
+    if stuck:
+        text += f"; {stuck} more {'process waits' if stuck == 1 else 'processes wait'}"
+    if free := len(rest) - stuck:
+        text += f"; {free} more {'process is' if free == 1 else 'processes are'} no part of it"
     text += _unless(list(knot.values()))
     return Verdict("deadlocked", f"deadlocked: {text}", _advice(lock), tuple(m.pid for m in circle))
-
-
-def _held(wait: Wait) -> str:
-    return "a lock that it holds" if wait.holder is not None else "the end of"
 
 
 def _circle(knot: dict[int, Member]) -> list[Member]:
@@ -116,7 +127,7 @@ def _circle(knot: dict[int, Member]) -> list[Member]:
 def _standstill(living: list[Member]) -> Verdict | None:
     """Every thread of every process waits."""
     waiters = [m for m in living if not _idle_server(m)]
-    if not waiters or not all(map(_is_stuck, waiters)):
+    if not all(_is_stuck(m) and not m.unlisted for m in waiters):
         return None
     told = [(m, w) for m in waiters for w in m.waits if w.operation not in _INDIRECT]
     if not told:
@@ -125,7 +136,9 @@ def _standstill(living: list[Member]) -> Verdict | None:
     joiner = next((m for m in waiters for w in m.waits if w.joins == member.pid), None)
     text = f"{who(member)} {_lacks(wait)}"
     if joiner and wait.operation == "Queue.put":
-        text += f", and {who(joiner)}, which joins it before it takes what is in the queue, never will"
+        text += (
+            f", and {who(joiner)}, which joins it before it takes what is in the queue, never will"
+        )
     elif len(waiters) > 1:
         text += f": all {len(waiters)} processes of the family wait"
     else:
@@ -153,8 +166,14 @@ def _lacks(wait: Wait) -> str:
 
 
 def _unless(members: list[Member]) -> str:
-    names = [who(m) for m in members if m.handlers]
-    return f", unless a signal handler of {names[0]} ends it" if names else ""
+    handling = next((who(m) for m in members if m.handlers), None)
+    if handling:
+        return f", unless a signal handler of {handling} ends it"
+    threads = next((m for m in members if m.unlisted), None)
+    if threads:
+        which = count(threads.unlisted, "other thread")
+        return f", unless the {which} of {who(threads)}, of which forkful knows nothing, can end it"
+    return ""
 
 
 def _advice(wait: Wait) -> str:
@@ -198,20 +217,23 @@ def _starved(living: list[Member]) -> Verdict | None:
     does = "computes" if source.active else "waits for something outside forkful"
     workers = "the pool's only worker is" if len(idle) == 1 else f"all {len(idle)} workers are"
     text = f"starved: {workers} idle, because {who(source)}, from which tasks come, {does}"
-    advice = "find what keeps it from handing out tasks: reading its input, or work that could be a task"
+    advice = (
+        "find what keeps it from handing out tasks: reading its input, or work that could be a task"
+    )
     return Verdict("starved", text, advice, (source.pid,))
 
 
 def _busy(living: list[Member]) -> Verdict | None:
-    running = sorted((m for m in living if m.active and m.cpu >= 0.05), key=lambda m: -m.cpu)
+    running = sorted((m for m in living if m.active and m.unlisted), key=lambda m: -m.cpu)
     if not running:
         return None
     first, more = running[0], len(running) - 1
     name = who(first) + (f" and {more} more" if more else "")
     text = f"busy: {name} {'compute' if more else 'computes'}"
-    advice = "if that takes too long, see where it is (py-spy dump --pid, gdb -p): a loop without an end"
+    advice = (
+        "if it computes too long it may be a loop without an end: see where it is, by a debugger"
+    )
     pids = tuple(m.pid for m in running)
-    advice += " looks the same from outside"
     return Verdict("busy", f"{text}{_waiting(living, running)}", advice, pids)
 
 
@@ -222,9 +244,13 @@ def _outside(living: list[Member]) -> Verdict | None:
         return None
     first, more = outside[0], len(outside) - 1
     name = who(first) + (f" and {more} more" if more else "")
-    what = "a disk" if first.state == "D" else "something outside forkful (I/O, a sleep, a program, a lib"
-    what += "" if first.state == "D" else "rary's thread)"
+    what = "a disk" if first.state == "D" else "something outside forkful (I/O, a sleep, a program)"
     text = f"waiting for I/O: {name} {'wait' if more else 'waits'} for {what}"
+    if all(map(_is_stuck, outside)):
+        text = (
+            f"waiting for I/O: every main thread waits for forkful objects, and a thread of {name} for "
+            "something outside forkful. If that is only an idle thread of a library, this is a deadlock"
+        )
     pids = tuple(m.pid for m in outside)
     return Verdict("io", f"{text}{_waiting(living, outside)}", "", pids)
 
@@ -236,7 +262,3 @@ def _timed(living: list[Member]) -> Verdict | None:
     left, member = min(limited, key=lambda pair: pair[0])
     text = f"waiting: {who(member)} gives up in {left:.1f} s, and then it goes on"
     return Verdict("timed", text, "", (member.pid,))
-
-
-def _processes(n: int) -> str:
-    return "1 process" if n == 1 else f"{n} processes"

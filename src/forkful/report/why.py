@@ -75,10 +75,9 @@ def _holds(member: Member, family: tuple[Member, ...]) -> str:
     waiters = [m for m in family for w in m.waits if w.holder == member.pid]
     if not waiters:
         return ""
-    more = f" and {len(waiters) - 1} more" if len(waiters) > 1 else ""
-    return f"; holds what {who(waiters[0])}{more} waits for".replace(
-        " waits for", " wait for" if more else " waits for"
-    )
+    if len(waiters) == 1:
+        return f"; holds what {who(waiters[0])} waits for"
+    return f"; holds what {who(waiters[0])} and {len(waiters) - 1} more wait for"
 
 
 def _wait(wait: Wait, family: tuple[Member, ...]) -> str:
@@ -86,7 +85,10 @@ def _wait(wait: Wait, family: tuple[Member, ...]) -> str:
     if wait.operation == "Pool task":
         return f"an idle pool worker, {seconds}"
     names = {m.pid: who(m) for m in family}
-    parts = [f"in {wait.operation}" + (f" at {os.path.basename(wait.file)}:{wait.line}" if wait.file else "")]
+    parts = [
+        f"in {wait.operation}"
+        + (f" at {os.path.basename(wait.file)}:{wait.line}" if wait.file else "")
+    ]
     if wait.holder is not None:
         parts.append(f"held by {names.get(wait.holder, wait.holder)}")
     if wait.joins is not None:
