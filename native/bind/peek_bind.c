@@ -44,6 +44,8 @@ static PyObject *wait_of(const fk_arena *a, uint32_t index)
     fk_seen s;
     if (!fk_board_see(a, index, &s) || s.op >= FK_OPS)
         Py_RETURN_NONE;
+    if (s.op != FK_OP_PROCESS && s.object % FK_CACHE_LINE != 0)
+        s.object = 0; /* where no block is */
     long long size, bound;
     queue_of(a, &s, &size, &bound);
     PyObject *file = PyUnicode_DecodeUTF8(s.file, (Py_ssize_t)strlen(s.file), "replace");

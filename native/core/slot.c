@@ -250,12 +250,14 @@ static bool reserved_alive(const fk_arena *a, fk_slot *s, fk_owner owner)
     fk_owner parent = atomic_load(&s->parent);
     if (parent == owner)
         return false; /* abandoned */
+    if (a->peeks) {   /* follow no circle, should memory have one */
+        fk_slot *p = fk_slot_of(a, parent);
+        return p && atomic_load(&p->state) == FK_SLOT_RUNNING && running_alive(a, p);
+    }
     if (fk_slot_alive(a, parent))
         return true;
     /* The parent may have died just after the fork: then a newborn is on its way that nobody
      * knows, and it uses what its hold table holds. */
-    if (a->peeks)
-        return false; /* so far there is no process */
     uint64_t now = fk_now_ns(), then = 0;
     return atomic_compare_exchange_strong(&s->pid_checked_ns, &then, now) ||
            now - then < FK_NEWBORN_NS;

@@ -298,6 +298,30 @@ def test_a_program_of_plain_multiprocessing_is_refused() -> None:
     assert plain.returncode == 0
 
 
+def told_no(code: str) -> str:
+    """How a program that runs `code` and then waits for a line is refused, less its pid."""
+    command = [sys.executable, "-c", f"import os, forkful; {code}; print(flush=True); input()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
+        assert program.stdout
+        program.stdout.readline()
+        line = refusal(program.pid)
+        program.communicate(b"\n")
+    return line.replace(str(program.pid), "PID")
+
+
+def test_a_program_that_has_closed_what_leads_to_its_memory_is_refused() -> None:
+    assert told_no("q = forkful.Queue(); os.closerange(3, 100)") == (
+        "forkful why: process PID has closed the descriptor of its family's shared memory: ask about "
+        "another process of the family"
+    )
+
+
+def test_shared_memory_of_another_make_is_refused() -> None:
+    assert told_no("os.write(os.memfd_create('forkful'), b'forkful' * 1000)") == (
+        "forkful why: process PID runs another version of forkful: use the command of its environment"
+    )
+
+
 def test_a_process_that_has_ended_is_refused() -> None:
     with subprocess.Popen(["true"]) as ended:
         os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
