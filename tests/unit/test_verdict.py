@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from forkful.report import why
 from forkful.report.verdict import Verdict, judge
 from forkful.snapshot import Member, Wait
@@ -152,7 +154,7 @@ def test_workers_are_starved_while_the_producer_computes() -> None:
 def test_workers_are_starved_while_the_producer_waits_for_its_input() -> None:
     assert verdict(outside(1), idle(2)).text == (
         "starved: the pool's only worker is idle, because MainProcess (pid 1), from which tasks come, "
-        "waits for something outside forkful"
+        "waits for something outside forkful (I/O, a sleep, a program)"
     )
 
 
@@ -171,7 +173,26 @@ def test_a_process_neither_on_the_board_nor_running_waits_for_io() -> None:
         "waiting for I/O: Process-2 (pid 2) waits for something outside forkful (I/O, a sleep, a "
         "program), and 1 other process waits"
     )
-    assert "waits for a disk" in verdict(outside(1, state="D")).text
+
+
+@pytest.mark.parametrize(
+    ("known", "words"),
+    [
+        ({"state": "D"}, "waiting for I/O: MainProcess (pid 1) waits for a disk"),
+        ({"kernel": "anon_pipe_read"}, "waiting for I/O: MainProcess (pid 1) waits for a pipe"),
+        ({"kernel": "do_poll"}, "waiting for I/O: MainProcess (pid 1) waits for I/O, by poll"),
+        (
+            {"kernel": "hrtimer_nanosleep"},
+            "waiting outside forkful: MainProcess (pid 1) waits for the end of a sleep",
+        ),
+        (
+            {"kernel": "do_wait"},
+            "waiting outside forkful: MainProcess (pid 1) waits for the end of a program",
+        ),
+    ],
+)
+def test_the_kernel_tells_what_it_waits_for(known: dict[str, str], words: str) -> None:
+    assert verdict(outside(1, **known)).text == words
 
 
 def test_a_stopped_process_is_told_before_who_waits_for_it() -> None:
@@ -226,7 +247,7 @@ def test_the_tree_shows_each_state() -> None:
         "|- Process-2 (pid 2): in Queue.put at program.py:7, 4 of 4 inside, for 12.0 s, 1.00 s left; "
         "holds what MainProcess (pid 1) waits for",
         "|- Process-3 (pid 3): runs, at 50 % of a processor",
-        "|  |- Process-4 (pid 4): waits for something outside forkful in pipe_read",
+        "|  |- Process-4 (pid 4): waits for a pipe, in pipe_read",
         "|  `- Process-5 (pid 5): has ended",
         "`- Process-7 (pid ?): is being started",
         "Process-6 (pid 6), an orphan: in another PID namespace",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from forkful.deadlock import ADVICE
+from forkful.report import outside
 from forkful.report.text import count
 from forkful.snapshot import Member, Wait
 
@@ -214,7 +215,7 @@ def _starved(living: list[Member]) -> Verdict | None:
     if not idle or not busy or any(_WORKER in m.name for m in others):
         return None
     source = next((m for m in busy if m.pid in {i.parent for i in idle}), busy[0])
-    does = "computes" if source.active else "waits for something outside forkful"
+    does = "computes" if source.active else f"waits for {outside.what(source)[0]}"
     workers = "the pool's only worker is" if len(idle) == 1 else f"all {len(idle)} workers are"
     text = f"starved: {workers} idle, because {who(source)}, from which tasks come, {does}"
     advice = (
@@ -239,20 +240,21 @@ def _busy(living: list[Member]) -> Verdict | None:
 
 def _outside(living: list[Member]) -> Verdict | None:
     """A thread that neither runs nor waits for anything that forkful knows."""
-    outside = [m for m in living if m.unlisted and not m.active and not _idle_server(m)]
-    if not outside:
+    elsewhere = [m for m in living if m.unlisted and not m.active and not _idle_server(m)]
+    if not elsewhere:
         return None
-    first, more = outside[0], len(outside) - 1
+    first, more = elsewhere[0], len(elsewhere) - 1
     name = who(first) + (f" and {more} more" if more else "")
-    what = "a disk" if first.state == "D" else "something outside forkful (I/O, a sleep, a program)"
-    text = f"waiting for I/O: {name} {'wait' if more else 'waits'} for {what}"
-    if all(map(_is_stuck, outside)):
+    what, is_io = outside.what(first)
+    kind = "waiting for I/O" if is_io else "waiting outside forkful"
+    text = f"{kind}: {name} {'wait' if more else 'waits'} for {what}"
+    if all(map(_is_stuck, elsewhere)):
         text = (
-            f"waiting for I/O: every main thread waits for forkful objects, and a thread of {name} for "
-            "something outside forkful. If that is only an idle thread of a library, this is a deadlock"
+            f"{kind}: every main thread waits for forkful objects, and a thread of {name} for {what}. "
+            "If that is only an idle thread of a library, this is a deadlock"
         )
-    pids = tuple(m.pid for m in outside)
-    return Verdict("io", f"{text}{_waiting(living, outside)}", "", pids)
+    pids = tuple(m.pid for m in elsewhere)
+    return Verdict("io", f"{text}{_waiting(living, elsewhere)}", "", pids)
 
 
 def _timed(living: list[Member]) -> Verdict | None:

@@ -6,6 +6,7 @@ import os
 from dataclasses import asdict
 from typing import Any
 
+from forkful.report import outside
 from forkful.report.text import duration, shortened
 from forkful.report.verdict import Verdict, who
 from forkful.snapshot import Member, Wait
@@ -64,10 +65,8 @@ def _unlisted(member: Member) -> str:
         return f"runs, at {round(100 * min(member.cpu, 999)):.0f} % of a processor"
     if member.server:
         return "idle"
-    where = f" in {member.kernel}" if member.kernel else ""
-    if member.state == "D":
-        return f"waits for a disk{where}"
-    return f"waits for something outside forkful{where}"
+    where = f", in {member.kernel}" if member.kernel else ""
+    return f"waits for {outside.what(member)[0]}{where}"
 
 
 def _holds(member: Member, family: tuple[Member, ...]) -> str:
