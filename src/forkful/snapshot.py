@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -18,6 +19,8 @@ from forkful import _native, deadlock
 __all__ = ["Member", "Unseen", "Wait", "take"]
 
 _APART = 0.25  # seconds between the two looks
+_GLANCES = 4  # a standing wait is off the board for moments: so often it is looked for,
+_GLANCE = 0.01  # after so many seconds each
 _NEVER = 2**64 - 1
 _ARENA = "/memfd:forkful (deleted)"
 _OF_QUEUES = {"Queue.get", "Queue.put", "Queue.join", "Pool task", "Pool results"}
@@ -92,6 +95,9 @@ class Member:
     waits: tuple[Wait, ...] = ()
 
 
+_Key = tuple[int, int, int]
+
+
 class _Row(NamedTuple):
     """What _native.peek tells of a member."""
 
@@ -123,7 +129,7 @@ class _Entry(NamedTuple):
     bound: int
 
     @property
-    def key(self) -> tuple[int, int, int]:
+    def key(self) -> _Key:
         return self.owner, self.thread, self.number
 
 
@@ -137,8 +143,8 @@ class _Look:
     """The family at one moment."""
 
     at: float
-    rows: list[_Row]
-    entries: list[_Entry]
+    rows: dict[int, _Row]  # by owner word
+    waits: dict[int, list[_Entry]]  # by owner word
     threads: dict[int, dict[int, _Thread]]  # by owner word, by thread id
 
 
@@ -157,11 +163,17 @@ def take(pid: int) -> tuple[Member, ...]:
     fd = _open_arena(pid)
     try:
         first = _look(pid, fd)
+        entries = [entry for waits in first.waits.values() for entry in waits]
+        for _ in range(_GLANCES):
+            time.sleep(_GLANCE)
+            entries += _peek(pid, fd)[1]
+        first.waits = _by_owner(entries)
+        resting = {entry.key for entry in entries if entry.blocked}
         time.sleep(_APART)
-        second = _look(pid, fd)
+        second = _look(pid, fd, resting)
     finally:
         os.close(fd)
-    return tuple(_member(row, first, second) for row in second.rows)
+    return tuple(_member(row, first, second, resting) for row in second.rows.values())
 
 
 # -- the arena of somebody else ------------------------------------------------------------------------
@@ -214,19 +226,35 @@ def _letter(pid: int) -> str:
     return "X"
 
 
-def _look(pid: int, fd: int) -> _Look:
+def _peek(pid: int, fd: int) -> tuple[list[_Row], list[_Entry]]:
     try:
         _, rows, entries = _native.peek(fd)
     except RuntimeError:
         raise Unseen(
             f"process {pid} runs another version of forkful: use the command of its environment"
         ) from None
-    members = [_Row(*row) for row in rows]
+    return [_Row(*row) for row in rows], [_Entry(*entry) for entry in entries]
+
+
+def _look(pid: int, fd: int, awaited: Set[_Key] = frozenset()) -> _Look:
+    """Look once, or some times more if not all of the awaited waits are to be seen."""
+    rows, entries = _peek(pid, fd)
+    for _ in range(_GLANCES):
+        if awaited <= {entry.key for entry in entries}:
+            break
+        time.sleep(_GLANCE)
+        rows, entries = _peek(pid, fd)
     here = os.stat("/proc/self/ns/pid").st_ino
-    threads = {
-        row.owner: _threads(row.pid) for row in members if row.alive and row.space in (0, here)
-    }
-    return _Look(time.monotonic(), members, [_Entry(*entry) for entry in entries], threads)
+    seen = (row for row in rows if row.alive and row.space in (0, here))
+    threads = {row.owner: _threads(row.pid) for row in seen}
+    return _Look(time.monotonic(), {row.owner: row for row in rows}, _by_owner(entries), threads)
+
+
+def _by_owner(entries: list[_Entry]) -> dict[int, list[_Entry]]:
+    found: dict[int, list[_Entry]] = {}
+    for entry in entries:
+        found.setdefault(entry.owner, []).append(entry)
+    return found
 
 
 # -- what the kernel knows -------------------------------------------------------------------------------
@@ -267,9 +295,8 @@ def _sleeps_in(pid: int, tid: int) -> str:
 # -- both together -----------------------------------------------------------------------------------------
 
 
-def _member(row: _Row, first: _Look, second: _Look) -> Member:
-    by_owner = {r.owner: r for r in second.rows}
-    parent = by_owner.get(row.parent)
+def _member(row: _Row, first: _Look, second: _Look, resting: Set[_Key]) -> Member:
+    parent = second.rows.get(row.parent)
     family = Member(
         row.pid,
         row.name or ("fork server" if row.serves else "MainProcess"),
@@ -281,17 +308,16 @@ def _member(row: _Row, first: _Look, second: _Look) -> Member:
         return replace(family, state="X")
     if not row.pid:
         return replace(family, state="R", active=True, unlisted=1)
-    entries = [entry for entry in second.entries if entry.owner == row.owner]
+    entries = second.waits.get(row.owner, [])
+    waits = tuple(_wait(entry, entry.key in resting, second.rows) for entry in entries)
     now, before = second.threads.get(row.owner), first.threads.get(row.owner, {})
-    at_rest = {entry.key for entry in first.entries if entry.blocked}
-    waits = tuple(_wait(entry, entry.key in at_rest, by_owner, second) for entry in entries)
     if not now:
         return replace(family, state="?" if now is None else "X", waits=waits)
     listed = {entry.thread for entry in entries}
     others = sorted(now.keys() - listed)
     used = sum(t.ticks - before[tid].ticks for tid, t in now.items() if tid in before)
     ran = any(now[tid].state == "R" or before.get(tid, now[tid]).state == "R" for tid in others)
-    seen_before = {e.thread: e.number for e in first.entries if e.owner == row.owner}
+    seen_before = {e.thread: e.number for e in first.waits.get(row.owner, [])}
     moved = any(seen_before.get(e.thread, e.number) != e.number for e in entries) or any(
         tid in seen_before for tid in others
     )
@@ -307,10 +333,10 @@ def _member(row: _Row, first: _Look, second: _Look) -> Member:
     )
 
 
-def _wait(entry: _Entry, at_rest: bool, by_owner: dict[int, _Row], look: _Look) -> Wait:
+def _wait(entry: _Entry, at_rest: bool, rows: dict[int, _Row]) -> Wait:
     now = time.monotonic_ns()
-    holder = by_owner.get(entry.holder)
-    joins = by_owner.get(entry.object) if entry.operation == "Process.join" else None
+    holder = rows.get(entry.holder)
+    joins = rows.get(entry.object) if entry.operation == "Process.join" else None
     in_queue = entry.operation in _OF_QUEUES and entry.size >= 0
     return Wait(
         entry.thread,
