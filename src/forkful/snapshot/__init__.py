@@ -10,11 +10,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Set
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
-from forkful import _native, deadlock
+from forkful.snapshot import kernel
+from forkful.snapshot.arena import Entry, Key, Row, Unseen, open_arena, peek
 
 __all__ = ["Member", "Unseen", "Wait", "take"]
 
@@ -22,12 +21,7 @@ _APART = 0.25  # seconds between the two looks
 _GLANCES = 4  # a standing wait is off the board for moments: so often it is looked for,
 _GLANCE = 0.01  # after so many seconds each
 _NEVER = 2**64 - 1
-_ARENA = "/memfd:forkful (deleted)"
 _OF_QUEUES = {"Queue.get", "Queue.put", "Queue.join", "Pool task", "Pool results"}
-
-
-class Unseen(Exception):
-    """There is no family to be seen at that pid; the text says why, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -95,57 +89,14 @@ class Member:
     waits: tuple[Wait, ...] = ()
 
 
-_Key = tuple[int, int, int]
-
-
-class _Row(NamedTuple):
-    """What _native.peek tells of a member."""
-
-    owner: int
-    pid: int
-    parent: int
-    name: str
-    running: bool
-    serves: bool
-    alive: bool
-    space: int
-
-
-class _Entry(NamedTuple):
-    """What _native.peek tells of a wait."""
-
-    owner: int
-    thread: int
-    number: int
-    since_ns: int
-    deadline_ns: int
-    operation: str
-    object: int
-    file: str
-    line: int
-    blocked: bool
-    holder: int
-    size: int
-    bound: int
-
-    @property
-    def key(self) -> _Key:
-        return self.owner, self.thread, self.number
-
-
-class _Thread(NamedTuple):
-    state: str
-    ticks: int
-
-
 @dataclass
 class _Look:
     """The family at one moment."""
 
     at: float
-    rows: dict[int, _Row]  # by owner word
-    waits: dict[int, list[_Entry]]  # by owner word
-    threads: dict[int, dict[int, _Thread]]  # by owner word, by thread id
+    rows: dict[int, Row]  # by owner word
+    waits: dict[int, list[Entry]]  # by owner word
+    threads: dict[int, dict[int, kernel.Thread]]  # by owner word, by thread id
 
 
 def take(pid: int) -> tuple[Member, ...]:
@@ -160,13 +111,13 @@ def take(pid: int) -> tuple[Member, ...]:
     Raises:
         Unseen: There is no such process, it is not to be looked at, or it is in no family.
     """
-    fd = _open_arena(pid)
+    fd = open_arena(pid)
     try:
         first = _look(pid, fd)
         entries = [entry for waits in first.waits.values() for entry in waits]
         for _ in range(_GLANCES):
             time.sleep(_GLANCE)
-            entries += _peek(pid, fd)[1]
+            entries += peek(pid, fd)[1]
         first.waits = _by_owner(entries)
         resting = {entry.key for entry in entries if entry.blocked}
         time.sleep(_APART)
@@ -176,126 +127,28 @@ def take(pid: int) -> tuple[Member, ...]:
     return tuple(_member(row, first, second, resting) for row in second.rows.values())
 
 
-# -- the arena of somebody else ------------------------------------------------------------------------
-
-
-def _open_arena(pid: int) -> int:
-    folder = f"/proc/{pid}/fd"
-    try:
-        if os.stat(f"/proc/{pid}/ns/pid").st_ino != os.stat("/proc/self/ns/pid").st_ino:
-            raise Unseen(
-                f"process {pid} is in another PID namespace (a container): ask from inside of it"
-            )
-        for name in os.listdir(folder):
-            with suppress(FileNotFoundError):
-                if os.readlink(f"{folder}/{name}") == _ARENA:
-                    return os.open(f"{folder}/{name}", os.O_RDONLY | os.O_CLOEXEC)
-        if _letter(pid) in "ZX":
-            raise ProcessLookupError
-        with open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace") as f:
-            mapped = any(line.rstrip().endswith(_ARENA) for line in f)
-    except (FileNotFoundError, ProcessLookupError):
-        raise Unseen(_gone(pid)) from None
-    except PermissionError:
-        if _letter(pid) in "ZX":
-            raise Unseen(_gone(pid)) from None
-        raise Unseen(
-            f"process {pid} may not be looked at: it belongs to another user, or has been protected; "
-            "ask as its user, or as root"
-        ) from None
-    if mapped:
-        raise Unseen(
-            f"process {pid} has closed the descriptor of its family's shared memory: ask about another "
-            "process of the family"
-        )
-    raise Unseen(
-        f"process {pid} is no forkful program, or has not used forkful so far: it has none of its shared "
-        "memory. A program written for multiprocessing gets it by `forkful run`"
-    )
-
-
-def _gone(pid: int) -> str:
-    if _letter(pid) == "Z":
-        return f"process {pid} has ended (its parent has not taken its exit status)"
-    return f"there is no process {pid}"
-
-
-def _letter(pid: int) -> str:
-    with suppress(OSError):
-        return _stat(f"/proc/{pid}/stat").state
-    return "X"
-
-
-def _peek(pid: int, fd: int) -> tuple[list[_Row], list[_Entry]]:
-    try:
-        _, rows, entries = _native.peek(fd)
-    except RuntimeError:
-        raise Unseen(
-            f"process {pid} runs another version of forkful: use the command of its environment"
-        ) from None
-    return [_Row(*row) for row in rows], [_Entry(*entry) for entry in entries]
-
-
-def _look(pid: int, fd: int, awaited: Set[_Key] = frozenset()) -> _Look:
+def _look(pid: int, fd: int, awaited: Set[Key] = frozenset()) -> _Look:
     """Look once, or some times more if not all of the awaited waits are to be seen."""
-    rows, entries = _peek(pid, fd)
+    rows, entries = peek(pid, fd)
     for _ in range(_GLANCES):
         if awaited <= {entry.key for entry in entries}:
             break
         time.sleep(_GLANCE)
-        rows, entries = _peek(pid, fd)
+        rows, entries = peek(pid, fd)
     here = os.stat("/proc/self/ns/pid").st_ino
     seen = (row for row in rows if row.alive and row.space in (0, here))
-    threads = {row.owner: _threads(row.pid) for row in seen}
+    threads = {row.owner: kernel.threads(row.pid) for row in seen}
     return _Look(time.monotonic(), {row.owner: row for row in rows}, _by_owner(entries), threads)
 
 
-def _by_owner(entries: list[_Entry]) -> dict[int, list[_Entry]]:
-    found: dict[int, list[_Entry]] = {}
+def _by_owner(entries: list[Entry]) -> dict[int, list[Entry]]:
+    found: dict[int, list[Entry]] = {}
     for entry in entries:
         found.setdefault(entry.owner, []).append(entry)
     return found
 
 
-# -- what the kernel knows -------------------------------------------------------------------------------
-
-
-def _stat(path: str) -> _Thread:
-    with open(path, encoding="utf-8", errors="replace") as f:
-        fields = f.read().rpartition(")")[2].split()
-    return _Thread(fields[0], int(fields[11]) + int(fields[12]))
-
-
-def _threads(pid: int) -> dict[int, _Thread]:
-    found: dict[int, _Thread] = {}
-    with suppress(OSError):
-        for name in os.listdir(f"/proc/{pid}/task"):
-            with suppress(OSError):
-                found[int(name)] = _stat(f"/proc/{pid}/task/{name}/stat")
-    return found
-
-
-def _handles_signals(pid: int) -> bool:
-    with suppress(OSError):
-        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as f:
-            for line in f:
-                if line.startswith("SigCgt:"):
-                    return bool(int(line.split()[1], 16) & ~deadlock.HARMLESS)
-    return False
-
-
-def _sleeps_in(pid: int, tid: int) -> str:
-    with suppress(OSError):
-        with open(f"/proc/{pid}/task/{tid}/wchan", encoding="ascii", errors="replace") as f:
-            where = f.read()
-        return "" if where == "0" else where
-    return ""
-
-
-# -- both together -----------------------------------------------------------------------------------------
-
-
-def _member(row: _Row, first: _Look, second: _Look, resting: Set[_Key]) -> Member:
+def _member(row: Row, first: _Look, second: _Look, resting: Set[Key]) -> Member:
     parent = second.rows.get(row.parent)
     family = Member(
         row.pid,
@@ -327,13 +180,13 @@ def _member(row: _Row, first: _Look, second: _Look, resting: Set[_Key]) -> Membe
         cpu=used / os.sysconf("SC_CLK_TCK") / (second.at - first.at),
         active=ran or moved or (bool(others) and used > 1),
         unlisted=len(others),
-        kernel=_sleeps_in(row.pid, others[0]) if others else "",
-        handlers=_handles_signals(row.pid),
+        kernel=kernel.sleeps_in(row.pid, others[0]) if others else "",
+        handlers=kernel.handles_signals(row.pid),
         waits=waits,
     )
 
 
-def _wait(entry: _Entry, at_rest: bool, rows: dict[int, _Row]) -> Wait:
+def _wait(entry: Entry, at_rest: bool, rows: dict[int, Row]) -> Wait:
     now = time.monotonic_ns()
     holder = rows.get(entry.holder)
     joins = rows.get(entry.object) if entry.operation == "Process.join" else None
