@@ -56,8 +56,15 @@ def test_a_circle_of_locks_is_a_deadlock_while_others_run() -> None:
     assert found.pids == (2, 3)
     assert found.text == (
         "deadlocked: Process-2 (pid 2) and Process-3 (pid 3) wait for each other's locks; "
-        "1 more process is no part of it"
+        "1 more process is no part of it, unless it releases a lock that another one holds"
     )
+
+
+def test_nobody_else_can_release_a_re_entrant_lock() -> None:
+    first, second = (wait("RLock.acquire", holder=pid) for pid in (3, 2))
+    found = verdict(running(1), member(2, first), member(3, second))
+
+    assert found.text.endswith("'s locks; 1 more process is no part of it")
 
 
 def test_who_only_waits_behind_a_circle_is_not_named_as_a_part_of_it() -> None:

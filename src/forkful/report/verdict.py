@@ -110,6 +110,12 @@ def _knot(living: list[Member]) -> Verdict | None:
         text += f"; {stuck} more {'process waits' if stuck == 1 else 'processes wait'}"
     if free := len(rest) - stuck:
         text += f"; {free} more {'process is' if free == 1 else 'processes are'} no part of it"
+        if any(
+            w.operation == "Lock.acquire" for w in waits
+        ):  # as with multiprocessing, anybody may
+            text += (
+                f", unless {'it' if free == 1 else 'one'} releases a lock that another one holds"
+            )
     text += _unless(list(knot.values()))
     return Verdict("deadlocked", f"deadlocked: {text}", _advice(lock), tuple(m.pid for m in circle))
 
