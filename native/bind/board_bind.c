@@ -35,6 +35,8 @@ static const char *const OP_NAMES[FK_OPS] = {
     [FK_OP_TASK] = "Pool task",        [FK_OP_RESULTS] = "Pool results",
 };
 
+const char *fk_op_name(uint32_t op) { return OP_NAMES[op < FK_OPS ? op : FK_OP_NONE]; }
+
 static PyObject *board_snapshot(PyObject *m, PyObject *unused)
 {
     (void)m, (void)unused;
@@ -64,11 +66,10 @@ static PyObject *board_snapshot(PyObject *m, PyObject *unused)
     return list;
 }
 
-/* Who holds what an entry waits for: an owner word, 0: nobody or not known. */
-static fk_owner holder_of(const fk_seen *s)
+fk_owner fk_holder_of(const fk_arena *a, const fk_seen *s)
 {
     bool lock = s->op == FK_OP_LOCK || s->op == FK_OP_RLOCK;
-    fk_lock *l = lock ? fk_at(&fk_family, s->object + FK_BLOCK_HEAD, sizeof *l) : NULL;
+    fk_lock *l = lock ? fk_at(a, s->object + FK_BLOCK_HEAD, sizeof *l) : NULL;
     return l ? fk_lock_owner(l) : 0; /* both kinds begin with the lock word */
 }
 
@@ -80,7 +81,7 @@ static PyObject *row_of(const fk_seen *s)
     PyObject *file = PyUnicode_DecodeUTF8(s->file, (Py_ssize_t)strlen(s->file), "replace");
     return file ? Py_BuildValue("(IIsIIKIsINI)", s->owner, pid, name, s->tid, s->waits,
                                 (unsigned long long)s->since_ns, s->op, OP_NAMES[s->op],
-                                holder_of(s), file, s->line)
+                                fk_holder_of(&fk_family, s), file, s->line)
                 : NULL;
 }
 

@@ -12,12 +12,12 @@
 static const uint64_t RESERVES[] = {UINT64_C(1) << 38, UINT64_C(1) << 36, UINT64_C(1) << 34,
                                     UINT64_C(1) << 32, UINT64_C(1) << 30, UINT64_C(1) << 28};
 
-static fk_status map(fk_arena *a, int fd, uint64_t reserve)
+static fk_status map(fk_arena *a, int fd, uint64_t reserve, int prot)
 {
     struct stat st;
     if (fstat(fd, &st) < 0)
         return FK_SYS;
-    void *p = mmap(NULL, reserve, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+    void *p = mmap(NULL, reserve, prot, MAP_SHARED | MAP_NORESERVE, fd, 0);
     if (p == MAP_FAILED)
         return FK_SYS;
     madvise(p, reserve, MADV_DONTDUMP);
@@ -39,7 +39,7 @@ fk_status fk_arena_create(fk_arena *a)
     fk_status st = FK_SYS;
     for (size_t i = 0; i < sizeof RESERVES / sizeof *RESERVES && st != FK_OK; i++)
         if (ftruncate(fd, (off_t)RESERVES[i]) == 0)
-            st = map(a, fd, RESERVES[i]);
+            st = map(a, fd, RESERVES[i], PROT_READ | PROT_WRITE);
     fk_header *h = (fk_header *)a->base;
     if (st == FK_OK && (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0 ||
                         getrandom(h->id, sizeof h->id, 0) != sizeof h->id)) {
@@ -61,7 +61,7 @@ fk_status fk_arena_create(fk_arena *a)
     return FK_OK;
 }
 
-fk_status fk_arena_map(fk_arena *a, int fd)
+static fk_status map_checked(fk_arena *a, int fd, int prot)
 {
     struct stat st;
     if (fstat(fd, &st) < 0)
@@ -69,7 +69,7 @@ fk_status fk_arena_map(fk_arena *a, int fd)
     int seals = fcntl(fd, F_GET_SEALS);
     if (seals < 0 || !(seals & F_SEAL_SHRINK) || (uint64_t)st.st_size < FK_HEAP_AT)
         return FK_CORRUPT;
-    fk_status s = map(a, fd, (uint64_t)st.st_size);
+    fk_status s = map(a, fd, (uint64_t)st.st_size, prot);
     if (s != FK_OK)
         return s;
     const fk_header *h = fk_head(a);
@@ -78,6 +78,16 @@ fk_status fk_arena_map(fk_arena *a, int fd)
         return FK_OK;
     fk_arena_unmap(a);
     return FK_CORRUPT;
+}
+
+fk_status fk_arena_map(fk_arena *a, int fd) { return map_checked(a, fd, PROT_READ | PROT_WRITE); }
+
+fk_status fk_arena_peek(fk_arena *a, int fd)
+{
+    fk_status st = map_checked(a, fd, PROT_READ);
+    if (st == FK_OK)
+        a->peeks = true;
+    return st;
 }
 
 void fk_arena_unmap(fk_arena *a)

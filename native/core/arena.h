@@ -17,6 +17,7 @@ typedef struct fk_arena {
     uint64_t reserve;
     int fd; /* may have become another file's number: compare fd_ino, fd_dev */
     uint64_t fd_ino, fd_dev;
+    bool peeks;  /* fk_arena_peek: mapped read-only, and `me` stays 0 */
     fk_owner me; /* this process; 0 before it has a slot */
     fk_slot *slot;
     uint64_t pid_space; /* this process's PID namespace; 0: not known */
@@ -37,7 +38,12 @@ fk_status fk_arena_create(fk_arena *a);
  * Returns FK_OK, FK_CORRUPT (not an arena of this version), FK_SYS. */
 fk_status fk_arena_map(fk_arena *a, int fd);
 
-/* Undo create or map. Only for a process without a slot: a slot's life mutex must stay mapped. */
+/* Map the arena of any family behind `fd`, which may be open for reading only, to look at it and
+ * never to change it: a store to it would be a fault. Only functions that say "works on a peeked
+ * arena" may be called. `fd` stays the caller's, and may be closed. Returns as fk_arena_map. */
+fk_status fk_arena_peek(fk_arena *a, int fd);
+
+/* Undo create, map or peek. Only for a process without a slot: a slot's life mutex must stay mapped. */
 void fk_arena_unmap(fk_arena *a);
 
 /* Whether a->fd still is the arena's memfd. */

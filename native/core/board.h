@@ -42,7 +42,7 @@ void fk_board_tell_quiet(const fk_arena *a, bool quiet);
 uint64_t fk_board_since(const fk_arena *a); /* when that wait began */
 fk_nap *fk_board_nap(const fk_arena *a);    /* NULL: in none */
 
-/* A copy of entry `index` as its thread has written it. False: not waiting. */
+/* A copy of entry `index` as its thread has written it. False: not waiting. Works on a peeked arena. */
 typedef struct fk_seen {
     fk_owner owner;
     uint32_t tid, op, line, waits;

@@ -25,7 +25,8 @@ void fk_slot_set_pid(fk_arena *a, fk_owner child, uint32_t pid);
 /* The slot of an owner word, or NULL if it belongs to another process by now. */
 fk_slot *fk_slot_of(const fk_arena *a, fk_owner owner);
 
-/* Whether that process lives. No system call in the common case; a zombie is dead. */
+/* Whether that process lives. No system call in the common case; a zombie is dead. Works on a
+ * peeked arena once fk_slot_peek has been called, and then always asks /proc. */
 bool fk_slot_alive(const fk_arena *a, fk_owner owner);
 
 /* Become the keeper of a slot, who alone may change its state. False: somebody who lives is.
@@ -33,7 +34,11 @@ bool fk_slot_alive(const fk_arena *a, fk_owner owner);
 bool fk_slot_keep(const fk_arena *a, fk_slot *s);
 void fk_slot_unkeep(fk_slot *s);
 
-/* Pid and name of a process, living or lately dead. False: not known any more. */
+/* For a peeked arena: learn this process's PID namespace, of which pids are compared. */
+void fk_slot_peek(fk_arena *a);
+
+/* Pid and name of a process, living or lately dead. False: not known any more. Works on a peeked
+ * arena. */
 bool fk_slot_describe(const fk_arena *a, fk_owner owner, uint32_t *pid, char name[64]);
 
 void fk_slot_set_name(fk_arena *a, const char *name);

@@ -23,7 +23,8 @@ bool fk_still_turn(fk_arena *a);
 void fk_still_pass(fk_arena *a, uint64_t cost_ns);
 
 /* Whether what this entry's thread waits for has not come: the noun says so, and nobody has woken
- * the thread. For an object that vanishes at the same time the answer means nothing; the look is safe. */
+ * the thread. For an object that vanishes at the same time the answer means nothing; the look is safe.
+ * Works on a peeked arena. */
 bool fk_still_blocks(const fk_arena *a, const fk_seen *s);
 
 /* Whether each process of the family lives, has threads on the board or is a fork server, and each entry

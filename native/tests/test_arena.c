@@ -1,5 +1,6 @@
 /* The arena: one memfd that many processes map, and its blocks. */
 #include "member.h"
+#include "standstill.h"
 
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -63,6 +64,79 @@ TEST(what_is_no_arena_is_not_mapped)
     fk_head(&a)->header_size--;
     CORE(fk_arena_map(&b, a.fd));
     CHECK(fcntl(unsealed, F_GETFD) >= 0); /* a refused descriptor stays the caller's */
+}
+
+/* ---- a look from outside -------------------------------------------------------------------- */
+
+static int peek_readonly(fk_arena *b, int fd)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/fd/%d", getpid(), fd);
+    int readonly = open(path, O_RDONLY | O_CLOEXEC);
+    CHECK(readonly >= 0);
+    int st = fk_arena_peek(b, readonly);
+    close(readonly);
+    return st;
+}
+
+TEST(a_peeked_arena_shows_the_same_memory_and_is_refused_as_any_other)
+{
+    fk_arena a, b;
+    CORE(fk_arena_create(&a));
+    CORE(peek_readonly(&b, a.fd));
+    *(int *)fk_at(&a, FK_HEAP_AT + 4096, 4) = 42;
+    CHECK_EQ(*(int *)fk_at(&b, FK_HEAP_AT + 4096, 4), 42);
+    CHECK(b.peeks && !a.peeks && b.me == 0);
+    fk_arena_unmap(&b);
+    fk_head(&a)->version++;
+    CHECK_EQ(peek_readonly(&b, a.fd), FK_CORRUPT);
+}
+
+TEST(a_peeked_arena_cannot_be_written)
+{
+    fk_arena a, b;
+    int fds[2];
+    CORE(fk_arena_create(&a));
+    CORE(peek_readonly(&b, a.fd));
+    CHECK(pipe(fds) == 0 && write(fds[1], "x", 1) == 1);
+    CHECK(read(fds[0], fk_at(&b, FK_HEAP_AT, 1), 1) < 0 && errno == EFAULT);
+    CHECK(read(fds[0], fk_at(&a, FK_HEAP_AT, 1), 1) == 1);
+}
+
+static int wait_for_lock(void *lock)
+{
+    fk_wait w = FK_WAIT_UNTIL(FK_NEVER);
+    w.nap = fk_board_enter(&A, FK_OP_LOCK, fk_off(&A, lock) - FK_BLOCK_HEAD, FK_NEVER, "f.py", 7);
+    while (fk_lock_acquire(&A, lock, &w) == FK_INTR) {
+    }
+    return 0;
+}
+
+TEST(a_look_from_outside_tells_who_lives_and_what_blocks_and_changes_nothing)
+{
+    found();
+    object o = make(FK_KIND_LOCK, sizeof(fk_user_lock));
+    fk_lock *l = &((fk_user_lock *)o.data)->lock;
+    CORE(fk_lock_try(&A, l));
+    member m = spawn_member(wait_for_lock, l);
+    fk_seen s = {0};
+    WAIT_UNTIL(fk_board_see(&A, 0, &s) && s.asleep);
+    fk_owner newborn;
+    CORE(fk_slot_reserve(&A, &newborn));
+
+    fk_arena b;
+    CORE(peek_readonly(&b, A.fd));
+    fk_slot_peek(&b);
+    CHECK(fk_board_see(&b, 0, &s) && s.owner == m.owner && s.line == 7);
+    CHECK(fk_slot_alive(&b, A.me) && fk_slot_alive(&b, m.owner) && fk_slot_alive(&b, newborn));
+    CHECK(fk_still_blocks(&b, &s));
+    kill_at(m.pid);
+    CHECK(!fk_slot_alive(&b, m.owner)); /* a zombie */
+    uint32_t pid = 0;
+    char name[64];
+    CHECK(fk_slot_describe(&b, m.owner, &pid, name) && pid == (uint32_t)m.pid);
+    bury(m);
+    fk_family_abandon(&A, newborn);
 }
 
 TEST(a_descriptor_that_became_another_files_is_noticed)

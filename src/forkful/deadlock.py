@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 from forkful import _native
 from forkful.errors import DeadlockError
 
-__all__ = ["ENABLED", "Waiter", "examine", "quiet"]
+__all__ = ["ADVICE", "ENABLED", "HARMLESS", "Waiter", "examine", "quiet"]
 
 ENABLED = os.environ.get("FORKFUL_DEADLOCK", "on").lower() not in ("off", "0", "no", "false")
 
@@ -25,7 +25,7 @@ _SHOWN = 20  # waiters that the message names
 
 # Signals whose handlers run no Python: the fatal ones (faulthandler) and glibc's own two. Of SIGINT
 # each process tells by `quiet`.
-_HARMLESS = sum(
+HARMLESS = sum(
     1 << (s - 1)
     for s in (
         signal.SIGINT,
@@ -154,7 +154,7 @@ def _is_stuck(pid: int, ops: dict[int, int]) -> bool:
         as_it_should = "S" if op == _native.OP_PROCESS else "SR"
         if tid != me and status["State"][0] not in as_it_should:
             return False
-        if status["TracerPid"] != "0" or int(status["SigCgt"], 16) & ~_HARMLESS:
+        if status["TracerPid"] != "0" or int(status["SigCgt"], 16) & ~HARMLESS:
             return False
     return True
 
@@ -213,7 +213,7 @@ def _waiter(row: _Row, now: int) -> Waiter:
     )
 
 
-_ADVICE = {
+ADVICE = {
     "Queue.get": "let whoever puts say when nothing more comes: put a last item for each consumer, or "
     "call the queue's shutdown()",
     "Queue.put": "the queue is full and nobody is left to get: end its producers first, or give it room",
@@ -224,11 +224,11 @@ _ADVICE = {
     "Condition.wait": "nobody is left who could notify, or come to the barrier",
     "Semaphore.acquire": "nobody is left who could release()",
 }
-_ADVICE["RLock.acquire"] = _ADVICE["Lock.acquire"]
+ADVICE["RLock.acquire"] = ADVICE["Lock.acquire"]
 
 
 def _advice(operation: str) -> str:
     return (
-        f"What to do: {_ADVICE[operation]}; or wait with a timeout. FORKFUL_DEADLOCK=off lets it "
+        f"What to do: {ADVICE[operation]}; or wait with a timeout. FORKFUL_DEADLOCK=off lets it "
         "wait for ever."
     )

@@ -12,7 +12,7 @@ from forkful import __version__
 from forkful.cli.errors import CommandError
 from forkful.cli.streams import say
 
-_COMMANDS = {"map": "forkful.cli.map", "run": "forkful.cli.run"}
+_COMMANDS = {"map": "forkful.cli.map", "run": "forkful.cli.run", "why": "forkful.cli.why"}
 """Sub-commands and the modules that define them as ``command``; a module is imported when its
 command is run."""
 

@@ -1,0 +1,36 @@
+"""``forkful why``: what a program that hangs is waiting for."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from forkful import snapshot
+from forkful.cli.errors import CommandError
+from forkful.report import why
+from forkful.report.verdict import judge
+
+_HELP = """Say why a forkful program hangs.
+
+PID is any of its processes. Shows the verdict in one sentence (deadlocked, stopped, busy, starved,
+waiting for I/O), what each process does or waits for, at which line, for how long, who holds it; and what to do.
+
+The program needs no preparation and is not changed: it may hang, be stopped, or have lost its parent.
+"""
+
+
+@click.command(help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--json", "as_json", is_flag=True, help="The same for programs, as one JSON object.")
+@click.argument("pid", type=click.IntRange(1))
+def command(pid: int, as_json: bool) -> None:
+    """Look, judge, tell."""
+    try:
+        family = snapshot.take(pid)
+    except snapshot.Unseen as unseen:
+        raise CommandError(str(unseen)) from None
+    verdict = judge(family)
+    if as_json:
+        click.echo(json.dumps(why.as_json(family, verdict), indent=2))
+    else:
+        click.echo("\n".join(why.lines(family, verdict)))
