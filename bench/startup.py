@@ -118,7 +118,9 @@ def bare_interpreter(count: int) -> float:
     return (time.perf_counter() - begin) / count
 
 
-def import_question(name: str, title: str, statement: str, packages: dict[str, str]) -> Question:
+def import_question(
+    name: str, title: str, statement: str, packages: dict[str, str], bound: Bound
+) -> Question:
     return Question(
         name=f"startup.{name}",
         title=title,
@@ -131,7 +133,7 @@ def import_question(name: str, title: str, statement: str, packages: dict[str, s
         },
         count=9,
         quick=3,
-        bounds=[Bound("forkful", 0.5, "multiprocessing")],
+        bounds=[bound],
     )
 
 
@@ -188,19 +190,33 @@ def large_parent_question() -> Question:
     )
 
 
+REPLACED = "what forkful replaces"
+"""`import multiprocessing` imports its context alone; `import forkful` has made the classes of queues, locks
+and processes, too. So these are what it must be compared with."""
+
 PACKAGES = {
     **{name: name for name in LOOKALIKES},
+    REPLACED: ", ".join(
+        f"multiprocessing.{module}" for module in ("context", "process", "queues", "synchronize")
+    ),
     "concurrent.futures": "concurrent.futures.process",
     **{name: name for name in ("loky", "joblib", "mpire", "pebble")},
 }
 
 QUESTIONS = [
-    import_question("import", "import of the package", "import {}", PACKAGES),
+    import_question(
+        "import",
+        "import of the package",
+        "import {}",
+        PACKAGES,
+        Bound("forkful", 1 / 1.3, REPLACED, must=True),
+    ),
     import_question(
         "import_and_queue",
         "import of the package, and a Queue made",
         "import {0}; {0}.Queue()",
         {name: name for name in LOOKALIKES},
+        Bound("forkful", 1 / 1.3, "multiprocessing", must=True),
     ),
     start_question("fork", 100, {"os.fork": Entry(bare_fork, aside="floor: fork and waitpid")}),
     start_question(

@@ -9,8 +9,6 @@ traceback. `import forkful as multiprocessing` works; what forkful adds stands b
     [1, 2, 3]
 """
 
-import importlib as _importlib
-import typing as _typing
 from multiprocessing.context import (
     AuthenticationError,
     BufferTooShort,
@@ -40,7 +38,8 @@ from forkful.synchronize import (
     Semaphore,
 )
 
-if _typing.TYPE_CHECKING:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from forkful.errors import WorkerDied
     from forkful.pool import Outcome, Pool
 
@@ -124,16 +123,18 @@ _MODULES = {
     *("resource_sharer", "resource_tracker", "shared_memory", "sharedctypes", "spawn", "util"),
 }
 
-if not _typing.TYPE_CHECKING:
+if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
-        if name in _LATER:
-            value = getattr(_importlib.import_module(_LATER[name]), name)
+        if name in _LATER or name in _MODULES:
+            import importlib
+
+            if name in _MODULES:
+                return importlib.import_module(f"forkful.{name}")
+            value = getattr(importlib.import_module(_LATER[name]), name)
             globals()[name] = value
             return value
-        if name in _MODULES:
-            return _importlib.import_module(f"forkful.{name}")
         raise AttributeError(f"module 'forkful' has no attribute {name!r}")
 
     def __dir__() -> list[str]:
-        return sorted({*globals(), *_LATER, *_MODULES})
+        return sorted({*globals(), *_LATER, *_MODULES} - {"TYPE_CHECKING"})

@@ -11,7 +11,6 @@ stdlib does: every child of spawn pays for what is imported here.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
 from multiprocessing import context as _stdlib_context
 from multiprocessing import process, reduction
 from multiprocessing.context import (
@@ -24,14 +23,17 @@ from multiprocessing.context import (
     get_spawning_popen,
     set_spawning_popen,
 )
-from typing import TYPE_CHECKING, Any
 
 from forkful import process as _process
 from forkful import queues, synchronize
 from forkful.launch.defaults import defaults
 from forkful.process import ForkProcess, ForkServerProcess, SpawnProcess
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Any
+
     from forkful import connection, managers
     from forkful.pool import Pool
 

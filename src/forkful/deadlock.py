@@ -16,9 +16,7 @@ from typing import Literal, NamedTuple
 from forkful import _native
 from forkful.errors import DeadlockError
 
-__all__ = ["ADVICE", "ENABLED", "HARMLESS", "Waiter", "examine", "quiet"]
-
-ENABLED = os.environ.get("FORKFUL_DEADLOCK", "on").lower() not in ("off", "0", "no", "false")
+__all__ = ["ADVICE", "HARMLESS", "Waiter", "examine"]
 
 _APART = 0.9  # seconds between the two looks, at least; the native side allows one a second
 _SHOWN = 20  # waiters that the message names
@@ -38,9 +36,6 @@ HARMLESS = sum(
         33,
     )
 )
-
-
-_NO_HANDLERS = (signal.default_int_handler, signal.SIG_DFL, signal.SIG_IGN)
 
 
 class Waiter(NamedTuple):
@@ -70,21 +65,6 @@ class _Suspicion:
 
     finding: _Finding | None = None
     since = 0.0
-
-
-def quiet() -> bool:
-    """Return whether nothing but another process can rouse this one: no timer, no handler of SIGINT."""
-    for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
-        if signal.getitimer(timer)[0]:
-            return False
-    handler = signal.getsignal(signal.SIGINT)  # None: one that is not Python's
-    if not any(handler is h for h in _NO_HANDLERS) and not getattr(handler, "does_nothing", False):
-        return False
-    try:
-        with open("/proc/self/timers", "rb") as f:
-            return not f.read(1)
-    except OSError:
-        return True  # a kernel without the file. Python makes no such timers
 
 
 def examine() -> DeadlockError | Literal[False] | None:

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import os
 import queue
-from collections.abc import Callable, Sequence
 from multiprocessing.context import get_spawning_popen
-from typing import Any, TypeVar
 
-from forkful import _native, deadlock, errors, wire
+from forkful import _native, errors, quiet, wire
 from forkful.errors import ForkfulError, LockOwnerDied, ShutDown
 
-__all__ = ["Handle", "Words"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any, Literal, TypeVar
 
-_H = TypeVar("_H", bound="Handle")
+    _H = TypeVar("_H", bound="Handle")
+
+__all__ = ["Handle", "Words"]
 
 
 def _owner_died(handle: Any, pid: int, name: str) -> LockOwnerDied:
@@ -45,6 +48,12 @@ def _dumps(obj: Any) -> tuple[bytes, Sequence[Any], list[object]]:
     return data, buffers, handles
 
 
+def _examine() -> errors.DeadlockError | Literal[False] | None:
+    from forkful import deadlock  # on first use: few families ever stand still
+
+    return deadlock.examine()
+
+
 _native.configure(
     _dumps,
     _owner_died,
@@ -52,8 +61,8 @@ _native.configure(
     queue.Empty,
     queue.Full,
     _items_lost,
-    deadlock.quiet if deadlock.ENABLED else None,
-    deadlock.examine if deadlock.ENABLED else None,
+    quiet.quiet if quiet.ENABLED else None,
+    _examine if quiet.ENABLED else None,
     os.path.join(os.path.dirname(__file__), ""),
 )
 os.register_at_fork(

@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import atexit
 import os
-import resource
 import sys
 import time
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import resource
+    from typing import Any
 
 __all__ = ["VARIABLE", "began", "ended", "failed", "keep_of_main", "reaped"]
 
@@ -56,6 +59,8 @@ def failed(error: BaseException) -> None:
 def ended() -> None:
     """This process is about to end by itself."""
     if _path is not None:
+        import resource
+
         used = resource.getrusage(resource.RUSAGE_SELF)
         _write("ended", os.getpid(), cpu=used.ru_utime + used.ru_stime, peak=_peak())
 

@@ -12,16 +12,18 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from multiprocessing import TimeoutError, process
 from multiprocessing.process import BaseProcess, active_children, current_process, parent_process
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from forkful import _native, errors, ledger, wire
 from forkful.launch.defaults import defaults
 from forkful.queues import SimpleQueue
 from forkful.stdlib import names_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 __all__ = [
     "NESTS",
@@ -42,10 +44,11 @@ NESTS = "nests"
 """In a process's `_config`, which its children inherit: though daemonic, it may have children."""
 
 
-class _Unreadable(NamedTuple):
+class _Unreadable:
     """Stands for a result that cannot be unpickled here."""
 
-    error: Exception
+    def __init__(self, error: Exception) -> None:
+        self.error = error
 
 
 def describe_exit(exitcode: int | None) -> str:
@@ -72,6 +75,16 @@ def _print_by_lines() -> None:
                 stream.reconfigure(line_buffering=True)
             except (OSError, ValueError):
                 pass  # closed, or nobody reads it
+
+
+def _tell_board(owner: int, timeout: float | None) -> None:
+    """Say on the board that this thread waits for a process, from the caller's line."""
+    deadline = 2**64 - 1 if timeout is None else time.monotonic_ns() + int(timeout * 1e9)
+    frame = sys._getframe(1)
+    while frame.f_back and frame.f_code.co_filename == __file__:
+        frame = frame.f_back
+    line = frame.f_lineno or 0
+    _native.board_enter(_native.OP_PROCESS, owner, max(0, deadline), frame.f_code.co_filename, line)
 
 
 class Process(BaseProcess):
@@ -130,8 +143,15 @@ class Process(BaseProcess):
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until the process has ended, at most `timeout` seconds."""
-        with self._parked(timeout):
+        popen = self._popen
+        if popen is None or popen.returncode is not None:
             super().join(timeout)
+            return
+        _tell_board(getattr(popen, "owner", 0), timeout)
+        try:
+            super().join(timeout)
+        finally:
+            _native.board_leave()
 
     def close(self) -> None:
         """Give up all that this process keeps of the ended child, its report included.
@@ -141,28 +161,6 @@ class Process(BaseProcess):
         """
         super().close()
         self.__dict__.pop("_report", None)
-
-    @contextmanager
-    def _parked(self, timeout: float | None) -> Iterator[None]:
-        popen = self._popen
-        if popen is None or popen.returncode is not None:
-            yield
-            return
-        deadline = 2**64 - 1 if timeout is None else time.monotonic_ns() + int(timeout * 1e9)
-        frame = sys._getframe(2)
-        while frame.f_back and frame.f_code.co_filename == __file__:
-            frame = frame.f_back
-        _native.board_enter(
-            _native.OP_PROCESS,
-            getattr(popen, "owner", 0),
-            max(0, deadline),
-            frame.f_code.co_filename,
-            frame.f_lineno or 0,
-        )
-        try:
-            yield
-        finally:
-            _native.board_leave()
 
     # -- the report --------------------------------------------------------------------------
 

@@ -7,21 +7,21 @@ A process may end at once: what it put stays.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, TypeVar
-
 from forkful import _native
 from forkful.family import Handle
 from forkful.stdlib import names_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
+    from typing import ClassVar, TypeVar
+
+    _T = TypeVar("_T")
 
 __all__ = ["JoinableQueue", "Queue", "SimpleQueue"]
 
-_T = TypeVar("_T")
 
-
-class Queue(Handle, _native.Queue[_T]):
+class Queue(Handle, _native.Queue["_T"]):
     """A queue of any number of producers and consumers.
 
     Args:
@@ -77,7 +77,7 @@ class Queue(Handle, _native.Queue[_T]):
         return f"<{type(self).__qualname__} at {id(self):#x} size={size}{bound}>"
 
 
-class JoinableQueue(Queue[_T]):
+class JoinableQueue(Queue["_T"]):
     """A queue that knows which of its objects have been dealt with."""
 
     _joinable = True
@@ -103,7 +103,7 @@ class JoinableQueue(Queue[_T]):
         return self._join(timeout)
 
 
-class SimpleQueue(Handle, _native.Queue[_T]):
+class SimpleQueue(Handle, _native.Queue["_T"]):
     """A queue with put, get, empty and close only."""
 
     def __init__(self, *, ctx: BaseContext | None = None) -> None:

@@ -7,8 +7,9 @@ is asked for.
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["names_of"]
 
@@ -18,6 +19,8 @@ def names_of(module: str) -> Callable[[str], object]:
 
     def __getattr__(name: str) -> object:
         if not name.startswith("__"):
+            import importlib  # here: an import asks each module for __path__
+
             try:
                 return getattr(importlib.import_module(f"multiprocessing.{module}"), name)
             except AttributeError:

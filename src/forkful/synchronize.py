@@ -15,18 +15,20 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable
 from multiprocessing.process import current_process
 from threading import BrokenBarrierError
-from typing import TYPE_CHECKING, NamedTuple
 
 from forkful import _native
 from forkful.errors import DeadlockError, LockOwnerDied
 from forkful.family import Handle, Words
 from forkful.stdlib import names_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from multiprocessing.context import BaseContext
+
+    from forkful.statistics import LockStatistics, SemaphoreStatistics
 
 __all__ = [
     "SEM_VALUE_MAX",
@@ -44,23 +46,9 @@ __all__ = [
 SEM_VALUE_MAX = 2**31 - 1
 
 
-class LockStatistics(NamedTuple):
-    """A lock at one moment. `owner_pid` and `owner_name` are None when it is free."""
-
-    locked: bool
-    owner_pid: int | None
-    owner_name: str | None
-    owner_alive: bool
-
-
-class SemaphoreStatistics(NamedTuple):
-    """A semaphore at one moment: free permits, and how many came back from dead processes."""
-
-    value: int
-    returned: int
-
-
 def _lock_statistics(owner: int) -> LockStatistics:
+    from forkful.statistics import LockStatistics  # on first use: few ask
+
     if not owner:
         return LockStatistics(False, None, None, False)
     pid, name = _native.describe(owner) or (None, None)
@@ -124,6 +112,8 @@ class Semaphore(Handle, _native.Semaphore):
 
     def statistics(self) -> SemaphoreStatistics:
         """Return the free permits and how many came back from processes that died."""
+        from forkful.statistics import SemaphoreStatistics
+
         return SemaphoreStatistics(self.get_value(), self._returned())
 
     def locked(self) -> bool:
@@ -163,10 +153,11 @@ class _Waiters(Handle, _native.Condition):
         self._create()
 
 
-class _Count(NamedTuple):
+class _Count:
     """A number that is asked for as a semaphore's is."""
 
-    value: int
+    def __init__(self, value: int) -> None:
+        self.value = value
 
     def get_value(self) -> int:
         return self.value

@@ -12,8 +12,6 @@ and pays when a worker has died.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from forkful.errors.kinds import (
     DeadlockError,
     ForkfulError,
@@ -24,6 +22,7 @@ from forkful.errors.kinds import (
     TaskTimeout,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from forkful.errors.death import WorkerDied
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import builtins
 import multiprocessing
 import sys
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 if sys.version_info >= (3, 13):
     import queue

@@ -5,8 +5,10 @@ A noun that needs a context and is given none takes the one here, and so never i
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from multiprocessing.context import BaseContext
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from multiprocessing.context import BaseContext
 
 __all__ = ["defaults"]
 

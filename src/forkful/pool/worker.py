@@ -187,7 +187,7 @@ def _ignore_interrupt(signum: int, frame: object) -> None:
     """
 
 
-_ignore_interrupt.does_nothing = True  # type: ignore[attr-defined]  # see deadlock.quiet
+_ignore_interrupt.does_nothing = True  # type: ignore[attr-defined]  # see quiet.quiet
 
 
 def work(config: WorkerConfig) -> None:

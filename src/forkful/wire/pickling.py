@@ -12,14 +12,21 @@ from __future__ import annotations
 import copyreg
 import functools
 import pickle
-from collections import ChainMap
-from collections.abc import Callable, Iterable
 from multiprocessing.reduction import ForkingPickler
 from types import SimpleNamespace
-from typing import Any, ClassVar
 
-from forkful.wire import culprit
 from forkful.wire.handles import collected, collecting
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any, ClassVar
+
+    _Keeper = Callable[[pickle.PickleBuffer], bool]
+    _Reducer = Callable[[Any], Any]
+    _Tool = tuple[
+        Callable[[object], None], list[bytes], Callable[[], None], list[pickle.PickleBuffer]
+    ]
 
 LARGE = 32 * 1024
 """Bytes from which a buffer travels out of band: a block of its own costs more than a small copy."""
@@ -37,10 +44,6 @@ _ADVICE = (
     "it, at the top level of a module"
 )
 
-_Keeper = Callable[[pickle.PickleBuffer], bool]
-_Tool = tuple[Callable[[object], None], list[bytes], Callable[[], None], list[pickle.PickleBuffer]]
-
-_Reducer = Callable[[Any], Any]
 _extra: dict[type, _Reducer] = ForkingPickler._extra_reducers  # type: ignore[attr-defined]
 _common: dict[type, _Reducer] = copyreg.dispatch_table
 _table: dict[type, _Reducer] = {}
@@ -158,6 +161,8 @@ def explain(obj: object, error: BaseException, root: str = "object") -> str | No
     """
     if isinstance(error, RecursionError | MemoryError):
         return None
+    from forkful.wire import culprit  # on first use: few objects are refused
+
     try:
         if collected() is None:
             return culprit.find(obj, _refuses, _reduce, root)
@@ -205,6 +210,8 @@ def _dump_by_value(obj: object, chunks: list[bytes], keeper: _Keeper | None) -> 
 
 @functools.cache
 def _cloud() -> type[Any]:
+    from collections import ChainMap
+
     import cloudpickle  # costs more than all of forkful, and most programs never need it
 
     class CloudPickler(cloudpickle.Pickler):  # type: ignore[misc]
