@@ -14,15 +14,21 @@ if TYPE_CHECKING:
 __all__ = ["names_of"]
 
 
-def names_of(module: str) -> Callable[[str], object]:
-    """Return a `__getattr__` for `forkful.<module>` that looks in `multiprocessing.<module>`."""
+def names_of(module: str, **later: str) -> Callable[[str], object]:
+    """Return a `__getattr__` for `forkful.<module>` that looks in `multiprocessing.<module>`.
+
+    Args:
+        module: Its name.
+        later: Names of its own that it imports when they are asked for, and where each is.
+    """
 
     def __getattr__(name: str) -> object:
         if not name.startswith("__"):
             import importlib  # here: an import asks each module for __path__
 
+            where = later.get(name, f"multiprocessing.{module}")
             try:
-                return getattr(importlib.import_module(f"multiprocessing.{module}"), name)
+                return getattr(importlib.import_module(where), name)
             except AttributeError:
                 pass
         raise AttributeError(f"module 'forkful.{module}' has no attribute {name!r}")

@@ -457,4 +457,8 @@ class Barrier:
 
 
 if not TYPE_CHECKING:
-    __getattr__ = names_of("synchronize")
+    __getattr__ = names_of(
+        "synchronize",
+        LockStatistics="forkful.statistics",
+        SemaphoreStatistics="forkful.statistics",
+    )
