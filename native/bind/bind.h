@@ -78,6 +78,10 @@ bool fk_is_standstill(void);
  * 0, or -1 with an exception. */
 int fk_tell_quiet(void);
 
+/* Where the caller stands, for the board: the end of the path of the innermost file that is not forkful's
+ * own, and the line; 0 if there is none. */
+uint32_t fk_site(char *file, size_t size);
+
 /* (block=True, timeout=None) as multiprocessing understands them, from position `first` on.
  * 0, or -1 with an exception. */
 int fk_parse_wait(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, Py_ssize_t first,
@@ -101,9 +105,13 @@ PyObject *fk_block_bytes(uint32_t hold);
 
 /* one spec for each *_type.c */
 extern PyType_Spec fk_lock_spec, fk_rlock_spec, fk_sema_spec, fk_event_spec, fk_cond_spec,
-    fk_queue_spec, fk_words_spec, fk_memory_spec, fk_block_spec;
+    fk_queue_spec, fk_words_spec, fk_memory_spec, fk_block_spec, fk_ends_spec;
 extern PyTypeObject *fk_lock_type, *fk_rlock_type, *fk_block_type;
 extern PyMethodDef fk_family_methods[], fk_board_methods[], fk_peek_methods[];
+
+/* ties.c */
+/* In a newborn: close what it must not keep. */
+void fk_cut_ties(void);
 
 /* board_bind.c */
 const char *fk_op_name(uint32_t op);

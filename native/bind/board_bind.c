@@ -3,18 +3,23 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
-static PyObject *board_enter(PyObject *m, PyObject *args)
+static PyObject *enter_join(PyObject *m, PyObject *args)
 {
     (void)m;
-    unsigned int op, line;
-    unsigned long long object, deadline;
-    const char *file;
-    if (!PyArg_ParseTuple(args, "IKKsI", &op, &object, &deadline, &file, &line))
+    unsigned int owner;
+    PyObject *timeout;
+    fk_wait w;
+    if (!PyArg_ParseTuple(args, "IO", &owner, &timeout) || fk_parse_timeout(timeout, &w) < 0)
         return NULL;
-    if (fk_family.base)
-        fk_board_enter(&fk_family, op, object, deadline, file, line);
+    if (fk_family.base) {
+        char file[80];
+        uint32_t line = fk_site(file, sizeof file);
+        fk_board_enter(&fk_family, FK_OP_PROCESS, owner, w.deadline_ns, file, line);
+    }
     Py_RETURN_NONE;
 }
 
@@ -119,32 +124,47 @@ static PyObject *standstill(PyObject *m, PyObject *unused)
 
 /* ---- waits for processes: in the kernel, and not in slices ------------------------------------------ */
 
-typedef int (*kernel_wait)(int what, bool block); /* 1: it has come; 0: not yet; -1: errno */
+#define ENDLESS (-1)
 
-static int child_ends(int pid, bool block)
+/* 1: it has come; 0: not within so many ms; -1: errno. */
+typedef int (*kernel_wait)(int what, int ms);
+
+static int gets_readable(int fd, int ms)
 {
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    return poll(&p, 1, ms);
+}
+
+static int child_ends_within(int pid, int ms)
+{
+    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (fd < 0)
+        return errno == ESRCH ? 1 /* somebody else has taken its status */ : 0 /* an old kernel */;
+    int r = gets_readable(fd, ms), e = errno;
+    close(fd);
+    errno = e;
+    return r;
+}
+
+static int child_ends(int pid, int ms)
+{
+    if (ms > 0)
+        return child_ends_within(pid, ms);
     siginfo_t info = {0};
-    if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT | (block ? 0 : WNOHANG)) < 0)
+    if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT | (ms ? 0 : WNOHANG)) < 0)
         return errno == ECHILD ? 1 : -1; /* somebody else has taken its status */
     return info.si_pid != 0;
 }
 
-static int gets_readable(int fd, bool block)
-{
-    struct pollfd p = {.fd = fd, .events = POLLIN};
-    return poll(&p, 1, block ? -1 : 0);
-}
-
-/* The wait is on the board already (board_enter), unless a signal handler has waited for something
+/* The wait is on the board already (enter_join), unless a signal handler has waited for something
  * meanwhile: then this one is not seen any more. */
 static PyObject *wait_in_kernel(kernel_wait wait, PyObject *arg)
 {
     int what = (int)PyLong_AsLong(arg);
     if (what == -1 && PyErr_Occurred())
         return NULL;
-    int r = wait(what, false), e = errno;
-    if (r == 0 && fk_family.base && fk_tell_quiet() < 0)
-        return NULL;
+    int r = wait(what, 0), e = errno;
+    int ms = fk_family.base ? (int)(FK_QUIET_AFTER_NS / 1000000) : ENDLESS;
     while (r == 0 || (r < 0 && e == EINTR)) {
         if (PyErr_CheckSignals() < 0)
             return NULL;
@@ -152,11 +172,16 @@ static PyObject *wait_in_kernel(kernel_wait wait, PyObject *arg)
         Py_BEGIN_ALLOW_THREADS
             if (nap)
                 fk_nap_begin(nap, NULL, 0);
-            r = wait(what, true);
+            r = wait(what, ms);
             e = errno;
             if (nap)
                 fk_nap_end(nap);
         Py_END_ALLOW_THREADS
+        if (r == 0 && ms != ENDLESS) { /* most have ended by now, and nobody needed to know */
+            if (fk_tell_quiet() < 0)
+                return NULL;
+            ms = ENDLESS;
+        }
     }
     if (r > 0)
         Py_RETURN_NONE;
@@ -177,9 +202,9 @@ static PyObject *wait_readable(PyObject *m, PyObject *fd)
 }
 
 PyMethodDef fk_board_methods[] = {
-    {"board_enter", board_enter, METH_VARARGS,
-     "board_enter($module, op, object, deadline_ns, file, line, /)\n--\n\nSay that this thread is "
-     "about to wait."},
+    {"enter_join", enter_join, METH_VARARGS,
+     "enter_join($module, owner, timeout, /)\n--\n\nSay that this thread is about to wait for a "
+     "process to end."},
     {"board_leave", board_leave, METH_NOARGS,
      "board_leave($module, /)\n--\n\nSay that it waits no more."},
     {"board_snapshot", board_snapshot, METH_NOARGS,

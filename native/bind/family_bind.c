@@ -168,6 +168,7 @@ static PyObject *after_fork_child(PyObject *m, PyObject *unused)
     (void)m, (void)unused;
     if (fk_family.base)
         fk_family_after_fork_child(&fk_family);
+    fk_cut_ties();
     Py_RETURN_NONE;
 }
 

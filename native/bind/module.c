@@ -82,7 +82,8 @@ static int exec(PyObject *m)
         add_type(m, &fk_cond_spec, true, NULL) < 0 || add_type(m, &fk_queue_spec, true, NULL) < 0 ||
         add_type(m, &fk_words_spec, true, NULL) < 0 ||
         add_type(m, &fk_memory_spec, true, NULL) < 0 ||
-        add_type(m, &fk_block_spec, false, &fk_block_type) < 0)
+        add_type(m, &fk_block_spec, false, &fk_block_type) < 0 ||
+        add_type(m, &fk_ends_spec, false, NULL) < 0)
         return -1;
     if (PyModule_AddIntConstant(m, "OP_QUEUE_GET", FK_OP_QUEUE_GET) < 0 ||
         PyModule_AddIntConstant(m, "OP_TASK", FK_OP_TASK) < 0 ||

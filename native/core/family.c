@@ -89,6 +89,7 @@ void fk_fork_prepare(fk_arena *a)
 {
     pthread_mutex_lock(&a->local); /* no other thread may be in it when the process is copied */
     tls_child = 0;
+    fk_slot_before_fork();
     fk_owner reserved;
     if (fk_slot_reserve(a, &reserved) == FK_OK) {
         fk_hold_copy(a, reserved);

@@ -127,9 +127,10 @@ typedef struct fk_slot {
     _Atomic uint32_t parent;
     _Atomic uint32_t keeper;
     _Atomic uint32_t flags;
-    _Atomic uint64_t pid_started;    /* start time of `pid` in clock ticks, field 22 of its stat */
-    _Atomic uint64_t pid_space;      /* the PID namespace that `pid` is of; 0: not known */
-    _Atomic uint64_t holds;          /* first chunk of the hold table */
+    _Atomic uint64_t
+        pid_started;            /* start time of `pid`, field 22 of its stat, give or take a tick */
+    _Atomic uint64_t pid_space; /* the PID namespace that `pid` is of; 0: not known */
+    _Atomic uint64_t holds;     /* first chunk of the hold table */
     _Atomic uint64_t pid_checked_ns; /* 0: not yet; reserved: when the parent was found dead */
     pthread_mutex_t life FK_ALIGNED;
     char name[64] FK_ALIGNED;

@@ -18,6 +18,9 @@ fk_status fk_slot_reserve(fk_arena *a, fk_owner *child);
  * meanwhile (the parent died long before the child got here): then a->me is not `me`. */
 fk_status fk_slot_adopt(fk_arena *a, fk_owner me);
 
+/* Remember when this thread forked last: its child has not begun before that. */
+void fk_slot_before_fork(void);
+
 /* Tell the pid of a child that was started into `child`: until it adopts its slot it is dead
  * when that pid is. */
 void fk_slot_set_pid(fk_arena *a, fk_owner child, uint32_t pid);

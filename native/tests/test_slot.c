@@ -216,6 +216,24 @@ TEST(a_process_that_executes_another_program_has_left)
     CHECK_EQ(reap(m.pid), SIGKILL);
 }
 
+TEST(a_newborn_has_the_start_time_that_proc_tells)
+{
+    found();
+    for (int i = 0; i < 30; i++) { /* the first ones ask /proc, the others mostly the clock */
+        member m = spawn_member(wait_for_kill, NULL);
+        WAIT_UNTIL(atomic_load(&slot(m.owner)->state) == FK_SLOT_RUNNING);
+        uint64_t told = atomic_load(&slot(m.owner)->pid_started);
+        uint64_t real = fk_pid_started((uint32_t)m.pid);
+        CHECK(real != 0 && real != FK_PID_UNKNOWN);
+        CHECK(told + 1 >= real && told <= real + 1);
+        CHECK_EQ(atomic_load(&slot(m.owner)->pid_space), A.pid_space);
+        atomic_store(&slot(m.owner)->pid_checked_ns, now_ns() - UINT64_C(2000000000));
+        CHECK(fk_slot_alive(&A, m.owner)); /* by its pid, too */
+        kill_at(m.pid);
+        bury(m);
+    }
+}
+
 TEST(the_pid_is_looked_at_now_and_then)
 {
     found();
@@ -223,7 +241,7 @@ TEST(the_pid_is_looked_at_now_and_then)
     WAIT_UNTIL(atomic_load(&slot(m.owner)->state) == FK_SLOT_RUNNING);
     fk_slot *s = slot(m.owner);
     /* As after an out-of-memory kill that took the list of robust mutexes: the pid is another's. */
-    atomic_fetch_add(&s->pid_started, 1);
+    atomic_fetch_add(&s->pid_started, 2);
     atomic_store(&s->pid_checked_ns, now_ns());
     CHECK(fk_slot_alive(&A, m.owner));
     atomic_store(&s->pid_checked_ns, now_ns() - UINT64_C(2000000000));
@@ -241,7 +259,7 @@ TEST(pids_of_another_namespace_tell_nothing)
     fk_slot *s = slot(m.owner);
     CHECK_EQ(atomic_load(&s->pid_space), A.pid_space);
     atomic_fetch_add(&s->pid_space, 1);
-    atomic_fetch_add(&s->pid_started, 1); /* here that number is another process, or none */
+    atomic_fetch_add(&s->pid_started, 2); /* here that number is another process, or none */
     atomic_store(&s->pid_checked_ns, 1);
     CHECK(fk_slot_alive(&A, m.owner));
     kill_at(m.pid);
@@ -310,9 +328,9 @@ TEST(who_joined_from_a_thread_outlives_that_thread)
     CHECK_EQ(atomic_load(&slot(o)->parent), 0);
     CHECK(fk_slot_alive(&A, o));
     CHECK(!fk_reap(&A, o));
-    atomic_fetch_add(&slot(o)->pid_started, 1);
+    atomic_fetch_add(&slot(o)->pid_started, 2);
     CHECK(!fk_slot_alive(&A, o)); /* a pid that is used again is another process */
-    atomic_fetch_sub(&slot(o)->pid_started, 1);
+    atomic_fetch_sub(&slot(o)->pid_started, 2);
     kill_at(pid);
     CHECK(!fk_slot_alive(&A, o));
     CHECK(fk_reap(&A, o));

@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     import resource
     from typing import Any
 
-__all__ = ["VARIABLE", "began", "ended", "failed", "keep_of_main", "reaped"]
+__all__ = ["KEPT", "VARIABLE", "began", "ended", "failed", "keep_of_main", "reaped"]
 
 VARIABLE = "FORKFUL_LEDGER"
 
 _path = os.environ.get(VARIABLE)
+
+KEPT = _path is not None
+"""Whether somebody asks: where many processes start, who has something to tell looks here first."""
 
 _MOST_TEXT = 200
 """So many characters of an error are kept."""

@@ -11,7 +11,6 @@ import io
 import os
 import signal
 import sys
-import time
 from multiprocessing import TimeoutError, process
 from multiprocessing.process import BaseProcess, active_children, current_process, parent_process
 
@@ -70,21 +69,11 @@ def _print_by_lines() -> None:
     in a child that is busy in native code, and so keep it from ending; lines need no handler.
     """
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
+        if isinstance(stream, io.TextIOWrapper) and not stream.line_buffering:
             try:
                 stream.reconfigure(line_buffering=True)
             except (OSError, ValueError):
                 pass  # closed, or nobody reads it
-
-
-def _tell_board(owner: int, timeout: float | None) -> None:
-    """Say on the board that this thread waits for a process, from the caller's line."""
-    deadline = 2**64 - 1 if timeout is None else time.monotonic_ns() + int(timeout * 1e9)
-    frame = sys._getframe(1)
-    while frame.f_back and frame.f_code.co_filename == __file__:
-        frame = frame.f_back
-    line = frame.f_lineno or 0
-    _native.board_enter(_native.OP_PROCESS, owner, max(0, deadline), frame.f_code.co_filename, line)
 
 
 class Process(BaseProcess):
@@ -105,6 +94,7 @@ class Process(BaseProcess):
     _sentinel: Any
     _parent_pid: int
     _outcome: tuple[int, Any] | None = None
+    _run: Callable[[], Any]
 
     @staticmethod
     def _Popen(process_obj: BaseProcess) -> Any:
@@ -147,7 +137,7 @@ class Process(BaseProcess):
         if popen is None or popen.returncode is not None:
             super().join(timeout)
             return
-        _tell_board(getattr(popen, "owner", 0), timeout)
+        _native.enter_join(getattr(popen, "owner", 0), timeout)
         try:
             super().join(timeout)
         finally:
@@ -166,8 +156,9 @@ class Process(BaseProcess):
 
     def _bootstrap(self, parent_sentinel: int | None = None) -> int:
         """In the child: the stdlib's bootstrap, with the report round `run`."""
-        _native.set_name(self.name)
-        ledger.began(self.name, self._parent_pid, self._start_method)
+        _native.set_name(self._name)  # type: ignore[attr-defined]
+        if ledger.KEPT:
+            ledger.began(self.name, self._parent_pid, self._start_method)
         if self._start_method is not None:
             defaults.start_method = self._start_method
         _print_by_lines()
@@ -175,27 +166,25 @@ class Process(BaseProcess):
             from forkful.launch import parent
 
             parent.die_with_parent(parent_sentinel, signal.SIGTERM)
-        self.run = self._reporting(self.run)  # type: ignore[method-assign]
+        self._run, self.run = self.run, self._run_and_report  # type: ignore[method-assign]
         code: int = super()._bootstrap(parent_sentinel)  # type: ignore[misc]
-        ledger.ended()
+        if ledger.KEPT:
+            ledger.ended()
         return code
 
-    def _reporting(self, run: Callable[[], Any]) -> Callable[[], None]:
-        def reporting() -> None:
-            try:
-                value = run()
-            except SystemExit as e:
-                code = e.code if isinstance(e.code, int) else 0 if e.code is None else 1
-                self._report._put_bytes(str(code).encode(), _EXIT)
-                raise
-            except BaseException as e:
-                ledger.failed(e)
-                self._report_exception(e)
-                raise
-            if value is not None:
-                self._report_result(value)
-
-        return reporting
+    def _run_and_report(self) -> None:
+        try:
+            value = self._run()
+        except SystemExit as e:
+            code = e.code if isinstance(e.code, int) else 0 if e.code is None else 1
+            self._report._put_bytes(str(code).encode(), _EXIT)
+            raise
+        except BaseException as e:
+            ledger.failed(e)
+            self._report_exception(e)
+            raise
+        if value is not None:
+            self._report_result(value)
 
     def _report_exception(self, error: BaseException) -> None:
         from forkful import remote  # on first use: few processes fail
@@ -315,9 +304,9 @@ class ForkProcess(Process):
 
     @staticmethod
     def _Popen(process_obj: BaseProcess) -> Any:
-        from forkful.launch import fork  # on first use, as the others
+        from forkful.launch.fork import Popen  # on first use, as the others
 
-        return fork.Popen(process_obj)
+        return Popen(process_obj)
 
 
 class SpawnProcess(Process):
@@ -327,9 +316,9 @@ class SpawnProcess(Process):
 
     @staticmethod
     def _Popen(process_obj: BaseProcess) -> Any:
-        from forkful.launch import spawn  # on first use: it brings much
+        from forkful.launch.spawn import Popen  # on first use: it brings much
 
-        return spawn.Popen(process_obj)
+        return Popen(process_obj)
 
     @staticmethod
     def _after_fork() -> None:
@@ -343,9 +332,9 @@ class ForkServerProcess(Process):
 
     @staticmethod
     def _Popen(process_obj: BaseProcess) -> Any:
-        from forkful.launch import forkserver  # on first use: it brings much
+        from forkful.launch.forkserver import Popen  # on first use: it brings much
 
-        return forkserver.Popen(process_obj)
+        return Popen(process_obj)
 
 
 if not TYPE_CHECKING:

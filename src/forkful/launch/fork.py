@@ -7,13 +7,14 @@ import os
 import threading
 from multiprocessing import popen_fork, util
 from multiprocessing.process import BaseProcess
-from typing import Any
 
 from forkful import _native, ledger
-from forkful.launch.parent import add_tie, drop_tie
 
-__all__ = ["Popen", "close_ties"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
+__all__ = ["Popen"]
 
 _status_lock = threading.RLock()
 
@@ -22,32 +23,21 @@ _AT_EXIT = "_exit_function" not in BaseProcess._bootstrap.__code__.co_names
 stdlib's bootstrap."""
 
 
-def _new_lock_in_child() -> None:
-    """Another thread may have held the lock when the process was forked."""
-    global _status_lock
-    _status_lock = threading.RLock()
-
-
-os.register_at_fork(after_in_child=_new_lock_in_child)
-
-
-def close_ties(fds: tuple[int, ...]) -> None:
-    """Close the parent's ends of a child's pipes."""
-    for fd in fds:
-        drop_tie(fd)
-        os.close(fd)
+# Another thread may hold the lock when the process is forked.
+os.register_at_fork(after_in_child=_status_lock._at_fork_reinit)
 
 
 class Popen(popen_fork.Popen):
     """A child made by fork: everything is inherited, nothing is pickled."""
 
-    def __init__(self, process_obj: BaseProcess) -> None:
-        self.owner = 0
-        self._kept: list[Any] = []
-        super().__init__(process_obj)
+    owner = 0
+    finalizer: Any
+    _kept: list[Any] | None = None
 
     def keep(self, handle: Any) -> None:
         """Hold `handle` until the child has ended."""
+        if self._kept is None:
+            self._kept = []
         self._kept.append(handle)
 
     def _launch(self, process_obj: BaseProcess) -> None:
@@ -56,12 +46,14 @@ class Popen(popen_fork.Popen):
         child_r, parent_w = os.pipe()
         # Both belong to the parent alone: the first tells it of the child's end, the second tells
         # the child of its own.
-        add_tie(parent_w)
+        self.finalizer = _native.Ends(parent_r, parent_w)
         try:
             self.pid = os.fork()
         except BaseException:
             _native.abandon(_native.last_child())
-            close_ties((parent_r, child_w, child_r, parent_w))
+            self.finalizer()
+            os.close(child_w)
+            os.close(child_r)
             raise
         if self.pid == 0:
             try:
@@ -79,7 +71,6 @@ class Popen(popen_fork.Popen):
             _native.set_pid(self.owner, self.pid)
         os.close(child_w)
         os.close(child_r)
-        self.finalizer = util.Finalize(self, close_ties, ((parent_r, parent_w),))
         self.sentinel = parent_r
 
     def poll(self, flag: int = os.WNOHANG) -> int | None:
@@ -88,20 +79,18 @@ class Popen(popen_fork.Popen):
             _native.wait_child(self.pid)
         # Of two threads that ask, only one gets the status: the other must find what it was told.
         with _status_lock:
-            code = self._take_status()
-            if code is not None and self.owner:
+            if self.returncode is None:
+                try:
+                    pid, status, used = os.wait4(self.pid, os.WNOHANG)
+                except OSError:
+                    return None  # somebody else has taken it; the stdlib's answer, too
+                if pid != self.pid:
+                    return None
+                self.returncode = os.waitstatus_to_exitcode(status)
+                if ledger.KEPT:
+                    ledger.reaped(pid, self.returncode, used)
+            if self.owner:
                 _native.reap(self.owner)
                 self.owner = 0
-                self._kept.clear()
-        return code
-
-    def _take_status(self) -> int | None:
-        if self.returncode is None:
-            try:
-                pid, status, used = os.wait4(self.pid, os.WNOHANG)
-            except OSError:
-                return None  # somebody else has taken it; the stdlib's answer, too
-            if pid == self.pid:
-                self.returncode = os.waitstatus_to_exitcode(status)
-                ledger.reaped(pid, self.returncode, used)
+                self._kept = None
         return self.returncode

@@ -22,13 +22,15 @@ from multiprocessing import (
 )
 from multiprocessing.context import set_spawning_popen
 from multiprocessing.process import BaseProcess
-from typing import Any
 
 from forkful import _native, ledger
 from forkful.launch import fork
 from forkful.launch.defaults import defaults
 from forkful.launch.inherit import preparation_data
-from forkful.launch.parent import add_tie
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["Popen", "server", "serve"]
 
@@ -183,8 +185,7 @@ class Popen(fork.Popen):
             set_spawning_popen(None)
         self.sentinel, w = server.connect_to_new_process(self._fds)
         tie = os.dup(w)
-        add_tie(tie)
-        self.finalizer = util.Finalize(self, fork.close_ties, ((tie, self.sentinel),))
+        self.finalizer = _native.Ends(self.sentinel, tie)
         try:
             with open(w, "wb", closefd=True) as f:
                 f.write(buffer.getbuffer())
@@ -198,8 +199,8 @@ class Popen(fork.Popen):
         if not known and flag != os.WNOHANG:
             _native.wait_readable(self.sentinel)
         code = popen_forkserver.Popen.poll(self, os.WNOHANG)
-        if code is not None and not known:
+        if ledger.KEPT and code is not None and not known:
             ledger.reaped(self.pid, code)
-        if code is not None and self._kept:
-            self._kept.clear()
+        if code is not None:
+            self._kept = None
         return code

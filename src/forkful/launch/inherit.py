@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
 from multiprocessing import reduction, resource_tracker, spawn
-from typing import Any
 
 from forkful import _native
 from forkful.launch.defaults import defaults
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 __all__ = ["Ticket", "preparation_data"]
 
@@ -46,11 +48,11 @@ def _join(fd: Any, family: bytes, owner: int) -> None:
     _native.join(descriptor, owner)
 
 
-@dataclass(frozen=True, slots=True)
 class Ticket:
     """Takes the child that unpickles it into this process's family."""
 
-    owner: int
+    def __init__(self, owner: int) -> None:
+        self.owner = owner
 
     def __reduce__(self) -> tuple[Any, ...]:
         fd = reduction.DupFd(_native.fd())
@@ -58,11 +60,11 @@ class Ticket:
         return _board, (fd, _native.identity(), self.owner, defaults.start_method, arrivals)
 
 
-@dataclass(frozen=True, slots=True)
 class _SearchPath:
     """Sets `sys.path` where it is unpickled; of the standard library, it needs nothing of forkful."""
 
-    path: list[str]
+    def __init__(self, path: list[str]) -> None:
+        self.path = path
 
     def __reduce__(self) -> tuple[Any, ...]:
         return setattr, (_Sys(), "path", self.path)

@@ -2,7 +2,7 @@
 
 The child's end of the tie is `sentinel`, the read end of a pipe whose write end only the parent
 has. That must be literally so: other children must not have it. So every write end is closed in
-each child that is forked.
+each child that is forked (`_native.Ends`).
 
 `die_with_parent` asks the kernel for a signal when the pipe's last writer goes. Unlike
 PR_SET_PDEATHSIG it is about the process and not about the thread that forked, works under a
@@ -16,33 +16,9 @@ import os
 import select
 import signal
 
-__all__ = ["add_tie", "die_with_parent", "drop_tie", "parent_is_gone"]
+__all__ = ["die_with_parent", "parent_is_gone"]
 
 F_SETSIG = getattr(fcntl, "F_SETSIG", 10)  # <asm-generic/fcntl.h>
-
-_ties: set[int] = set()
-
-
-def add_tie(fd: int) -> None:
-    """Remember a write end that children must not keep."""
-    _ties.add(fd)
-
-
-def drop_tie(fd: int) -> None:
-    """Forget one, before it is closed."""
-    _ties.discard(fd)
-
-
-def _close_ties_in_child() -> None:
-    for fd in _ties:
-        try:
-            os.close(fd)
-        except OSError:
-            pass  # closed by the program itself
-    _ties.clear()
-
-
-os.register_at_fork(after_in_child=_close_ties_in_child)
 
 
 def parent_is_gone(sentinel: int) -> bool:

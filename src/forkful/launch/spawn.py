@@ -11,7 +11,6 @@ from multiprocessing.process import BaseProcess
 from forkful import _native
 from forkful.launch import fork
 from forkful.launch.inherit import preparation_data, tracker_fd
-from forkful.launch.parent import add_tie
 
 __all__ = ["Popen"]
 
@@ -55,8 +54,7 @@ class Popen(fork.Popen):
     def _start(self, payload: memoryview, tracker: int) -> None:
         parent_r, child_w = os.pipe()
         child_r, parent_w = os.pipe()
-        add_tie(parent_w)
-        self.finalizer = util.Finalize(self, fork.close_ties, ((parent_r, parent_w),))
+        self.finalizer = _native.Ends(parent_r, parent_w)
         self.sentinel = parent_r
         try:
             command = spawn.get_command_line(tracker_fd=tracker, pipe_handle=child_r)
