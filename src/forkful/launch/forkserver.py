@@ -6,7 +6,7 @@ made are shared by all its children. It ends when the last process that may use 
 
 from __future__ import annotations
 
-import io
+import gc
 import os
 import socket
 from importlib import import_module
@@ -20,13 +20,12 @@ from multiprocessing import (
     spawn,
     util,
 )
-from multiprocessing.context import set_spawning_popen
 from multiprocessing.process import BaseProcess
 
 from forkful import _native, ledger
 from forkful.launch import fork
 from forkful.launch.defaults import defaults
-from forkful.launch.inherit import preparation_data
+from forkful.launch.inherit import payload, tracker_fd
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,10 +41,21 @@ class ForkServer(forkserver.ForkServer):
     _forkserver_alive_fd: Any
     _forkserver_pid: Any
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._needed: set[str] = set()
+
+    def need(self, module: str) -> None:
+        """Let a server that is not started yet import this module of forkful, for its children."""
+        self._needed.add(module)
+
     def ensure_running(self) -> None:
         """Start the server unless it runs. May be called from any process of the family."""
+        resource_tracker.ensure_running()
+        self._ensure()
+
+    def _ensure(self) -> None:
         with self._lock:
-            resource_tracker.ensure_running()
             if self._forkserver_pid is not None:
                 try:
                     pid, _ = os.waitpid(self._forkserver_pid, os.WNOHANG)
@@ -60,6 +70,36 @@ class ForkServer(forkserver.ForkServer):
             elif self._forkserver_address is not None and self._forkserver_alive_fd is not None:
                 return  # the one that forked this process
             self._start()
+
+    def connect_to_new_process(self, fds: list[int]) -> tuple[int, int]:
+        """Ask the server for a process.
+
+        Args:
+            fds: What the child is to have, at most 251.
+
+        Returns:
+            Where to read the child's pid and in the end its status, and where to write what it is to do.
+        """
+        tracker = tracker_fd()
+        self._ensure()
+        if len(fds) + 4 >= forkserver.MAXFDS_TO_SEND:
+            raise ValueError(f"too many descriptors for one process: {len(fds)}")
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(self._forkserver_address)
+            status_r, status_w = os.pipe()
+            data_r, data_w = os.pipe()
+            try:
+                reduction.sendfds(
+                    client, [data_r, status_w, self._forkserver_alive_fd, tracker, *fds]
+                )
+            except BaseException:
+                os.close(status_r)
+                os.close(data_w)
+                raise
+            finally:
+                os.close(data_r)
+                os.close(status_w)
+        return status_r, data_w
 
     def _start(self) -> None:
         data: dict[str, Any] = {**spawn.get_preparation_data("ignore")}
@@ -79,7 +119,7 @@ class ForkServer(forkserver.ForkServer):
                     f"import sys; sys.path[:] = {data['sys_path']!r}; "
                     "from forkful.launch.forkserver import serve; "
                     f"serve({family}, {listener.fileno()}, {alive_r}, {arrivals!r}, "
-                    f"{self._preload_modules!r}, {main!r})"
+                    f"{[*self._preload_modules, *self._needed]!r}, {main!r})"
                 )
                 exe = spawn.get_executable()
                 args = [exe, *util._args_from_interpreter_flags(), "-c", command]
@@ -113,7 +153,16 @@ def serve(
     forkserver._forkserver = server
     if main_path is not None:
         _preload_main(main_path)
-    forkserver.main(listener, alive_r, preload)
+    for name in preload:
+        try:
+            import_module(name)
+        except ImportError:
+            pass  # as the stdlib has it: a child that needs it will tell
+    util._flush_std_streams()
+    # A child's garbage collector shall not write to what the server has made, and so copy its pages.
+    gc.collect()
+    gc.freeze()
+    forkserver.main(listener, alive_r, [])
 
 
 def _serve_once_forked() -> None:
@@ -174,21 +223,17 @@ class Popen(fork.Popen):
 
     def _launch(self, process_obj: BaseProcess) -> None:
         _native.found()
-        server.ensure_running()
-        buffer = io.BytesIO()
-        set_spawning_popen(self)
-        try:
-            # The server reserves the child's slot as it forks.
-            reduction.dump(preparation_data(process_obj.name, 0), buffer)
-            reduction.dump(process_obj, buffer)
-        finally:
-            set_spawning_popen(None)
+        data = payload(self, process_obj, 0)
+        target = getattr(process_obj, "_target", None)
+        module = getattr(target, "__module__", None) or ""
+        if module.startswith("forkful."):  # a pool's worker: what it imports would be as much as it
+            server.need(module)
         self.sentinel, w = server.connect_to_new_process(self._fds)
         tie = os.dup(w)
         self.finalizer = _native.Ends(self.sentinel, tie)
         try:
             with open(w, "wb", closefd=True) as f:
-                f.write(buffer.getbuffer())
+                f.write(data)
         except BrokenPipeError:
             pass  # it died while it started: its exit code will say so
         self.pid = forkserver.read_signed(self.sentinel)

@@ -5,6 +5,9 @@ in the first one; unpickling it joins the family. So module-level locks and queu
 module are made in the family that the child belongs to. Before it goes the parent's `sys.path`, which
 the stdlib sets only after the first pickle: forkful itself may have been found by a path that the
 program has added, or by one that `python -S` leaves out.
+
+Both are pickled as what goes through a queue is: a target that pickle refuses, such as a lambda, goes by
+value.
 """
 
 from __future__ import annotations
@@ -12,16 +15,19 @@ from __future__ import annotations
 import importlib
 import os
 from multiprocessing import reduction, resource_tracker, spawn
+from multiprocessing.context import set_spawning_popen
 
-from forkful import _native
+from forkful import _native, wire
+from forkful.errors import ForkfulError
 from forkful.launch.defaults import defaults
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from multiprocessing.process import BaseProcess
     from typing import Any
 
-__all__ = ["Ticket", "preparation_data"]
+__all__ = ["payload", "tracker_fd"]
 
 
 def _board(
@@ -39,23 +45,23 @@ def _board(
 
 
 def _join(fd: Any, family: bytes, owner: int) -> None:
-    descriptor = fd.detach()
-    if _native.identity() == family:  # forked from a fork server that is a member
-        os.close(descriptor)
-        _native.abandon(owner)
+    if fd is None:  # forked from a fork server that is a member
+        if _native.identity() != family:
+            raise ForkfulError("this fork server belongs to another family of processes")
         return
+    descriptor = fd.detach()
     os.set_inheritable(descriptor, False)
     _native.join(descriptor, owner)
 
 
-class Ticket:
-    """Takes the child that unpickles it into this process's family."""
+class _Ticket:
+    """Takes the child that unpickles it into this process's family; one of a fork server is in it."""
 
     def __init__(self, owner: int) -> None:
         self.owner = owner
 
     def __reduce__(self) -> tuple[Any, ...]:
-        fd = reduction.DupFd(_native.fd())
+        fd = reduction.DupFd(_native.fd()) if self.owner else None
         arrivals = tuple(defaults.arrivals)
         return _board, (fd, _native.identity(), self.owner, defaults.start_method, arrivals)
 
@@ -77,10 +83,24 @@ class _Sys:
         return importlib.import_module, ("sys",)
 
 
-def preparation_data(name: str, owner: int) -> dict[str, Any]:
-    """Return the stdlib's preparation data behind what must come first: path, then ticket."""
-    data: dict[str, Any] = {**spawn.get_preparation_data(name)}
-    return {"forkful path": _SearchPath(data["sys_path"]), "forkful": Ticket(owner), **data}
+def payload(popen: Any, process_obj: BaseProcess, owner: int) -> bytes:
+    """Return what a child reads at its start: the stdlib's two pickles, with path and ticket in front.
+
+    Args:
+        popen: Is asked to keep what the child needs.
+        process_obj: The process that is being started.
+        owner: The slot that is reserved for it; 0: its fork server reserves one.
+
+    Raises:
+        PicklingError, AttributeError, TypeError: It cannot be pickled; the message says which part.
+    """
+    set_spawning_popen(popen)
+    try:
+        data: dict[str, Any] = {**spawn.get_preparation_data(process_obj.name)}
+        first = {"forkful path": _SearchPath(data["sys_path"]), "forkful": _Ticket(owner), **data}
+        return wire.dumps(first) + wire.dumps(process_obj, "process")
+    finally:
+        set_spawning_popen(None)
 
 
 def tracker_fd() -> int:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import os
-from multiprocessing import popen_spawn_posix, reduction, spawn, util
-from multiprocessing.context import set_spawning_popen
+from multiprocessing import popen_spawn_posix, spawn, util
 from multiprocessing.process import BaseProcess
 
 from forkful import _native
 from forkful.launch import fork
-from forkful.launch.inherit import preparation_data, tracker_fd
+from forkful.launch.inherit import payload, tracker_fd
 
 __all__ = ["Popen"]
 
@@ -35,23 +33,12 @@ class Popen(fork.Popen):
         self._fds.append(tracker)
         self.owner = _native.reserve()
         try:
-            payload = self._pickle(process_obj)
-            self._start(payload, tracker)
+            self._start(payload(self, process_obj, self.owner), tracker)
         except BaseException:
             _native.abandon(self.owner)
             raise
 
-    def _pickle(self, process_obj: BaseProcess) -> memoryview:
-        buffer = io.BytesIO()
-        set_spawning_popen(self)
-        try:
-            reduction.dump(preparation_data(process_obj.name, self.owner), buffer)
-            reduction.dump(process_obj, buffer)
-        finally:
-            set_spawning_popen(None)
-        return buffer.getbuffer()
-
-    def _start(self, payload: memoryview, tracker: int) -> None:
+    def _start(self, data: bytes, tracker: int) -> None:
         parent_r, child_w = os.pipe()
         child_r, parent_w = os.pipe()
         self.finalizer = _native.Ends(parent_r, parent_w)
@@ -69,6 +56,6 @@ class Popen(fork.Popen):
         _native.set_pid(self.owner, self.pid)
         try:
             with open(parent_w, "wb", closefd=False) as f:
-                f.write(payload)
+                f.write(data)
         except BrokenPipeError:
             pass  # it died while it started: its exit code will say so
