@@ -29,6 +29,7 @@ from forkful.launch.inherit import payload, tracker_fd
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
 __all__ = ["Popen", "server", "serve"]
@@ -71,7 +72,7 @@ class ForkServer(forkserver.ForkServer):
                 return  # the one that forked this process
             self._start()
 
-    def connect_to_new_process(self, fds: list[int]) -> tuple[int, int]:
+    def connect_to_new_process(self, fds: Sequence[int]) -> tuple[int, int]:
         """Ask the server for a process.
 
         Args:
