@@ -124,7 +124,10 @@ class Process(BaseProcess):
             "they are daemonic)"
         )
         self._report = SimpleQueue()
-        process._cleanup()  # type: ignore[attr-defined]
+        if process._children:  # type: ignore[attr-defined]
+            from forkful.launch import ended  # here: a program's first start needs it not
+
+            ended.collect()
         self._popen = self._Popen(self)
         self._sentinel = self._popen.sentinel
         # What the arguments refer to may end before this object does.

@@ -33,6 +33,57 @@ def started(ctx: Any, target: Callable[..., Any], *args: Any, **kwargs: Any) -> 
     return process
 
 
+# ---- the start ----------------------------------------------------------------------------------
+
+
+def test_a_lambda_and_a_closure_are_targets_under_each_start_method(ctx: Any) -> None:
+    def outer(n: int) -> Callable[[int], int]:
+        def inner(m: int) -> int:
+            return n + m
+
+        return inner
+
+    first, second = started(ctx, lambda n: n * 2, 21), started(ctx, outer(1), 2)
+    assert (first.result(LONG), second.result(LONG)) == (42, 3)
+
+
+def test_what_cannot_be_pickled_is_named_and_leaves_nothing(ctx: Any) -> None:
+    lock = threading.Lock()
+    if ctx.get_start_method() == "fork":
+        assert ended(started(ctx, deeds.square, 3)).exitcode == 0
+        return
+    with pytest.raises(
+        TypeError, match=r"cannot pickle '_thread.lock' object: at process._args\[0\]"
+    ):
+        started(ctx, deeds.square, lock)
+    assert active_children() == []
+
+
+def await_end(process: Any) -> None:
+    """Wait until it has ended and, of a fork server's, its status is here; and do not take it."""
+    until(lambda: is_gone(process.pid))
+    assert connection.wait([process.sentinel], LONG)
+
+
+def test_a_start_joins_the_children_that_have_ended(ctx: Any) -> None:
+    """As documented; also beside a child of somebody else's whose status nobody has taken."""
+    gate = ctx.Event()
+    lasting, first = started(ctx, gate.wait), started(ctx, deeds.square, 3)
+    await_end(first)
+    second = started(ctx, deeds.square, 3)
+    assert first._popen.returncode == 0
+    assert lasting._popen.returncode is None
+    other = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)
+    await_end(second)
+    third = started(ctx, deeds.square, 3)
+    assert second._popen.returncode == 0
+    assert other.wait() == 0
+    gate.set()
+    for child in (lasting, first, second, third):
+        assert ended(child).exitcode == 0
+
+
 # ---- the standard library's interface ----------------------------------------------------------
 
 

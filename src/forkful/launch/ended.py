@@ -1,0 +1,69 @@
+"""Which children have ended: what each start asks, as by contract it joins them.
+
+The stdlib asks each child, so that a start takes the longer the more are alive. Here the kernel is asked once
+for all: whether any child of this process has ended, and for those of a fork server, which are
+no children to the kernel, which of their sentinels are ready.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from multiprocessing import process
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
+    from typing import Any
+
+__all__ = ["collect", "forget", "watch"]
+
+_stdlib: Any = process
+
+
+class _Watched:
+    """Sentinels of processes that a fork server has made for this process, until they are joined."""
+
+    owner = 0
+    poll: select.epoll | None = None  # there while one is watched: it takes a descriptor
+    by_sentinel: dict[int, BaseProcess] = {}  # noqa: RUF012 (one object for the process)
+
+
+def watch(sentinel: int, process_obj: BaseProcess) -> None:
+    """Let `collect` know of a process that has a fork server for its parent."""
+    if _Watched.owner != os.getpid():  # what a fork has left here is the parent's
+        _Watched.owner, _Watched.poll, _Watched.by_sentinel = os.getpid(), None, {}
+    if _Watched.poll is None:
+        _Watched.poll = select.epoll()
+    _Watched.poll.register(sentinel, select.EPOLLIN)
+    _Watched.by_sentinel[sentinel] = process_obj
+
+
+def forget(sentinel: int) -> None:
+    """Watch no more; before the sentinel is closed."""
+    if _Watched.owner != os.getpid() or sentinel not in _Watched.by_sentinel:
+        return
+    assert _Watched.poll is not None
+    del _Watched.by_sentinel[sentinel]
+    _Watched.poll.unregister(sentinel)
+    if not _Watched.by_sentinel:
+        _Watched.poll.close()
+        _Watched.poll = None
+
+
+def collect() -> None:
+    """Join the children of this process that have ended. Does not wait."""
+    if _a_child_has_ended():
+        _stdlib._cleanup()
+    elif _Watched.poll is not None and _Watched.owner == os.getpid():
+        for sentinel, _ in _Watched.poll.poll(0):
+            ended = _Watched.by_sentinel[sentinel]
+            if ended._popen.poll() is not None:
+                _stdlib._children.discard(ended)
+
+
+def _a_child_has_ended() -> bool:
+    try:
+        return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return False
