@@ -5,11 +5,13 @@
 Import: a bare interpreter reads the clock, imports, reads it again; the median of several such
 interpreters after one whose figure is thrown away (it fetched the files from the disk).
 Start: one process after another that does nothing, from `start` to the return of `join`; the first
-one, which may start a fork server, is left out. In most questions the target is a builtin and the
+one, which may start a fork server, is left out. The target returns None: another value, which the others
+drop, forkful would send to the parent. In most questions the target is a builtin and the
 program has no main file, so a child imports nothing but the package; `small_program.py` has one.
 """
 
 import functools
+import gc
 import mmap
 import os
 import statistics
@@ -61,7 +63,7 @@ def seconds_told_by(*arguments: str) -> float:
     return float(done.stdout)
 
 
-def starting(name: str, method: str, count: int, target: Callable[[], object] = time.time) -> float:
+def starting(name: str, method: str, count: int, target: Callable[[], object] = gc.enable) -> float:
     """Return seconds to start and join one of `count` processes, the first one left out."""
     process = context(name, method).Process
 
@@ -116,6 +118,19 @@ def bare_interpreter(count: int) -> float:
     for _ in repeat(None, count):
         subprocess.run([sys.executable, "-c", ""], check=True)
     return (time.perf_counter() - begin) / count
+
+
+def help_of(command: str, count: int) -> float:
+    """Return the median over `count` runs of the seconds until a command has shown its help."""
+    words = [sys.executable, "-m", "forkful", *command.split(), "--help"]
+
+    def run_one() -> float:
+        begin = time.perf_counter()
+        subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+        return time.perf_counter() - begin
+
+    run_one()
+    return statistics.median(run_one() for _ in repeat(None, count))
 
 
 def import_question(
@@ -217,6 +232,21 @@ QUESTIONS = [
         "import {0}; {0}.Queue()",
         {name: name for name in LOOKALIKES},
         Bound("forkful", 1 / 1.3, "multiprocessing", must=True),
+    ),
+    Question(
+        name="startup.help",
+        title="until help is shown",
+        unit="ms",
+        per="",
+        fair="A whole run of the command, from its start to its end.",
+        entries={
+            f"forkful {command}".rstrip(): Entry(functools.partial(help_of, command))
+            for command in ("", "map", "run", "why")
+        },
+        count=9,
+        quick=3,
+        bounds=[Bound("forkful", 150, must=True)],
+        baseline="forkful",
     ),
     start_question("fork", 100, {"os.fork": Entry(bare_fork, aside="floor: fork and waitpid")}),
     start_question(
