@@ -57,9 +57,24 @@ RUNTIME := $(RUNTIME_$(FORKFUL_SANITIZE))
 PRELOAD := $(if $(RUNTIME),LD_PRELOAD=$$($(CC) -print-file-name=$(RUNTIME)) PYTHONMALLOC=malloc \
   ASAN_OPTIONS=detect_leaks=0 $(SANITIZER_OPTIONS))
 
+# Tests mostly wait for what another process does, so runs side by side, each with its share of the tests,
+# take less time: one more than there are processors, but no more than four. With ARGS it is one run.
+SHARDS ?= $(shell n=$$(nproc); echo $$((n < 3 ? n + 1 : 4)))
+PYTEST  = $(PRELOAD) $(BIN)/python -m pytest
+
 test-py: build ## Run the Python tests; ARGS="-k queue" goes to pytest
 	@$(BIN)/python -m compileall -q src tests # once, also where PYTHONDONTWRITEBYTECODE would have each process do it
-	$(PRELOAD) $(BIN)/python -m pytest $(ARGS)
+ifeq ($(ARGS),)
+	@$(MAKE) --no-print-directory --keep-going -j$(SHARDS) $(addprefix run-py-,$(shell seq $(SHARDS)))
+else
+	$(PYTEST) $(ARGS)
+endif
+
+# The first is to be seen as it runs, the others when they have ended.
+run-py-1:
+	@$(PYTEST) --shard 1/$(SHARDS)
+run-py-%:
+	@$(PYTEST) --shard $*/$(SHARDS) >build/$@.log 2>&1; status=$$?; cat build/$@.log; exit $$status
 
 test-ecosystem: $(VENV)/.with-ecosystem ## Run the tests with other libraries, PyTorch and pandas included
 	$(BIN)/python -m pytest tests/ecosystem tests/contract/test_executor.py $(ARGS)
