@@ -1,4 +1,4 @@
-"""The pool's engine: sends tasks, takes answers, looks after the workers.
+"""The pool's engine: sends tasks, takes answers, does what follows from a worker's end.
 
 It has no thread of its own. Whoever waits for a result drives: it becomes the one driver, takes answers
 until what it waits for is there, and hands the role on. What nobody waits for is driven by the
@@ -9,26 +9,22 @@ All state is guarded by `lock`. User code never runs under it, save the pickling
 
 from __future__ import annotations
 
-import contextlib
 import heapq
 import itertools
 import os
-import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from multiprocessing import connection
-from multiprocessing.process import BaseProcess
+from collections.abc import Callable
 from typing import Any, Final, Literal, Protocol
 
 from forkful import _native, errors, remote
-from forkful.family import Words
 from forkful.pool import messages as m
+from forkful.pool.crew import Crew
+from forkful.pool.ending import end_processes
 from forkful.pool.outcome import PoolStatistics, WorkerStatistics
-from forkful.pool.state import Doom, Job, Roster, Task, WorkerRecord, plan_loss
-from forkful.pool.worker import WorkerConfig, work
-from forkful.process import NESTS
+from forkful.pool.state import Doom, Job, Task, WorkerRecord, plan_loss
+from forkful.pool.turns import Books, Role
 from forkful.queues import SimpleQueue
 
 __all__ = ["CLOSE", "RUN", "TERMINATE", "Engine"]
@@ -38,7 +34,6 @@ CLOSE: Final = "CLOSE"
 TERMINATE: Final = "TERMINATE"
 
 LOOK_EVERY = 0.05  # seconds between two looks at the workers: how late a death is noticed at most
-GRACE = 1.0  # seconds that workers have to end at SIGTERM, before SIGKILL
 _ANSWERS = 256
 
 
@@ -91,24 +86,29 @@ class Engine:
         self.size = processes
         self.open_jobs: set[OpenJob] = set()
         self.shaken = False  # an exception has left the books half written
-        self.books = _Books(self)
+        self.books = Books(self)
         self.steps = 0  # how often somebody has driven
         self.pid = os.getpid()
         self._forks = _forks[0]
-        self._initializer, self._initargs = initializer, initargs
-        self.max_tasks, self._max_memory = max_tasks, max_memory
-        self._make_process = make_process
         self._taskq: SimpleQueue[Any] = SimpleQueue()
         self._answers: SimpleQueue[Any] = SimpleQueue()
+        self.crew = Crew(
+            processes,
+            make_process,
+            self._taskq,
+            self._answers,
+            initializer,
+            initargs,
+            max_tasks,
+            max_memory,
+        )
         self._inbox: list[tuple[int, int, bytes]] = []
         self._tasks: dict[int, Task] = {}
         self._sent = 0
         self._later: list[tuple[float, int, Task]] = []
         self._later_number = itertools.count()
-        self._roster = Roster(processes)
-        self._claims = Words(self._roster.places * m.CLAIM_WORDS)
-        self._driver: int | None = None
-        self._waiting = 0
+        self.driver: int | None = None
+        self.waiting = 0
         self._calls: deque[Callable[[], None]] = deque()
         self._next_look = 0.0
         self._broken: BaseException | None = None  # no worker can work: why
@@ -167,7 +167,7 @@ class Engine:
                 return bool(done())
             if self.state == TERMINATE:
                 return bool(done())
-            role = _Role(self)
+            role = Role(self)
             standing = 0
             try:
                 if role.take():
@@ -184,16 +184,16 @@ class Engine:
                 role.give()
             with self.lock:
                 if self.driven and not done():
-                    self._waiting += 1
+                    self.waiting += 1
                     try:
                         self.changed.wait(left)
                     finally:
-                        self._waiting -= 1
+                        self.waiting -= 1
         return True
 
     def poll(self) -> None:
         """Deal with what is there, without waiting, unless another thread is at it."""
-        role = _Role(self)
+        role = Role(self)
         try:
             if role.take():
                 self._step(0)
@@ -203,7 +203,7 @@ class Engine:
     @property
     def driven(self) -> bool:
         """Whether some thread drives."""
-        return self._driver is not None
+        return self.driver is not None
 
     def _step(self, wait: float, standing: int = 0) -> bool:
         """Wait for answers, and do what is due.
@@ -258,7 +258,7 @@ class Engine:
     def closed_job(self, job: OpenJob) -> None:
         """A job is complete. Under the lock."""
         self.open_jobs.discard(job)
-        if self._waiting:
+        if self.waiting:
             self.changed.notify_all()
         if self.state == CLOSE:
             self._stop_if_done()
@@ -320,11 +320,9 @@ class Engine:
 
     def _about_worker(self, number: int, kind: int, data: bytes) -> None:
         if kind == m.READY:
-            self._roster.ready(number)
-            if number in self._roster.workers:
-                self._roster.workers[number].since = time.monotonic()
+            self.crew.is_ready(number)
         elif kind == m.RETIRED:
-            worker = self._roster.workers.get(number)
+            worker = self.crew.roster.workers.get(number)
             if worker is not None:
                 worker.retired = True
                 self._next_look = 0.0
@@ -355,52 +353,17 @@ class Engine:
 
     # -- workers -------------------------------------------------------------------------------------
 
-    def start_workers(self) -> None:
-        """Start as many as are missing. Under the lock."""
-        for _ in range(self._roster.missing()):
-            number, place = self._roster.place()
-            for word in range(m.CLAIM_WORDS):
-                self._claims.store(place * m.CLAIM_WORDS + word, 0)
-            config = WorkerConfig(
-                number,
-                place * m.CLAIM_WORDS,
-                self._taskq,
-                self._answers,
-                self._claims,
-                self._initializer,
-                self._initargs,
-                self.max_tasks,
-                self._max_memory,
-            )
-            process = self._make_process(target=work, args=(config,))
-            process.name = process.name.replace("Process", "PoolWorker")
-            process.daemon = True
-            if isinstance(process, BaseProcess):  # and not a program's own kind of process
-                process._config[NESTS] = True  # type: ignore[attr-defined]
-            with _interrupts_held(process):
-                try:
-                    process.start()
-                except BaseException:
-                    self._roster.give_back(place)
-                    raise
-                record = WorkerRecord(number, place, process, time.monotonic())
-                self._roster.workers[number] = record
-
     def look(self) -> None:
         """Look after the workers now, and not only when it is time for it."""
         with self.lock, self.books:
             self._look(time.monotonic())
-
-    def processes(self) -> list[Any]:
-        """Return the workers' process objects."""
-        return [w.process for w in self._roster.workers.values()]
 
     def _look(self, now: float) -> None:
         """Look after the workers, late tasks and those to be tried again. Under the lock."""
         self._next_look = now + LOOK_EVERY
         if self.shaken:
             self._recount()
-        dead = [w for w in self._roster.workers.values() if w.process.exitcode is not None]
+        dead = self.crew.dead()
         if dead:
             # What they had answered comes first.
             while self._answers._take_bytes(self._inbox, _ANSWERS, 0):
@@ -411,7 +374,7 @@ class Engine:
         while self._later and self._later[0][0] <= now:
             self.send(heapq.heappop(self._later)[2])
         if self._broken is None and (self.state == RUN or (self.state == CLOSE and self.open_jobs)):
-            self.start_workers()
+            self.crew.start_missing()
 
     def _recount(self) -> None:
         """Ctrl-C may come between any two steps: a call that has lost an answer to it is given up."""
@@ -435,19 +398,18 @@ class Engine:
 
     def _claim(self, worker: WorkerRecord) -> tuple[int, Task, int] | None:
         """Return (number, task, since) of what a worker has taken and not answered."""
-        at = worker.place * m.CLAIM_WORDS
-        seq = self._claims.load(at + m.CLAIM_SEQ) - 1
+        seq, since = self.crew.claim(worker)
         task = self._tasks.get(seq)
         # A claim is written just before the take: a worker may have died in between.
         if task is None or seq >= self._sent - self._taskq.qsize():
             return None
-        return seq, task, self._claims.load(at + m.CLAIM_SINCE)
+        return seq, task, since
 
     def _lost(self, worker: WorkerRecord) -> None:
         process = worker.process
         claim = self._claim(worker)
         process.join()
-        go_on = self._roster.ended(worker)
+        go_on = self.crew.roster.ended(worker)
         if claim is not None:
             seq, task, since = claim
             del self._tasks[seq]
@@ -487,7 +449,7 @@ class Engine:
 
     def _kill_late(self, now: float) -> None:
         """Kill whoever is over its task's timeout; its end is noticed as any other."""
-        for worker in self._roster.workers.values():
+        for worker in self.crew:
             claim = None if worker.doom else self._claim(worker)
             if claim is None:
                 continue
@@ -523,7 +485,7 @@ class Engine:
     def _stop_if_done(self) -> None:
         if not self.open_jobs and not self._stops_sent:
             self._stops_sent = True
-            for _ in self._roster.workers:
+            for _ in self.crew:
                 self._taskq._put_bytes(b"", m.STOP)
 
     def end(self, error: BaseException) -> None:
@@ -537,13 +499,14 @@ class Engine:
             self._later.clear()
             for job in jobs:
                 job.abandon(error)
-            workers = self.processes()
+            workers = self.crew.processes()
             self.changed.notify_all()
         try:
             self._run_calls()
         finally:
             end_processes(workers)
-            self._release_workers()
+            with self.lock:
+                self.crew.forget()
 
     def join(self) -> None:
         """Wait until all is done and the workers have ended.
@@ -555,18 +518,14 @@ class Engine:
         if self.state != TERMINATE:
             with self.lock:
                 self._stop_if_done()
-        for process in self.processes():
+        for process in self.crew.processes():
             process.join()
         self.poll()  # for what the initializer raised, if nothing was called
-        self._release_workers()
+        with self.lock:
+            self.crew.forget()
         error, self._start_error = self._start_error, None
         if error is not None:
             raise error
-
-    def _release_workers(self) -> None:
-        """Who has ended is forgotten: a pool that is over keeps no descriptor."""
-        with self.lock:
-            self._roster.workers.clear()
 
     # -- what is going on ------------------------------------------------------------------------------
 
@@ -575,7 +534,7 @@ class Engine:
         with self.lock:
             now = time.monotonic()
             workers = []
-            for w in self._roster.workers.values():
+            for w in self.crew:
                 claim = self._claim(w)
                 state: Literal["starting", "idle", "busy"] = "idle" if w.ready else "starting"
                 task, seconds = None, now - w.since
@@ -589,88 +548,5 @@ class Engine:
                     WorkerStatistics(w.process.pid, w.process.name, state, task, seconds)
                 )
             return PoolStatistics(
-                tuple(workers), self._taskq.qsize(), self._roster.died, self._roster.retired
+                tuple(workers), self._taskq.qsize(), self.crew.roster.died, self.crew.roster.retired
             )
-
-
-class _Books:
-    """Says that an exception came while something under the lock was being changed.
-
-    For `with engine.lock, engine.books:`. Not the lock itself: entering that must be one step, or
-    Ctrl-C could come between taking it and knowing that it is taken.
-    """
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def __enter__(self) -> None:
-        """Nothing has been changed yet."""
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        if kind is not None:
-            self._engine.shaken = True
-
-
-class _Role:
-    """A thread's being the driver. It may be so already: a callback may wait for a result."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._me = threading.get_ident()
-        self._mine = engine._driver == self._me  # before this
-
-    def take(self) -> bool:
-        """Become the driver unless another thread is."""
-        engine = self._engine
-        with engine.lock:
-            if engine._driver is None:
-                engine._driver = self._me
-            return engine._driver == self._me
-
-    def give(self) -> None:
-        """Be no more than before, whatever came in between (an interrupt, say)."""
-        engine = self._engine
-        if not self._mine and engine._driver == self._me:
-            with engine.lock:
-                engine._driver = None
-                if engine._waiting:
-                    engine.changed.notify_all()
-
-
-@contextlib.contextmanager
-def _interrupts_held(process: Any) -> Iterator[None]:
-    """Let Ctrl-C wait while a worker is forked: one that is born with it would print a traceback.
-
-    The worker lets it through as soon as it ignores it. Others than forked ones begin with what may
-    take long, the main module's import, which Ctrl-C must be able to end.
-    """
-    if getattr(process, "_start_method", None) != "fork":
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def end_processes(processes: list[Any]) -> None:
-    """End processes: SIGTERM, and SIGKILL for whoever is still there after GRACE seconds.
-
-    A stopped process does not react to SIGTERM, one in native code may not. Returns when all
-    have ended. What a program gives as processes of its own kind may lack `sentinel` and `kill`:
-    the stdlib's pool asks for neither.
-    """
-    left = [p for p in processes if p.exitcode is None]
-    for p in left:
-        p.terminate()
-    deadline = time.monotonic() + GRACE
-    while left and (time_left := deadline - time.monotonic()) > 0:
-        if not connection.wait([p.sentinel for p in left if hasattr(p, "sentinel")], time_left):
-            break
-        left = [p for p in left if p.exitcode is None]
-    for p in left:
-        if hasattr(p, "kill"):
-            p.kill()
-    for p in processes:
-        p.join()

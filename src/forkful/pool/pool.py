@@ -17,14 +17,9 @@ from forkful.launch.defaults import defaults
 from forkful.pool import messages as m
 from forkful.pool.collector import Collector
 from forkful.pool.engine import CLOSE, RUN, TERMINATE, Engine
-from forkful.pool.iterators import (
-    IMapIterator,
-    IMapJob,
-    IMapUnorderedIterator,
-    OutcomeJob,
-    Outcomes,
-)
+from forkful.pool.imap import IMapIterator, IMapJob, IMapUnorderedIterator
 from forkful.pool.outcome import PoolStatistics
+from forkful.pool.outcomes import OutcomeJob, Outcomes
 from forkful.pool.results import AsyncResult, MapResult
 from forkful.pool.state import NO_RETRY, Retry, Task
 
@@ -155,7 +150,7 @@ class Pool:
         self._engine = engine
         try:
             with engine.lock, engine.books:
-                engine.start_workers()
+                engine.crew.start_missing()
         except BaseException:
             self._terminate()
             raise
@@ -180,7 +175,7 @@ class Pool:
     @property
     def _pool(self) -> list[Any]:
         """The workers' process objects."""
-        return self._engine.processes() if self._engine else []
+        return self._engine.crew.processes() if self._engine else []
 
     @property
     def _state(self) -> str:
