@@ -379,12 +379,32 @@ def test_terminate_with_tasks_running(own_pool: Any, tmp_path: Path) -> None:
     deeds.wait_for_file(str(tmp_path / "b"))
     own_pool.terminate()
     for result in (running, stuck, waiting):
+        result.wait()
         with pytest.raises(forkful.WorkerDied, match="terminated"):
-            result.get(LONG)
+            result.get()
+        assert not result.ready()
     with pytest.raises(forkful.WorkerDied, match="terminated"):
         next(iterator)
     own_pool.join()
     assert all(map(is_gone, pids))
+
+
+def test_what_terminate_cuts_off_is_not_ready(pool: Any, tmp_path: Path) -> None:
+    told: list[object] = []
+    slow = (str(tmp_path / "there"),)
+    one = pool.apply_async(deeds.sleep_long, slow, callback=told.append, error_callback=told.append)
+    many = pool.map_async(deeds.echo, range(100), 1, told.append, told.append)
+    deeds.wait_for_file(*slow)
+    done = pool.apply_async(deeds.square, (3,))
+    assert done.get(LONG) == 9
+    many.wait(LONG)
+    pool.terminate()
+    pool.join()
+    assert (one.ready(), done.ready()) == (False, True)
+    with pytest.raises(ValueError, match="not ready"):
+        one.successful()
+    assert done.get(0) == 9
+    assert told == [list(range(100))]
 
 
 def test_terminate_ends_stopped_workers(own_pool: Any) -> None:

@@ -62,7 +62,10 @@ class OpenJob(Job, Protocol):
         """Send more of the inputs, as far as there is room."""
 
     def abandon(self, error: BaseException) -> None:
-        """Nothing more will come: the pool has ended."""
+        """It has failed: nothing more will come."""
+
+    def cut_off(self, error: BaseException) -> None:
+        """The pool was terminated before this was done; who waits for it gets `error`."""
 
     def has_lost(self, tasks: list[Task]) -> bool:
         """Whether an answer is missing, when these are the tasks that are not answered yet."""
@@ -92,7 +95,7 @@ class Engine:
         self._forks = _forks[0]
         self._taskq: SimpleQueue[Any] = SimpleQueue()
         self._answers: SimpleQueue[Any] = SimpleQueue()
-        self.crew = Crew(
+        self.crew: Crew = Crew(
             processes,
             make_process,
             self._taskq,
@@ -233,7 +236,7 @@ class Engine:
                 task.timeout is None for task in self._tasks.values()
             )
         if self._broken is not None:
-            self.end(self._broken)
+            self.end(self._broken, failed=True)
             idle = False
         self._run_calls()
         return idle
@@ -488,8 +491,13 @@ class Engine:
             for _ in self.crew:
                 self._taskq._put_bytes(b"", m.STOP)
 
-    def end(self, error: BaseException) -> None:
-        """End the workers at once, whatever they do; jobs that are open fail with `error`."""
+    def end(self, error: BaseException, *, failed: bool = False) -> None:
+        """End the workers at once, whatever they do.
+
+        Args:
+            error: What whoever waits for a job that is open gets.
+            failed: Whether such a job has failed. If not, it is not done, and never will be.
+        """
         with self.lock:
             if self.state == TERMINATE:
                 return
@@ -498,7 +506,10 @@ class Engine:
             self._tasks.clear()
             self._later.clear()
             for job in jobs:
-                job.abandon(error)
+                if failed:
+                    job.abandon(error)
+                else:
+                    job.cut_off(error)
             workers = self.crew.processes()
             self.changed.notify_all()
         try:

@@ -66,6 +66,7 @@ class AsyncResult(Generic[_T]):
         self._calling = False
         self._success = True
         self._value: Any = None
+        self._cut: BaseException | None = None  # not done, and never will be: why
 
     # -- for the user ------------------------------------------------------------------------------
 
@@ -86,7 +87,7 @@ class AsyncResult(Generic[_T]):
         return self._success
 
     def wait(self, timeout: float | None = None) -> None:
-        """Wait until it has ended, at most `timeout` seconds."""
+        """Wait until it has ended, or its pool was terminated; at most `timeout` seconds."""
         if not self._done:
             self._engine.wait_for(lambda: self._done, timeout)
 
@@ -95,12 +96,16 @@ class AsyncResult(Generic[_T]):
 
         Raises:
             multiprocessing.TimeoutError: Not there after `timeout` seconds.
-            WorkerDied: The process that ran it has ended; no other call is affected.
+            WorkerDied: The process that ran it has ended, and no other call is affected; or the
+                pool was terminated before it was done.
             Exception: What the call raised, with the traceback that it had there.
         """
         self.wait(timeout)
         if not self._done:
-            raise TimeoutError
+            with self._engine.lock:  # whoever terminates the pool may be at it
+                cut = self._cut
+            if not self._done:
+                raise cut or TimeoutError()
         if self._success:
             value: _T = self._value
             return value
@@ -122,8 +127,14 @@ class AsyncResult(Generic[_T]):
         self._finish(False, error)
 
     def abandon(self, error: BaseException) -> None:
-        """The pool has ended."""
+        """Nothing more will come."""
         self._finish(False, error)
+
+    def cut_off(self, error: BaseException) -> None:
+        """The pool was terminated: as with the stdlib this is not ready, but nobody waits for it."""
+        if not self._is_being_told():
+            self._cut = error
+            self._pool = None
 
     def has_lost(self, tasks: list[Task]) -> bool:
         """Whether the answer is missing."""

@@ -197,8 +197,12 @@ class Stream:
 
     # -- for the engine -----------------------------------------------------------------------------------
 
+    def cut_off(self, error: BaseException) -> None:
+        """The pool was terminated."""
+        self.abandon(error)
+
     def abandon(self, error: BaseException) -> None:
-        """The pool has ended: that is the last result."""
+        """Nothing more will come: that is the last result."""
         if not self._done:
             self._out.append((False, error))
             self._finish()
