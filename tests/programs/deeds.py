@@ -151,6 +151,20 @@ def segfault() -> None:
     ctypes.string_at(0)
 
 
+def abort() -> None:
+    os.abort()
+
+
+def stack_of_a_grandchild(method: str) -> str | None:
+    import forkful
+
+    process = forkful.get_context(method).Process(target=segfault)
+    process.start()
+    error = process.exception()
+    assert isinstance(error, forkful.WorkerDied)
+    return error.stack
+
+
 def exit_hard(code: int) -> NoReturn:
     os._exit(code)
 

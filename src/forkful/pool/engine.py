@@ -444,8 +444,14 @@ class Engine:
         if worker.doom is not None:
             error = errors.TaskTimeout(seconds=worker.doom.seconds, task=what, pid=process.pid)
         else:
+            popen = getattr(process, "_popen", None)  # a program's own kind of process has none
             error = errors.WorkerDied(
-                pid=process.pid, exitcode=process.exitcode, task=what, name=process.name
+                pid=process.pid,
+                exitcode=process.exitcode,
+                task=what,
+                name=process.name,
+                stack=getattr(popen, "stack", None),
+                reason=getattr(popen, "reason", None),
             )
         seconds = (time.monotonic_ns() - since) / 1e9 if since else 0.0
         self._failed(task, plan.item, error, seconds, process.pid)
