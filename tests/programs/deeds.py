@@ -6,6 +6,7 @@ import ctypes
 import math
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -74,6 +75,22 @@ def sleep_long(arrived: str) -> None:
 
 
 # ---- evil deeds --------------------------------------------------------------------------------
+
+
+def start_a_family_and_wait(folder: str) -> None:
+    """Have a child and a grandchild that are programs, and one of ours; tell all pids, and wait."""
+    import forkful
+
+    shell = ["sh", "-c", "sleep 1000 & echo $!; wait"]
+    program = subprocess.Popen(shell, stdout=subprocess.PIPE, text=True)
+    assert program.stdout is not None
+    below = int(program.stdout.readline())
+    ours = forkful.Process(target=signal.pause)
+    ours.start()
+    pids = [os.getpid(), program.pid, below, ours.pid]
+    Path(folder, "pids").write_text(" ".join(map(str, pids)))
+    Path(folder, "pids").rename(Path(folder, "family"))
+    signal.pause()
 
 
 class Awkward(Exception):

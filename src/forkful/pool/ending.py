@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from multiprocessing import connection
 from typing import Any
 
-__all__ = ["end_processes"]
+from forkful.launch import kin
+
+__all__ = ["end_processes", "kill_tree"]
 
 GRACE = 1.0  # seconds that workers have to end at SIGTERM, before SIGKILL
 
@@ -31,3 +35,33 @@ def end_processes(processes: list[Any]) -> None:
             p.kill()
     for p in processes:
         p.join()
+
+
+def kill_tree(process: Any) -> None:
+    """Kill a process and all that descend from it. Does not wait for their end.
+
+    They are stopped before they are killed, so that none of them starts others meanwhile, or lets go
+    the number of one that has ended.
+    """
+    if process.exitcode is not None or not hasattr(process, "kill"):
+        return
+    tree = [process.pid]
+    try:
+        found = 0
+        while found < len(tree):  # until a look at them all finds no others
+            found = len(tree)
+            for pid in tree:  # which grows meanwhile
+                _send(pid, signal.SIGSTOP)
+                tree += [child for child in kin.children(pid) if child not in tree]
+            tree += [child for child in kin.forked_for(tree) if child not in tree]
+    finally:
+        process.kill()
+        for pid in tree[1:]:
+            _send(pid, signal.SIGKILL)
+
+
+def _send(pid: int, signum: signal.Signals) -> None:
+    try:
+        os.kill(pid, signum)
+    except (ProcessLookupError, PermissionError):
+        pass  # it has ended, or is another user's

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import operator
 import os
 import threading
 import time
@@ -21,7 +22,7 @@ from typing import Any, Final, Literal, Protocol
 from forkful import _native, errors, remote
 from forkful.pool import messages as m
 from forkful.pool.crew import Crew
-from forkful.pool.ending import end_processes
+from forkful.pool.ending import end_processes, kill_tree
 from forkful.pool.outcome import PoolStatistics, WorkerStatistics
 from forkful.pool.state import Doom, Job, Task, WorkerRecord, plan_loss
 from forkful.pool.turns import Books, Role
@@ -53,6 +54,7 @@ class OpenJob(Job, Protocol):
     """A job as the engine sees it."""
 
     callbacks: bool  # somebody is to be called when it is done
+    called_off: bool  # it was cancelled; done once nobody works at it any more
 
     @property
     def done(self) -> bool:
@@ -66,6 +68,9 @@ class OpenJob(Job, Protocol):
 
     def cut_off(self, error: BaseException) -> None:
         """The pool was terminated before this was done; who waits for it gets `error`."""
+
+    def call_off(self) -> bool:
+        """It is to be cancelled. Return False if it has ended already."""
 
     def has_lost(self, tasks: list[Task]) -> bool:
         """Whether an answer is missing, when these are the tasks that are not answered yet."""
@@ -106,6 +111,7 @@ class Engine:
             max_memory,
         )
         self._inbox: list[tuple[int, int, bytes]] = []
+        self._in_hand: list[tuple[int, int, bytes]] = []  # messages taken back from the workers
         self._tasks: dict[int, Task] = {}
         self._sent = 0
         self._later: list[tuple[float, int, Task]] = []
@@ -365,6 +371,7 @@ class Engine:
         """Look after the workers, late tasks and those to be tried again. Under the lock."""
         self._next_look = now + LOOK_EVERY
         if self.shaken:
+            self._put_back()
             self._recount()
         dead = self.crew.dead()
         if dead:
@@ -388,16 +395,98 @@ class Engine:
         for job, its in tasks.items():
             if job.done:
                 self.closed_job(job)  # it was cut short between being done and saying so
+            elif job.called_off:
+                self._end_if_cancelled(job)
             elif job.has_lost(its):
-                self._tasks = {s: task for s, task in self._tasks.items() if task.job is not job}
-                self._later = [entry for entry in self._later if entry[2].job is not job]
-                heapq.heapify(self._later)
+                self._drop(job)
                 job.abandon(
                     errors.ForkfulError(
                         "an exception such as KeyboardInterrupt came while the pool took this "
                         "call's answers, and one of them is lost; the pool itself is whole"
                     )
                 )
+
+    def _drop(self, job: Job) -> None:
+        """Forget a job's tasks; what workers answer of them is ignored."""
+        self._tasks = {seq: task for seq, task in self._tasks.items() if task.job is not job}
+        self._later = [entry for entry in self._later if entry[2].job is not job]
+        heapq.heapify(self._later)
+
+    # -- ending what is under way ----------------------------------------------------------------------
+
+    def cancel(self, job: OpenJob) -> bool:
+        """Let what of a job is queued not run, and kill who runs it, with all that they started.
+
+        Returns:
+            False if it has ended already.
+        """
+        with self.lock, self.books:
+            if self._forks != _forks[0] or job not in self.open_jobs or not job.call_off():
+                return False
+            self._take_back()
+            for worker in self.crew:
+                claim = None if worker.doom else self._claim(worker)
+                if claim is not None and claim[1].job is job:
+                    worker.doom = Doom(claim[0], job=job)
+                    kill_tree(worker.process)
+            self._drop(job)
+            self._put_back()
+            self._next_look = 0.0
+            self._end_if_cancelled(job)
+        return True
+
+    def _end_if_cancelled(self, job: Job) -> None:
+        if not any(worker.doom is not None and worker.doom.job is job for worker in self.crew):
+            job.cancelled()
+
+    def _take_back(self) -> None:
+        """Take back what nobody has begun. Until it is put back, the workers' claims do not change."""
+        while self._taskq._take_bytes(self._in_hand, _ANSWERS, 0):
+            pass
+
+    def _put_back(self) -> None:
+        """Let the workers have what was taken back, save what was dropped meanwhile."""
+        hand = self._in_hand
+        while hand:
+            kind, group = next(itertools.groupby(hand, key=operator.itemgetter(1)))
+            run = list(group)
+            # Should Ctrl-C come in between, the recount finds these missing.
+            found = [(self._tasks.pop(seq, None), data) for seq, _, data in run]
+            del hand[: len(run)]
+            if kind == m.STOP:
+                self._taskq._put_many([data for _, data in found], kind)
+                continue
+            kept = [(task, data) for task, data in found if task is not None]
+            if kept:
+                self.send_all([task for task, _ in kept], [data for _, data in kept])
+
+    def _kill_late(self, now: float) -> None:
+        """Kill whoever is over its task's timeout; its end is noticed as any other."""
+        if not any(self._is_late(worker, now) for worker in self.crew):
+            return
+        # It may be done by now, and have begun another: that one must not be hurt.
+        self._take_back()
+        for worker in self.crew:
+            late = self._is_late(worker, now)
+            if late is not None:
+                worker.doom = late
+                kill_tree(worker.process)
+        self._put_back()
+
+    def _is_late(self, worker: WorkerRecord, now: float) -> Doom | None:
+        claim = None if worker.doom else self._claim(worker)
+        if claim is None:
+            return None
+        seq, task, since = claim
+        if task.timeout is None or not since:
+            return None
+        left = since / 1e9 + task.timeout - now
+        if left <= 0:
+            return Doom(seq, seconds=task.timeout)
+        self._next_look = min(self._next_look, now + left)
+        return None
+
+    # -- workers that have ended -----------------------------------------------------------------------
 
     def _claim(self, worker: WorkerRecord) -> tuple[int, Task, int] | None:
         """Return (number, task, since) of what a worker has taken and not answered."""
@@ -413,10 +502,14 @@ class Engine:
         claim = self._claim(worker)
         process.join()
         go_on = self.crew.roster.ended(worker)
+        doom = worker.doom
+        if doom is not None and doom.job is not None:
+            self._end_if_cancelled(doom.job)
         if claim is not None:
             seq, task, since = claim
             del self._tasks[seq]
-            self._lost_task(worker, task, since)
+            timeout = doom.seconds if doom is not None and doom.task == seq else None
+            self._lost_task(worker.process, task, since, timeout)
         if not go_on:
             self._break(
                 errors.WorkerDied(
@@ -429,8 +522,7 @@ class Engine:
                 )
             )
 
-    def _lost_task(self, worker: WorkerRecord, task: Task, since: int) -> None:
-        process = worker.process
+    def _lost_task(self, process: Any, task: Task, since: int, timeout: float | None) -> None:
         plan = plan_loss(task, begun=since != 0)
         task.deaths += 1
         if plan.again:
@@ -441,8 +533,8 @@ class Engine:
             return
         what = task.job.describe(task, plan.item)
         error: BaseException
-        if worker.doom is not None:
-            error = errors.TaskTimeout(seconds=worker.doom.seconds, task=what, pid=process.pid)
+        if timeout is not None:
+            error = errors.TaskTimeout(seconds=timeout, task=what, pid=process.pid)
         else:
             popen = getattr(process, "_popen", None)  # a program's own kind of process has none
             error = errors.WorkerDied(
@@ -455,22 +547,6 @@ class Engine:
             )
         seconds = (time.monotonic_ns() - since) / 1e9 if since else 0.0
         self._failed(task, plan.item, error, seconds, process.pid)
-
-    def _kill_late(self, now: float) -> None:
-        """Kill whoever is over its task's timeout; its end is noticed as any other."""
-        for worker in self.crew:
-            claim = None if worker.doom else self._claim(worker)
-            if claim is None:
-                continue
-            _, task, since = claim
-            if task.timeout is None or not since:
-                continue
-            left = since / 1e9 + task.timeout - now
-            if left <= 0:
-                worker.doom = Doom(task.timeout)
-                worker.process.kill()
-            else:
-                self._next_look = min(self._next_look, now + left)
 
     def _break(self, error: BaseException) -> None:
         """No worker can work: everybody who waits gets `error`; if nobody does, the next call."""

@@ -62,6 +62,7 @@ class AsyncResult(Generic[_T]):
         self._func, self._args = func, args
         self._callback, self._error_callback = callback, error_callback
         self.callbacks = callback is not None or error_callback is not None
+        self.called_off = False
         self._done = False
         self._calling = False
         self._success = True
@@ -98,6 +99,7 @@ class AsyncResult(Generic[_T]):
             multiprocessing.TimeoutError: Not there after `timeout` seconds.
             WorkerDied: The process that ran it has ended, and no other call is affected; or the
                 pool was terminated before it was done.
+            concurrent.futures.CancelledError: It was cancelled.
             Exception: What the call raised, with the traceback that it had there.
         """
         self.wait(timeout)
@@ -110,6 +112,19 @@ class AsyncResult(Generic[_T]):
             value: _T = self._value
             return value
         raise self._value
+
+    def cancel(self) -> bool:
+        """Give up the call, also when it runs.
+
+        What of it no worker has begun will not run. A worker that is at it is killed, with all
+        processes that descend from it, and replaced; no other call is affected. As soon as they are
+        gone the call has ended: `get` raises `concurrent.futures.CancelledError`, and the error
+        callback is called with that. Returns before that.
+
+        Returns:
+            Whether it will be cancelled: False if it has ended, or its pool was terminated.
+        """
+        return self._engine.cancel(self)
 
     # -- for the engine, under its lock ------------------------------------------------------------
 
@@ -132,9 +147,28 @@ class AsyncResult(Generic[_T]):
 
     def cut_off(self, error: BaseException) -> None:
         """The pool was terminated: as with the stdlib this is not ready, but nobody waits for it."""
-        if not self._is_being_told():
+        if self.called_off:
+            self.cancelled()
+        elif not self._is_being_told():
             self._cut = error
             self._pool = None
+
+    def call_off(self) -> bool:
+        """It is to be cancelled; False if it has ended."""
+        if self._done or self._is_being_told():
+            return False
+        self.called_off = True
+        self._success = False  # nothing more is sent
+        return True
+
+    def cancelled(self) -> None:
+        """Nobody works at it any more."""
+        from concurrent.futures import CancelledError  # on first use: it brings `logging`
+
+        self._finish(False, CancelledError(f"{self._name()} was cancelled"))
+
+    def _name(self) -> str:
+        return describe_call(self._func, self._args)
 
     def has_lost(self, tasks: list[Task]) -> bool:
         """Whether the answer is missing."""
@@ -162,7 +196,7 @@ class AsyncResult(Generic[_T]):
 
     def describe(self, task: Task, item: int | None) -> str:
         """Name the call for an error message."""
-        return describe_call(self._func, self._args)
+        return self._name()
 
     def _finish(self, success: bool, value: Any) -> None:
         if self._done:
@@ -322,6 +356,10 @@ class MapResult(AsyncResult[list[_T]]):
             return False
         sent = sum(task.size for task in tasks)
         return not self._success or self._left == 0 or self._left != self._length - self._fed + sent
+
+    def _name(self) -> str:
+        name = getattr(self._func, "__qualname__", repr(self._func))
+        return f"{name} over {self._length} inputs"
 
     def describe(self, task: Task, item: int | None) -> str:
         """Name the chunk for an error message."""

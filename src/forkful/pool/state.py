@@ -42,6 +42,9 @@ class Job(Protocol):
     def send_again(self, task: Task, items: list[Any], delay: float, attempts: int) -> None:
         """Send these items of the batch once more, after `delay` seconds, as that attempt."""
 
+    def cancelled(self) -> None:
+        """It was called off, and nobody works at it any more."""
+
     def describe(self, task: Task, item: int | None) -> str:
         """Name the task for an error message."""
 
@@ -97,7 +100,9 @@ class Task:
 class Doom:
     """Why the pool is killing a worker."""
 
-    seconds: float  # the timeout that its task has passed
+    task: int  # the number of the task that it runs
+    seconds: float | None = None  # the timeout that this has passed
+    job: Job | None = None  # the job that was cancelled
 
 
 @dataclass(slots=True, eq=False)

@@ -39,6 +39,7 @@ class Stream:
     """
 
     callbacks = False
+    called_off = False  # a stream is stopped, and not cancelled
 
     def __init__(
         self,
@@ -196,6 +197,14 @@ class Stream:
                 self._close_if_done()
 
     # -- for the engine -----------------------------------------------------------------------------------
+
+    def call_off(self) -> bool:
+        """Not of this kind of job."""
+        return False
+
+    def cancelled(self) -> None:
+        """Not of this kind of job."""
+        raise NotImplementedError
 
     def cut_off(self, error: BaseException) -> None:
         """The pool was terminated."""
