@@ -24,7 +24,7 @@ from forkful.pool import messages as m
 from forkful.pool.crew import Crew
 from forkful.pool.ending import end_processes, kill_tree
 from forkful.pool.outcome import PoolStatistics, WorkerStatistics
-from forkful.pool.state import Doom, Job, Task, WorkerRecord, plan_loss
+from forkful.pool.state import POISON_DEATHS, Doom, Job, Retry, Task, WorkerRecord, plan_loss
 from forkful.pool.turns import Books, Role
 from forkful.queues import SimpleQueue
 
@@ -339,13 +339,21 @@ class Engine:
             self._break(remote.unpack(data))
 
     def _failed(
-        self, task: Task, item: int | None, error: BaseException, seconds: float, pid: int | None
+        self,
+        task: Task,
+        item: int | None,
+        error: BaseException,
+        seconds: float,
+        pid: int | None,
+        *,
+        died: bool = False,
     ) -> None:
         """An attempt failed: try again, or give up."""
-        delay = task.retry.delay(task.attempts, error)
-        if delay is None:
-            if task.deaths >= task.attempts > 1:
-                error = errors.PoisonTask(attempts=task.attempts, last=error)
+        delay = task.retry.delay(task.attempts, error, _luck(task.retry))
+        poison = died and task.deaths >= POISON_DEATHS
+        if delay is None or poison:
+            if poison or task.deaths >= task.attempts > 1:
+                error = errors.PoisonTask(attempts=task.attempts, deaths=task.deaths, last=error)
             task.job.failed(task, item, error, seconds, pid)
         elif item is None:
             task.attempts += 1
@@ -524,9 +532,10 @@ class Engine:
 
     def _lost_task(self, process: Any, task: Task, since: int, timeout: float | None) -> None:
         plan = plan_loss(task, begun=since != 0)
-        task.deaths += 1
         if plan.again:
             self._send_items(task, plan.again, 0)
+        if timeout is None:
+            task.deaths += 1
         for item in plan.alone:
             self._send_items(task, [item], 0)
         if not plan.blame:
@@ -546,7 +555,7 @@ class Engine:
                 reason=getattr(popen, "reason", None),
             )
         seconds = (time.monotonic_ns() - since) / 1e9 if since else 0.0
-        self._failed(task, plan.item, error, seconds, process.pid)
+        self._failed(task, plan.item, error, seconds, process.pid, died=timeout is None)
 
     def _break(self, error: BaseException) -> None:
         """No worker can work: everybody who waits gets `error`; if nobody does, the next call."""
@@ -643,3 +652,11 @@ class Engine:
             return PoolStatistics(
                 tuple(workers), self._taskq.qsize(), self.crew.roster.died, self.crew.roster.retired
             )
+
+
+def _luck(retry: Retry) -> float:
+    if not retry.backoff:
+        return 0.0
+    import random  # on first use: it brings much
+
+    return random.random()

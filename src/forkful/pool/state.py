@@ -11,14 +11,19 @@ from typing import Any, Protocol
 
 __all__ = [
     "ChunkSizer",
+    "EXCEPTION",
+    "NO_RETRY",
+    "POISON_DEATHS",
     "Doom",
     "Job",
     "LossPlan",
     "Retry",
+    "RetryOn",
     "Roster",
     "Task",
     "WorkerRecord",
     "plan_loss",
+    "retrying",
 ]
 
 
@@ -49,6 +54,16 @@ class Job(Protocol):
         """Name the task for an error message."""
 
 
+RetryOn = type[BaseException] | tuple[type[BaseException], ...]
+
+EXCEPTION: tuple[type[BaseException], ...] = (Exception,)
+"""What is tried again if nothing else is said."""
+
+POISON_DEATHS = 3  # workers that a task may kill; then it is not tried again, whatever it may
+_LONGEST_BACKOFF = 60.0  # seconds, unless the first one is longer
+_JITTER = 0.25
+
+
 @dataclass(frozen=True, slots=True)
 class Retry:
     """How often, and after how long, something that failed is tried again.
@@ -56,21 +71,47 @@ class Retry:
     Args:
         retries: Extra attempts.
         retry_on: Only after errors of these classes.
-        backoff: Seconds before the first extra attempt; twice as long before each further one.
+        backoff: Seconds before the first extra attempt; twice as long before each further one, up
+            to a minute.
     """
 
     retries: int = 0
-    retry_on: tuple[type[BaseException], ...] = (Exception,)
+    retry_on: RetryOn = EXCEPTION
     backoff: float = 0.0
 
-    def delay(self, attempts: int, error: BaseException) -> float | None:
-        """Return the seconds to wait before the next attempt; None: there is none."""
+    def delay(self, attempts: int, error: BaseException, luck: float = 0.0) -> float | None:
+        """Return the seconds to wait before the next attempt; None: there is none.
+
+        Args:
+            attempts: How many there were.
+            error: What the last one ended with.
+            luck: By how much of the possible extra time to wait longer, 0 to 1, so that what
+                failed together does not come back together.
+        """
         if attempts > self.retries or not isinstance(error, self.retry_on):
             return None
-        return float(self.backoff * 2.0 ** (attempts - 1))
+        longest = max(_LONGEST_BACKOFF, self.backoff)
+        return min(self.backoff * 2.0 ** min(attempts - 1, 64), longest) * (1 + _JITTER * luck)
 
 
 NO_RETRY = Retry()
+
+
+def retrying(retries: int, retry_on: RetryOn, backoff: float) -> Retry:
+    """Return what a call's arguments of these names mean.
+
+    Raises:
+        TypeError: `retry_on` is neither an exception class nor a tuple of them.
+        ValueError: A negative number.
+    """
+    if retries == 0 and retry_on is EXCEPTION and backoff == 0:
+        return NO_RETRY
+    classes = retry_on if isinstance(retry_on, tuple) else (retry_on,)
+    if not all(isinstance(c, type) and issubclass(c, BaseException) for c in classes):
+        raise TypeError(f"retry_on must be an exception class or a tuple of them, not {retry_on!r}")
+    if retries < 0 or backoff < 0:
+        raise ValueError("retries and backoff must not be negative")
+    return Retry(retries, classes, backoff) if retries else NO_RETRY
 
 
 class Task:
