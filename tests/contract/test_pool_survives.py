@@ -463,7 +463,7 @@ def test_a_task_is_poison_after_three_deaths_whatever_may_be_retried(
 def test_a_retry_waits_for_its_turn(fork: Any, tmp_path: Path) -> None:
     with fork.Pool(1) as pool:
         call = pool.apply_async(deeds.explode, retries=1, backoff=1000)
-        until(lambda: pool._engine._later)  # its first attempt has failed
+        until(lambda: pool._engine.under_way._later)  # its first attempt has failed
         assert pool.apply(deeds.square, (2,)) == 4
         assert not call.ready()
         assert call.cancel()

@@ -9,15 +9,12 @@ All state is guarded by `lock`. User code never runs under it, save the pickling
 
 from __future__ import annotations
 
-import heapq
-import itertools
-import operator
 import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal
 
 from forkful import _native, errors, remote
 from forkful.pool import messages as m
@@ -26,6 +23,7 @@ from forkful.pool.ending import end_processes, kill_tree
 from forkful.pool.outcome import PoolStatistics, WorkerStatistics
 from forkful.pool.state import POISON_DEATHS, Doom, Job, Retry, Task, WorkerRecord, plan_loss
 from forkful.pool.turns import Books, Role
+from forkful.pool.underway import UnderWay
 from forkful.queues import SimpleQueue
 
 __all__ = ["CLOSE", "RUN", "TERMINATE", "Engine"]
@@ -50,32 +48,6 @@ def _count_fork() -> None:
 os.register_at_fork(after_in_child=_count_fork)
 
 
-class OpenJob(Job, Protocol):
-    """A job as the engine sees it."""
-
-    callbacks: bool  # somebody is to be called when it is done
-    called_off: bool  # it was cancelled; done once nobody works at it any more
-
-    @property
-    def done(self) -> bool:
-        """Whether it has ended."""
-
-    def feed(self) -> None:
-        """Send more of the inputs, as far as there is room."""
-
-    def abandon(self, error: BaseException) -> None:
-        """It has failed: nothing more will come."""
-
-    def cut_off(self, error: BaseException) -> None:
-        """The pool was terminated before this was done; who waits for it gets `error`."""
-
-    def call_off(self) -> bool:
-        """It is to be cancelled. Return False if it has ended already."""
-
-    def has_lost(self, tasks: list[Task]) -> bool:
-        """Whether an answer is missing, when these are the tasks that are not answered yet."""
-
-
 class Engine:
     """See the module. Made and ended by `Pool`, in the process that owns it."""
 
@@ -92,18 +64,21 @@ class Engine:
         self.changed = threading.Condition(self.lock)
         self.state: str = RUN
         self.size = processes
-        self.open_jobs: set[OpenJob] = set()
+        self.open_jobs: set[Job] = set()
         self.shaken = False  # an exception has left the books half written
         self.books = Books(self)
         self.steps = 0  # how often somebody has driven
         self.pid = os.getpid()
         self._forks = _forks[0]
-        self._taskq: SimpleQueue[Any] = SimpleQueue()
+        self.under_way: UnderWay = UnderWay()
+        self.send = self.under_way.send
+        self.send_all = self.under_way.send_all
+        self.send_later = self.under_way.send_later
         self._answers: SimpleQueue[Any] = SimpleQueue()
         self.crew: Crew = Crew(
             processes,
             make_process,
-            self._taskq,
+            self.under_way.queue,
             self._answers,
             initializer,
             initargs,
@@ -111,11 +86,6 @@ class Engine:
             max_memory,
         )
         self._inbox: list[tuple[int, int, bytes]] = []
-        self._in_hand: list[tuple[int, int, bytes]] = []  # messages taken back from the workers
-        self._tasks: dict[int, Task] = {}
-        self._sent = 0
-        self._later: list[tuple[float, int, Task]] = []
-        self._later_number = itertools.count()
         self.driver: int | None = None
         self.waiting = 0
         self._calls: deque[Callable[[], None]] = deque()
@@ -135,30 +105,6 @@ class Engine:
             raise error
         if self.state != RUN:
             raise ValueError("Pool not running")
-
-    def send(self, task: Task) -> None:
-        """Put a task into the workers' queue. Under the lock."""
-        seq = self._taskq._put_bytes(task.data, task.kind)
-        self._tasks[seq] = task
-        self._sent = seq + 1
-        if task.items is None and not task.retry.retries:
-            task.data = b""
-
-    def send_all(self, tasks: list[Task], messages: list[bytes]) -> None:
-        """The same for several tasks of one kind, waking the workers once. Under the lock."""
-        if not tasks:
-            return
-        first = self._taskq._put_many(messages, tasks[0].kind)
-        self._tasks.update(zip(range(first, first + len(tasks)), tasks, strict=True))
-        self._sent = first + len(tasks)
-
-    def send_later(self, task: Task, delay: float) -> None:
-        """The same after `delay` seconds. Under the lock."""
-        if delay <= 0:
-            self.send(task)
-        else:
-            when = time.monotonic() + delay
-            heapq.heappush(self._later, (when, next(self._later_number), task))
 
     # -- driving -------------------------------------------------------------------------------------
 
@@ -238,9 +184,7 @@ class Engine:
             if self._broken is None:
                 for job in tuple(self.open_jobs):
                     job.feed()
-            idle = not (took or self._later or self._calls) and all(
-                task.timeout is None for task in self._tasks.values()
-            )
+            idle = not (took or self._calls or self.under_way.timed)
         if self._broken is not None:
             self.end(self._broken, failed=True)
             idle = False
@@ -264,7 +208,7 @@ class Engine:
         """Let the driver call this, when it does not hold the lock."""
         self._calls.append(call)
 
-    def closed_job(self, job: OpenJob) -> None:
+    def closed_job(self, job: Job) -> None:
         """A job is complete. Under the lock."""
         self.open_jobs.discard(job)
         if self.waiting:
@@ -275,7 +219,7 @@ class Engine:
     # -- answers -------------------------------------------------------------------------------------
 
     def _read_inbox(self) -> None:
-        inbox, tasks = self._inbox, self._tasks
+        inbox, tasks = self._inbox, self.under_way.tasks
         read = 0
         try:
             for _, meta, data in inbox:
@@ -302,7 +246,7 @@ class Engine:
             del inbox[:read]
 
     def _item(self, seq: int, kind: int, data: bytes) -> None:
-        task = self._tasks.get(seq)
+        task = self.under_way.tasks.get(seq)
         if task is None or task.items is None:
             return
         index, seconds, pid = m.ITEM.unpack_from(data)
@@ -310,7 +254,7 @@ class Engine:
             return
         task.next = index + 1
         if task.next == len(task.items):
-            del self._tasks[seq]
+            del self.under_way.tasks[seq]
         payload = data[m.ITEM.size :]
         if kind == m.ITEM_DONE:
             task.job.item(task, index, seconds, pid, payload)
@@ -379,7 +323,7 @@ class Engine:
         """Look after the workers, late tasks and those to be tried again. Under the lock."""
         self._next_look = now + LOOK_EVERY
         if self.shaken:
-            self._put_back()
+            self.under_way.put_back()
             self._recount()
         dead = self.crew.dead()
         if dead:
@@ -389,16 +333,15 @@ class Engine:
             for worker in dead:
                 self._lost(worker)
         self._kill_late(now)
-        while self._later and self._later[0][0] <= now:
-            self.send(heapq.heappop(self._later)[2])
+        self.under_way.send_due(now)
         if self._broken is None and (self.state == RUN or (self.state == CLOSE and self.open_jobs)):
             self.crew.start_missing()
 
     def _recount(self) -> None:
         """Ctrl-C may come between any two steps: a call that has lost an answer to it is given up."""
         self.shaken = False
-        tasks: dict[OpenJob, list[Task]] = {job: [] for job in self.open_jobs}
-        for task in [*self._tasks.values(), *(task for _, _, task in self._later)]:
+        tasks: dict[Job, list[Task]] = {job: [] for job in self.open_jobs}
+        for task in self.under_way:
             tasks.get(task.job, []).append(task)  # type: ignore[call-overload]
         for job, its in tasks.items():
             if job.done:
@@ -406,7 +349,7 @@ class Engine:
             elif job.called_off:
                 self._end_if_cancelled(job)
             elif job.has_lost(its):
-                self._drop(job)
+                self.under_way.drop(job)
                 job.abandon(
                     errors.ForkfulError(
                         "an exception such as KeyboardInterrupt came while the pool took this "
@@ -414,15 +357,9 @@ class Engine:
                     )
                 )
 
-    def _drop(self, job: Job) -> None:
-        """Forget a job's tasks; what workers answer of them is ignored."""
-        self._tasks = {seq: task for seq, task in self._tasks.items() if task.job is not job}
-        self._later = [entry for entry in self._later if entry[2].job is not job]
-        heapq.heapify(self._later)
-
     # -- ending what is under way ----------------------------------------------------------------------
 
-    def cancel(self, job: OpenJob) -> bool:
+    def cancel(self, job: Job) -> bool:
         """Let what of a job is queued not run, and kill who runs it, with all that they started.
 
         Returns:
@@ -431,14 +368,14 @@ class Engine:
         with self.lock, self.books:
             if self._forks != _forks[0] or job not in self.open_jobs or not job.call_off():
                 return False
-            self._take_back()
+            self.under_way.take_back()
             for worker in self.crew:
                 claim = None if worker.doom else self._claim(worker)
                 if claim is not None and claim[1].job is job:
                     worker.doom = Doom(claim[0], job=job)
                     kill_tree(worker.process)
-            self._drop(job)
-            self._put_back()
+            self.under_way.drop(job)
+            self.under_way.put_back()
             self._next_look = 0.0
             self._end_if_cancelled(job)
         return True
@@ -447,39 +384,18 @@ class Engine:
         if not any(worker.doom is not None and worker.doom.job is job for worker in self.crew):
             job.cancelled()
 
-    def _take_back(self) -> None:
-        """Take back what nobody has begun. Until it is put back, the workers' claims do not change."""
-        while self._taskq._take_bytes(self._in_hand, _ANSWERS, 0):
-            pass
-
-    def _put_back(self) -> None:
-        """Let the workers have what was taken back, save what was dropped meanwhile."""
-        hand = self._in_hand
-        while hand:
-            kind, group = next(itertools.groupby(hand, key=operator.itemgetter(1)))
-            run = list(group)
-            # Should Ctrl-C come in between, the recount finds these missing.
-            found = [(self._tasks.pop(seq, None), data) for seq, _, data in run]
-            del hand[: len(run)]
-            if kind == m.STOP:
-                self._taskq._put_many([data for _, data in found], kind)
-                continue
-            kept = [(task, data) for task, data in found if task is not None]
-            if kept:
-                self.send_all([task for task, _ in kept], [data for _, data in kept])
-
     def _kill_late(self, now: float) -> None:
         """Kill whoever is over its task's timeout; its end is noticed as any other."""
         if not any(self._is_late(worker, now) for worker in self.crew):
             return
         # It may be done by now, and have begun another: that one must not be hurt.
-        self._take_back()
+        self.under_way.take_back()
         for worker in self.crew:
             late = self._is_late(worker, now)
             if late is not None:
                 worker.doom = late
                 kill_tree(worker.process)
-        self._put_back()
+        self.under_way.put_back()
 
     def _is_late(self, worker: WorkerRecord, now: float) -> Doom | None:
         claim = None if worker.doom else self._claim(worker)
@@ -499,11 +415,8 @@ class Engine:
     def _claim(self, worker: WorkerRecord) -> tuple[int, Task, int] | None:
         """Return (number, task, since) of what a worker has taken and not answered."""
         seq, since = self.crew.claim(worker)
-        task = self._tasks.get(seq)
-        # A claim is written just before the take: a worker may have died in between.
-        if task is None or seq >= self._sent - self._taskq.qsize():
-            return None
-        return seq, task, since
+        task = self.under_way.taken(seq)
+        return None if task is None else (seq, task, since)
 
     def _lost(self, worker: WorkerRecord) -> None:
         process = worker.process
@@ -515,7 +428,7 @@ class Engine:
             self._end_if_cancelled(doom.job)
         if claim is not None:
             seq, task, since = claim
-            del self._tasks[seq]
+            del self.under_way.tasks[seq]
             timeout = doom.seconds if doom is not None and doom.task == seq else None
             self._lost_task(worker.process, task, since, timeout)
         if not go_on:
@@ -579,8 +492,7 @@ class Engine:
     def _stop_if_done(self) -> None:
         if not self.open_jobs and not self._stops_sent:
             self._stops_sent = True
-            for _ in self.crew:
-                self._taskq._put_bytes(b"", m.STOP)
+            self.under_way.stop(len(self.crew.roster.workers))
 
     def end(self, error: BaseException, *, failed: bool = False) -> None:
         """End the workers at once, whatever they do.
@@ -594,8 +506,7 @@ class Engine:
                 return
             self.state = TERMINATE
             jobs, self.open_jobs = tuple(self.open_jobs), set()
-            self._tasks.clear()
-            self._later.clear()
+            self.under_way.clear()
             for job in jobs:
                 if failed:
                     job.abandon(error)
@@ -650,7 +561,10 @@ class Engine:
                     WorkerStatistics(w.process.pid, w.process.name, state, task, seconds)
                 )
             return PoolStatistics(
-                tuple(workers), self._taskq.qsize(), self.crew.roster.died, self.crew.roster.retired
+                tuple(workers),
+                self.under_way.queue.qsize(),
+                self.crew.roster.died,
+                self.crew.roster.retired,
             )
 
 

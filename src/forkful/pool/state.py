@@ -30,6 +30,28 @@ __all__ = [
 class Job(Protocol):
     """What a task belongs to: a call of the pool's user."""
 
+    callbacks: bool  # somebody is to be called when it is done
+    called_off: bool  # it was cancelled; done once nobody works at it any more
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended."""
+
+    def feed(self) -> None:
+        """Send more of the inputs, as far as there is room."""
+
+    def abandon(self, error: BaseException) -> None:
+        """It has failed: nothing more will come."""
+
+    def cut_off(self, error: BaseException) -> None:
+        """The pool was terminated before this was done; who waits for it gets `error`."""
+
+    def call_off(self) -> bool:
+        """It is to be cancelled. Return False if it has ended already."""
+
+    def has_lost(self, tasks: list[Task]) -> bool:
+        """Whether an answer is missing, when these are the tasks that are not answered yet."""
+
     def result(self, task: Task, data: bytes) -> None:
         """The task returned `data`."""
 
