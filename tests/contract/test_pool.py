@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
 import itertools
@@ -57,6 +58,13 @@ def own_pool(ctx: Any) -> Iterator[Any]:
         yield pool
         pool.terminate()
         pool.join()
+
+
+def abandoning(context: Any) -> Any:
+    """For a block that leaves a pool before its calls are done: forkful warns."""
+    if not isinstance(context, forkful.context.Context):
+        return contextlib.nullcontext()
+    return pytest.warns(RuntimeWarning, match="not done")
 
 
 # ---- calls -------------------------------------------------------------------------------------
@@ -434,7 +442,7 @@ def test_terminate_wakes_who_waits(own_pool: Any, tmp_path: Path) -> None:
 
 
 def test_leaving_the_with_block_terminates(both: Any) -> None:
-    with both.Pool(2) as pool:
+    with abandoning(both), both.Pool(2) as pool:
         processes = list(pool._pool)
         sentinels = [p.sentinel for p in processes]
         pool.map_async(time.sleep, [1000])  # sleep: stands for work that nobody wants to wait for
@@ -442,6 +450,52 @@ def test_leaving_the_with_block_terminates(both: Any) -> None:
     pool.join()
     with pytest.raises(ValueError, match="not running"):
         pool.apply(deeds.square, (1,))
+
+
+def test_leaving_the_with_block_says_what_it_abandons(fork: Any, tmp_path: Path) -> None:
+    there = str(tmp_path / "there")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with fork.Pool(2) as pool:  # the line that is told
+            line = sys._getframe().f_lineno - 1
+            done = pool.apply_async(deeds.square, (3,))
+            done.wait(LONG)
+            pool.apply_async(deeds.sleep_long, (there,))
+            pool.map_async(deeds.sleep_long, [there] * 7, 1)
+            for _ in range(3):
+                pool.imap(deeds.sleep_long, iter([there]))
+    (warning,) = caught
+    assert warning.category is RuntimeWarning
+    assert (warning.filename, warning.lineno) == (__file__, line)
+    text = str(warning.message)
+    assert "5 calls that were not done: sleep_long('" in text
+    assert "; sleep_long over 7 inputs; sleep_long over its inputs; and 2 more." in text
+
+
+def test_leaving_the_with_block_is_silent_if_nothing_wanted_is_abandoned(
+    fork: Any, tmp_path: Path
+) -> None:
+    there = str(tmp_path / "there")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with fork.Pool(2) as pool:
+            assert pool.apply_async(deeds.square, (3,)).get(LONG) == 9
+            for _ in pool.imap(deeds.square, itertools.count()):
+                break
+            for _ in pool.imap_unordered(deeds.square, range(100)):
+                break
+            for _ in pool.outcomes(deeds.square, itertools.count()):
+                break
+            pool.apply_async(deeds.sleep_long, (there,)).cancel()
+            with pytest.raises(multiprocessing.TimeoutError):  # who asks knows that it is not done
+                pool.apply_async(deeds.sleep_long, (there,)).get(0.01)
+        with fork.Pool(2) as pool:
+            pool.apply_async(deeds.sleep_long, (there,))
+            pool.terminate()
+        with pytest.raises(ZeroDivisionError):
+            with fork.Pool(2) as pool:
+                pool.apply_async(deeds.sleep_long, (there,))
+                _ = 1 // 0
 
 
 def test_wrong_arguments_are_refused(both: Any) -> None:

@@ -64,7 +64,7 @@ class Engine:
         self.changed = threading.Condition(self.lock)
         self.state: str = RUN
         self.size = processes
-        self.open_jobs: set[Job] = set()
+        self.open_jobs: dict[Job, None] = {}  # in the order in which they were called
         self.shaken = False  # an exception has left the books half written
         self.books = Books(self)
         self.steps = 0  # how often somebody has driven
@@ -210,7 +210,7 @@ class Engine:
 
     def closed_job(self, job: Job) -> None:
         """A job is complete. Under the lock."""
-        self.open_jobs.discard(job)
+        self.open_jobs.pop(job, None)
         if self.waiting:
             self.changed.notify_all()
         if self.state == CLOSE:
@@ -342,7 +342,7 @@ class Engine:
         self.shaken = False
         tasks: dict[Job, list[Task]] = {job: [] for job in self.open_jobs}
         for task in self.under_way:
-            tasks.get(task.job, []).append(task)  # type: ignore[call-overload]
+            tasks.get(task.job, []).append(task)
         for job, its in tasks.items():
             if job.done:
                 self.closed_job(job)  # it was cut short between being done and saying so
@@ -358,6 +358,12 @@ class Engine:
                 )
 
     # -- ending what is under way ----------------------------------------------------------------------
+
+    def unfinished(self) -> list[str]:
+        """Name the calls that are not done, and that somebody may still wait for."""
+        self.poll()
+        with self.lock:
+            return [name for job in self.open_jobs if (name := job.wanted())]
 
     def cancel(self, job: Job) -> bool:
         """Let what of a job is queued not run, and kill who runs it, with all that they started.
@@ -505,7 +511,7 @@ class Engine:
             if self.state == TERMINATE:
                 return
             self.state = TERMINATE
-            jobs, self.open_jobs = tuple(self.open_jobs), set()
+            jobs, self.open_jobs = tuple(self.open_jobs), {}
             self.under_way.clear()
             for job in jobs:
                 if failed:

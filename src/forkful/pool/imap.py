@@ -76,6 +76,7 @@ class IMapJob(Stream):
         if self._given and not self._inline:
             self.stop()
         else:
+            self._left = self._given > 0
             self.forget()
 
 

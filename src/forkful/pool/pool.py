@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Pool"]
 
+_SHOWN = 3  # unfinished calls that a warning names
+
 _S = TypeVar("_S")
 _T = TypeVar("_T")
 
@@ -44,6 +46,19 @@ def _end(engine: Engine, collector: Collector) -> None:
             error = errors.ForkfulError(why)
     engine.end(error)
     collector.stop()
+
+
+def _abandoned(calls: list[str]) -> str:
+    several = len(calls) != 1
+    shown = "; ".join(calls[:_SHOWN])
+    if len(calls) > _SHOWN:
+        shown += f"; and {len(calls) - _SHOWN} more"
+    return (
+        f"the end of the pool's with block has cut off {len(calls)} {'calls' if several else 'call'} "
+        f"that {'were' if several else 'was'} not done: {shown}. To let "
+        f"{'them' if several else 'it'} finish, get the results inside of the block, or end it by "
+        "close() and join(); to drop them without this warning, by terminate()"
+    )
 
 
 class Pool:
@@ -226,7 +241,7 @@ class Pool:
         except Exception as e:
             with engine.lock, engine.books:
                 engine.check_running()
-                engine.open_jobs.add(job)
+                engine.open_jobs[job] = None
                 job.abandon(e)
             engine.poll()
             return job
@@ -240,7 +255,7 @@ class Pool:
         with engine.lock, engine.books:
             engine.check_running()
             engine.send(task)
-            engine.open_jobs.add(job)  # last: nobody waits for a call that Ctrl-C prevented
+            engine.open_jobs[job] = None  # last: nobody waits for a call that Ctrl-C prevented
         return job
 
     # -- many inputs, one list -----------------------------------------------------------------------------
@@ -404,7 +419,7 @@ class Pool:
                 job.feed()
                 job.finish_if_empty()
             if not job._done:
-                engine.open_jobs.add(job)
+                engine.open_jobs[job] = None
         if job.callbacks and (refusal is not None or not inputs):
             engine.poll()
         return job
@@ -490,7 +505,7 @@ class Pool:
             engine.check_running()
             job.feed()
             if not job._done:
-                engine.open_jobs.add(job)
+                engine.open_jobs[job] = None
             self._collector.need()
         return make(job)
 
@@ -542,7 +557,7 @@ class Pool:
             engine.check_running()
             job.feed()
             if not job._done:
-                engine.open_jobs.add(job)
+                engine.open_jobs[job] = None
             self._collector.need()
         return Outcomes(job)
 
@@ -581,5 +596,15 @@ class Pool:
         self._running()
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        self.terminate()
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        engine = self._engine
+        unfinished: list[str] = []
+        try:
+            if kind is None and engine is not None and engine.pid == os.getpid():
+                unfinished = engine.unfinished()
+        finally:
+            self.terminate()
+        if unfinished:
+            # Of a program that knows nothing of forkful, Python shows it only if it is asked to.
+            category = ResourceWarning if defaults.unchanged else RuntimeWarning
+            warnings.warn(_abandoned(unfinished), category, stacklevel=2)

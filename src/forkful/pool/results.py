@@ -65,6 +65,7 @@ class AsyncResult(Generic[_T]):
         self.called_off = False
         self._done = False
         self._calling = False
+        self._missed = False  # whoever wanted it knows that it is not done
         self._success = True
         self._value: Any = None
         self._cut: BaseException | None = None  # not done, and never will be: why
@@ -107,6 +108,7 @@ class AsyncResult(Generic[_T]):
             with self._engine.lock:  # whoever terminates the pool may be at it
                 cut = self._cut
             if not self._done:
+                self._missed = True
                 raise cut or TimeoutError()
         if self._success:
             value: _T = self._value
@@ -166,6 +168,11 @@ class AsyncResult(Generic[_T]):
         from concurrent.futures import CancelledError  # on first use: it brings `logging`
 
         self._finish(False, CancelledError(f"{self._name()} was cancelled"))
+
+    def wanted(self) -> str | None:
+        """Name the call, unless it is done or called off, or `get` has told that it is not done."""
+        over = self._done or self.called_off or self._missed or self._is_being_told()
+        return None if over else self._name()
 
     def _name(self) -> str:
         return describe_call(self._func, self._args)

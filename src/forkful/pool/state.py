@@ -49,6 +49,9 @@ class Job(Protocol):
     def call_off(self) -> bool:
         """It is to be cancelled. Return False if it has ended already."""
 
+    def wanted(self) -> str | None:
+        """Name it, unless it is as good as done, or nobody wants what comes of it."""
+
     def has_lost(self, tasks: list[Task]) -> bool:
         """Whether an answer is missing, when these are the tasks that are not answered yet."""
 

@@ -66,6 +66,7 @@ class Stream:
         self._landed = 0  # units answered
         self._ended = False  # no more inputs
         self._closed = False  # nobody wants the results
+        self._left = False  # nor what the calls do besides
         self._done = False
         self._out: deque[tuple[bool, Any]] = deque()  # in the order of giving
         self._early: dict[int, tuple[bool, Any]] = {}  # ordered: ahead of their turn
@@ -192,7 +193,7 @@ class Stream:
         """Read no more inputs; drop the results of those that are under way."""
         with self._engine.lock, self._engine.books:
             if not self._done:
-                self._ended = True
+                self._ended = self._left = True
                 self.forget()
                 self._close_if_done()
 
@@ -201,6 +202,10 @@ class Stream:
     def call_off(self) -> bool:
         """Not of this kind of job."""
         return False
+
+    def wanted(self) -> str | None:
+        """Name the calls, unless they are done, or whoever asked for them has had enough."""
+        return None if self._done or self._left else f"{self._name()} over its inputs"
 
     def cancelled(self) -> None:
         """Not of this kind of job."""
@@ -251,4 +256,7 @@ class Stream:
 
     def describe(self, task: Task, item: int | None) -> str:
         """Name the unit for an error message."""
-        return f"task {task.index} of {getattr(self._func, '__qualname__', self._func)}"
+        return f"task {task.index} of {self._name()}"
+
+    def _name(self) -> str:
+        return str(getattr(self._func, "__qualname__", self._func))
