@@ -424,6 +424,77 @@ def test_terminate_ends_stopped_workers(own_pool: Any) -> None:
     assert all(map(is_gone, pids))
 
 
+def test_terminate_ends_workers_in_any_state(fork: Any, tmp_path: Path) -> None:
+    """The same second of grace for all of them, whoever calls it and however often."""
+    pool = fork.Pool(4)
+    states = (deeds.ignore_sigterm_and_wait, deeds.sleep_in_c, deeds.sleep_long)
+    for n, state in enumerate(states):
+        pool.apply_async(state, (str(tmp_path / str(n)),))
+        deeds.wait_for_file(str(tmp_path / str(n)))
+    processes = list(pool._pool)
+    (idle,) = [w.pid for w in pool.statistics().workers if w.state == "idle"]
+    os.kill(idle, signal.SIGSTOP)
+    threads = [threading.Thread(target=pool.terminate) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    pool.terminate()
+    for thread in threads:
+        thread.join(LONG)
+    pool.join()
+    assert all(p.exitcode in (-signal.SIGTERM, -signal.SIGKILL) for p in processes)
+    assert sorted(p.exitcode == -signal.SIGKILL for p in processes) == [False, False, True, True]
+
+
+def test_terminate_ends_workers_that_are_just_starting(ctx: Any, tmp_path: Path) -> None:
+    pool = ctx.Pool(2, deeds.sleep_long, (str(tmp_path / "there"),))
+    first = list(pool._pool)
+    deeds.wait_for_file(str(tmp_path / "there"))  # one at least is in its initializer
+    result = pool.apply_async(deeds.square, (3,))
+    first[0].kill()
+    until(lambda: first[0] not in pool._pool)  # another one starts in its place
+    second = list(pool._pool)
+    pool.terminate()
+    pool.join()
+    assert all(process.exitcode is not None for process in {*first, *second})
+    with pytest.raises(forkful.WorkerDied, match="terminated"):
+        result.get()
+
+
+def test_terminate_in_a_callback(own_pool: Any) -> None:
+    pids = [p.pid for p in own_pool._pool]
+    told: queue.Queue[Any] = queue.Queue()
+
+    def end(value: int) -> None:
+        own_pool.terminate()
+        told.put(value)
+
+    result = own_pool.apply_async(deeds.square, (3,), callback=end)
+    assert told.get(timeout=LONG) == 9
+    result.wait(LONG)
+    assert all(map(is_gone, pids))
+    own_pool.join()
+
+
+def test_terminate_does_not_wait_for_a_callback_that_hangs(fork: Any) -> None:
+    release, entered = threading.Event(), threading.Event()
+
+    def hang(value: int) -> None:
+        entered.set()
+        release.wait()
+
+    pool = fork.Pool(2)
+    pids = [p.pid for p in pool._pool]
+    hung = pool.apply_async(deeds.square, (3,), callback=hang)
+    assert entered.wait(LONG)
+    pool.terminate()
+    assert all(map(is_gone, pids))
+    assert not hung.ready()
+    release.set()
+    pool._collector._thread.join(LONG)
+    assert hung.get(0) == 9
+    pool.join()
+
+
 def test_terminate_wakes_who_waits(own_pool: Any, tmp_path: Path) -> None:
     caught: list[BaseException] = []
 
@@ -564,6 +635,21 @@ def test_max_memory_per_child(own_pool: Any, ctx: Any) -> None:
         pids = [pool.apply(deeds.pid_of) for _ in range(3)]
     pool.join()
     assert len(set(pids)) == 3
+
+
+def test_a_worker_with_too_much_memory_is_replaced_without_losing_a_task(
+    fork: Any, tmp_path: Path
+) -> None:
+    with fork.Pool(2, max_memory_per_child=200 << 20) as pool:
+        pool.map(functools.partial(deeds.count_run, str(tmp_path)), range(40), 1)
+        before = {p.pid for p in pool._pool}
+        assert pool.apply(deeds.hoard, (300 << 20,)) in before
+        pool.map(functools.partial(deeds.count_run, str(tmp_path)), range(40, 80), 1)
+        until(lambda: pool.statistics().retired == 1)
+        assert len({p.pid for p in pool._pool} - before) == 1
+        assert pool.statistics().died == 0
+    pool.join()
+    assert deeds.runs(tmp_path) == dict.fromkeys(range(80), 1)
 
 
 # ---- threads, nesting, handles -----------------------------------------------------------------

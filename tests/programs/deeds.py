@@ -77,6 +77,22 @@ def sleep_long(arrived: str) -> None:
 # ---- evil deeds --------------------------------------------------------------------------------
 
 
+def ignore_sigterm_and_wait(arrived: str) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    Path(arrived).touch()
+    while True:
+        signal.pause()
+
+
+_hoard: list[bytes] = []
+
+
+def hoard(size: int) -> int:
+    """Hold so many resident bytes from now on."""
+    _hoard.append(b"x" * size)
+    return os.getpid()
+
+
 def start_a_family_and_wait(folder: str) -> None:
     """Have a child and a grandchild that are programs, and one of ours; tell all pids, and wait."""
     import forkful

@@ -10,9 +10,9 @@ from typing import Any
 
 from forkful.launch import kin
 
-__all__ = ["end_processes", "kill_tree"]
+__all__ = ["GRACE", "end_processes", "kill_tree"]
 
-GRACE = 1.0  # seconds that workers have to end at SIGTERM, before SIGKILL
+GRACE = 1.0  # seconds to end by itself: a worker at SIGTERM, before SIGKILL; the collector
 
 
 def end_processes(processes: list[Any]) -> None:

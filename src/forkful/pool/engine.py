@@ -521,9 +521,9 @@ class Engine:
             workers = self.crew.processes()
             self.changed.notify_all()
         try:
-            self._run_calls()
-        finally:
             end_processes(workers)
+        finally:
+            self._run_calls()  # last: what the user does there may take for ever
             with self.lock:
                 self.crew.forget()
 

@@ -569,7 +569,11 @@ class Pool:
             self._engine.close()
 
     def terminate(self) -> None:
-        """End the workers at once; whatever is not done fails with `WorkerDied`."""
+        """End the workers at once; who waits for what is not done gets `WorkerDied`.
+
+        They get SIGTERM, and whoever is still there a second later, because it ignores that, is
+        stopped or busy in native code, gets SIGKILL. Returns when all have ended.
+        """
         self._terminate()
 
     def join(self) -> None:
