@@ -19,6 +19,7 @@ from multiprocessing.process import BaseProcess, active_children, current_proces
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from forkful import _native, errors, ledger, wire
+from forkful.launch import lastwords
 from forkful.launch.defaults import defaults
 from forkful.queues import SimpleQueue
 from forkful.stdlib import names_of
@@ -92,6 +93,7 @@ class Process(BaseProcess):
     _sentinel: Any
     _parent_pid: int
     _outcome: tuple[int, Any] | None = None
+    _last_words: lastwords.Place | None = None
 
     @staticmethod
     def _Popen(process_obj: BaseProcess) -> Any:
@@ -122,7 +124,16 @@ class Process(BaseProcess):
         )
         self._report = SimpleQueue()
         process._cleanup()  # type: ignore[attr-defined]
-        self._popen = self._Popen(self)
+        self._last_words = lastwords.reserve()
+        from forkful import oom  # with the first child
+
+        oom.watch()
+        try:
+            self._popen = self._Popen(self)
+            self._popen.last_words = self._last_words
+        except BaseException:
+            lastwords.take(self._last_words, None)
+            raise
         self._sentinel = self._popen.sentinel
         # What the arguments refer to may end before this object does.
         del self._target, self._args, self._kwargs  # type: ignore[attr-defined]
@@ -173,6 +184,7 @@ class Process(BaseProcess):
         if self._start_method is not None:
             defaults.start_method = self._start_method
         _print_by_lines()
+        lastwords.listen(self._last_words)
         if self.daemon and parent_sentinel is not None:
             from forkful.launch import parent
 
@@ -241,11 +253,15 @@ class Process(BaseProcess):
             return _Unreadable(e)
 
     def _died(self) -> Exception:
+        reason = getattr(self._popen, "reason", None)  # a program's own start method has none
+        why = f" ({reason})" if reason else ""
         return errors.WorkerDied(
-            f"{self.name} (pid {self.pid}) {describe_exit(self.exitcode)} before it returned",
+            f"{self.name} (pid {self.pid}) {describe_exit(self.exitcode)}{why} before it returned",
             pid=self.pid,
             exitcode=self.exitcode,
             name=self.name,
+            stack=getattr(self._popen, "stack", None),
+            reason=reason,
         )
 
     def result(self, timeout: float | None = None) -> Any:

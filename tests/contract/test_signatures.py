@@ -24,7 +24,7 @@ MODULES = sorted(
 )
 
 # Keyword-only parameters that the standard library does not have, by forkful's callables.
-_LIMITS = ["timeout", "retries"]  # of a task
+_LIMITS = ["timeout", "retries", "retry_on", "backoff"]
 ADDED: dict[str, list[str]] = {
     "Context.Pool": ["max_memory_per_child"],
     "JoinableQueue.join": ["timeout"],

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import threading
 from multiprocessing import popen_fork, util
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 from forkful import _native, ledger
+from forkful.launch import lastwords
 from forkful.launch.parent import add_tie, drop_tie
 
 __all__ = ["Popen", "close_ties"]
@@ -40,6 +42,11 @@ def close_ties(fds: tuple[int, ...]) -> None:
 
 class Popen(popen_fork.Popen):
     """A child made by fork: everything is inherited, nothing is pickled."""
+
+    last_words: lastwords.Place | None = None  # where the child writes them
+    stack: str | None = None  # what it wrote there
+    reason: str | None = None  # what else is known of why it ended
+    killed = False  # by this object's `kill`
 
     def __init__(self, process_obj: BaseProcess) -> None:
         self.owner = 0
@@ -89,11 +96,30 @@ class Popen(popen_fork.Popen):
         # Of two threads that ask, only one gets the status: the other must find what it was told.
         with _status_lock:
             code = self._take_status()
+            self._note_end(code)
             if code is not None and self.owner:
                 _native.reap(self.owner)
                 self.owner = 0
                 self._kept.clear()
         return code
+
+    def _send_signal(self, sig: int) -> None:
+        if sig == signal.SIGKILL:
+            self.killed = True
+        super()._send_signal(sig)  # type: ignore[misc]
+
+    def _note_end(self, code: int | None) -> None:
+        """Once the child has ended: keep what it and the kernel say, besides the exit code."""
+        place = self.last_words
+        if code is None or place is None:
+            return
+        self.last_words = None
+        self.stack = lastwords.take(place, code)
+        if code == -signal.SIGKILL and not self.killed:
+            from forkful import oom  # on first use
+
+            if oom.watch().explains():
+                self.reason = "out of memory"
 
     def _take_status(self) -> int | None:
         if self.returncode is None:

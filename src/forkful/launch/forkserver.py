@@ -198,6 +198,7 @@ class Popen(fork.Popen):
         if not known and flag != os.WNOHANG:
             _native.wait_readable(self.sentinel)
         code = popen_forkserver.Popen.poll(self, os.WNOHANG)
+        self._note_end(code)
         if code is not None and not known:
             ledger.reaped(self.pid, code)
         if code is not None and self._kept:

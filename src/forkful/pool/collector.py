@@ -11,6 +11,7 @@ import functools
 import threading
 import weakref
 
+from forkful.pool.ending import GRACE
 from forkful.pool.engine import TERMINATE, Engine
 
 __all__ = ["Collector"]
@@ -35,11 +36,11 @@ class Collector:
             self._wake.set()
 
     def stop(self) -> None:
-        """Let the thread end; wait for it unless called from it."""
+        """Let the thread end; wait for it unless called from it, or it is held up by a callback."""
         thread = self._thread
         self._wake.set()
         if thread is not None and thread is not threading.current_thread():
-            thread.join()
+            thread.join(GRACE)
 
     def _run(self) -> None:
         steps = -1
