@@ -11,7 +11,7 @@ import functools
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from multiprocessing import managers as _stdlib
 from multiprocessing.managers import (
     BaseProxy,
@@ -59,7 +59,7 @@ def _end_with_parent() -> None:
     os.register_at_fork(
         after_in_child=functools.partial(signal.signal, signal.SIGTERM, signal.SIG_DFL)
     )
-    die_with_parent(parent.sentinel, signal.SIGTERM)
+    die_with_parent(parent.sentinel)
 
 
 _NOT_ASKED_OF_THE_SET = {*dir(object), "__class_getitem__"} - {
@@ -146,6 +146,18 @@ class BaseManager(_stdlib.BaseManager):
             ctx or defaults.context.get_context(),
             shutdown_timeout=shutdown_timeout,
         )
+
+    def start(
+        self, initializer: Callable[..., object] | None = None, initargs: Iterable[Any] = ()
+    ) -> None:
+        """Start the server.
+
+        Args:
+            initializer: What the server calls first.
+            initargs: Its arguments.
+        """
+        super().start(initializer, initargs)
+        self._process.ends_last = True  # see launch.ending
 
     @classmethod
     def _run_server(cls, *args: Any) -> None:

@@ -19,6 +19,7 @@ from multiprocessing.process import BaseProcess, active_children, current_proces
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from forkful import _native, errors, ledger, wire
+from forkful.launch import ending
 from forkful.launch.defaults import defaults
 from forkful.queues import SimpleQueue
 from forkful.stdlib import names_of
@@ -92,6 +93,8 @@ class Process(BaseProcess):
     _sentinel: Any
     _parent_pid: int
     _outcome: tuple[int, Any] | None = None
+    ends_last = False
+    """Whether this process's parent, ended by SIGTERM, needs it until all else is done."""
 
     @staticmethod
     def _Popen(process_obj: BaseProcess) -> Any:
@@ -122,11 +125,15 @@ class Process(BaseProcess):
         )
         self._report = SimpleQueue()
         process._cleanup()  # type: ignore[attr-defined]
-        self._popen = self._Popen(self)
-        self._sentinel = self._popen.sentinel
-        # What the arguments refer to may end before this object does.
-        del self._target, self._args, self._kwargs  # type: ignore[attr-defined]
-        process._children.add(self)  # type: ignore[attr-defined]
+        ending.hold()
+        try:
+            self._popen = self._Popen(self)
+            self._sentinel = self._popen.sentinel
+            # What the arguments refer to may end before this object does.
+            del self._target, self._args, self._kwargs  # type: ignore[attr-defined]
+            process._children.add(self)  # type: ignore[attr-defined]
+        finally:
+            ending.let_go()
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until the process has ended, at most `timeout` seconds."""
@@ -169,6 +176,7 @@ class Process(BaseProcess):
     def _bootstrap(self, parent_sentinel: int | None = None) -> int:
         """In the child: the stdlib's bootstrap, with the report round `run`."""
         _native.set_name(self.name)
+        signal.set_wakeup_fd(-1)  # the parent's event loop's: it would take our signals for its own
         ledger.began(self.name, self._parent_pid, self._start_method)
         if self._start_method is not None:
             defaults.start_method = self._start_method
@@ -176,7 +184,7 @@ class Process(BaseProcess):
         if self.daemon and parent_sentinel is not None:
             from forkful.launch import parent
 
-            parent.die_with_parent(parent_sentinel, signal.SIGTERM)
+            parent.die_with_parent(parent_sentinel)
         self.run = self._reporting(self.run)  # type: ignore[method-assign]
         code: int = super()._bootstrap(parent_sentinel)  # type: ignore[misc]
         ledger.ended()
@@ -187,6 +195,8 @@ class Process(BaseProcess):
             try:
                 value = run()
             except SystemExit as e:
+                if ending.begun():
+                    raise  # it is SIGTERM that ends this process, as its status will say
                 code = e.code if isinstance(e.code, int) else 0 if e.code is None else 1
                 self._report._put_bytes(str(code).encode(), _EXIT)
                 raise
@@ -305,8 +315,7 @@ class Process(BaseProcess):
         if tree and self.pid is not None and self.is_alive():
             from forkful.launch import descent  # on first use: it needs psutil, few programs do
 
-            forked = isinstance(process.current_process(), ForkServerProcess)
-            descent.terminate(descent.descendants(self.pid, os.getppid() if forked else None))
+            descent.send(descent.descendants(self.pid), signal.SIGTERM)
         super().terminate()
 
 

@@ -22,6 +22,7 @@ from typing import Any
 
 from forkful import _native, ledger, remote, wire
 from forkful.family import Words
+from forkful.launch import ending
 from forkful.pool import messages as m
 from forkful.queues import SimpleQueue
 
@@ -192,6 +193,7 @@ _ignore_interrupt.does_nothing = True  # type: ignore[attr-defined]  # see deadl
 
 def work(config: WorkerConfig) -> None:
     """Be a worker, in a process of its own, until stopped."""
+    ending.forget_parents()
     signal.signal(signal.SIGINT, _ignore_interrupt)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # see engine._interrupts_held
     worker = _Worker(config)
