@@ -24,6 +24,7 @@ from multiprocessing.managers import (
 from multiprocessing.process import parent_process
 from typing import TYPE_CHECKING, Any
 
+from forkful.launch import interrupts
 from forkful.launch.defaults import defaults
 from forkful.launch.parent import die_with_parent
 from forkful.pool import Pool
@@ -55,6 +56,8 @@ def _end_with_parent() -> None:
     """
     parent = parent_process()
     assert parent is not None
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    interrupts.release()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     os.register_at_fork(
         after_in_child=functools.partial(signal.signal, signal.SIGTERM, signal.SIG_DFL)
@@ -156,7 +159,8 @@ class BaseManager(_stdlib.BaseManager):
             initializer: What the server calls first.
             initargs: Its arguments.
         """
-        super().start(initializer, initargs)
+        with interrupts.interrupts_held():
+            super().start(initializer, initargs)
         self._process.ends_last = True  # see launch.ending
 
     @classmethod

@@ -75,6 +75,26 @@ def _print_by_lines() -> None:
                 pass  # closed, or nobody reads it
 
 
+def _is_told_otherwise(error: BaseException) -> bool:
+    """Return whether an exception that ends this process needs no printing: people learn of it.
+
+    Ctrl-C reaches the whole group, and its traceback comes from the parent. A `sys.excepthook` that the
+    program has set is called, as it would be in a main program.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        return True
+    if sys.excepthook is sys.__excepthook__:
+        return False
+    try:
+        sys.excepthook(type(error), error, error.__traceback__)
+    except BaseException:
+        import traceback  # on first use: few programs' hooks fail
+
+        traceback.print_exc()
+        return False
+    return True
+
+
 class Process(BaseProcess):
     """A process that runs `target(*args, **kwargs)`, or an overridden `run`.
 
@@ -203,7 +223,9 @@ class Process(BaseProcess):
             except BaseException as e:
                 ledger.failed(e)
                 self._report_exception(e)
-                raise
+                if _is_told_otherwise(e):
+                    raise SystemExit(1) from None
+                raise  # the stdlib's bootstrap prints it
             if value is not None:
                 self._report_result(value)
 

@@ -141,11 +141,40 @@ def test_ctrl_c_of_a_program_that_leaves_its_pool_open_ends_it_as_plain_python(
         until(lambda: all(map(is_gone, pids.values())))
 
 
-def test_ctrl_c_at_the_birth_of_a_worker_is_the_parents_affair() -> None:
+@pytest.mark.parametrize("state", ["start", "join", "map", "call"])
+def test_ctrl_c_is_one_traceback_wherever_the_program_waits(
+    start_method: str, tmp_path: Path, state: str, rand: random.Random
+) -> None:
+    """While it starts workers, joins children, maps, or calls a manager."""
+    mark = f"{state} {rand.random()}"
+    program = subprocess.Popen(
+        [sys.executable, "-m", "tests.programs.interrupted", start_method, state, str(tmp_path)],
+        env=os.environ | {"FORKFUL_TEST_MARK": mark},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        until((tmp_path / "ready").exists)
+        if state == "start":
+            time.sleep(rand.uniform(0, 0.3))  # sleep: a moment at random is what is wanted
+        os.killpg(program.pid, signal.SIGINT)
+        _, err = program.communicate(timeout=LONG)
+        assert program.returncode == -signal.SIGINT, err  # a shell says 130
+        assert err.count("Traceback") == err.count("KeyboardInterrupt") == 1, err
+        until(lambda: not marked(mark))
+    finally:
+        program.kill()
+        program.communicate()
+        for pid in marked(mark):
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_ctrl_c_at_the_birth_of_a_worker_is_the_parents_affair(start_method: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.programs.born_interrupted"],
+        [sys.executable, "-m", "tests.programs.born_interrupted", start_method],
         capture_output=True,
         text=True,
         timeout=LONG,
     )
-    assert (done.stdout, done.stderr) == ("[0, 1, 4] [False, False, False] False\n", "")
+    assert (done.stdout, done.stderr) == ("[0, 1, 4] [False, False, False] False\n[5]\n", "")

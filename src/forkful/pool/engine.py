@@ -13,22 +13,22 @@ import contextlib
 import heapq
 import itertools
 import os
-import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from typing import Any, Final, Literal, Protocol
 
 from forkful import _native, errors, remote
 from forkful.family import Words
+from forkful.launch.interrupts import interrupts_held
 from forkful.pool import messages as m
 from forkful.pool.outcome import PoolStatistics, WorkerStatistics
 from forkful.pool.state import Doom, Job, Roster, Task, WorkerRecord, plan_loss
 from forkful.pool.worker import WorkerConfig, work
-from forkful.process import NESTS
+from forkful.process import NESTS, Process
 from forkful.queues import SimpleQueue
 
 __all__ = ["CLOSE", "RUN", "TERMINATE", "Engine"]
@@ -377,7 +377,9 @@ class Engine:
             process.daemon = True
             if isinstance(process, BaseProcess):  # and not a program's own kind of process
                 process._config[NESTS] = True  # type: ignore[attr-defined]
-            with _interrupts_held(process):
+            # Ctrl-C waits until the worker ignores it; one of a program's own kind never might.
+            ours = isinstance(process, Process)
+            with interrupts_held() if ours else contextlib.nullcontext():
                 try:
                     process.start()
                 except BaseException:
@@ -635,23 +637,6 @@ class _Role:
                 engine._driver = None
                 if engine._waiting:
                     engine.changed.notify_all()
-
-
-@contextlib.contextmanager
-def _interrupts_held(process: Any) -> Iterator[None]:
-    """Let Ctrl-C wait while a worker is forked: one that is born with it would print a traceback.
-
-    The worker lets it through as soon as it ignores it. Others than forked ones begin with what may
-    take long, the main module's import, which Ctrl-C must be able to end.
-    """
-    if getattr(process, "_start_method", None) != "fork":
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def end_processes(processes: list[Any]) -> None:

@@ -22,7 +22,7 @@ from typing import Any
 
 from forkful import _native, ledger, remote, wire
 from forkful.family import Words
-from forkful.launch import ending
+from forkful.launch import ending, interrupts
 from forkful.pool import messages as m
 from forkful.queues import SimpleQueue
 
@@ -195,7 +195,7 @@ def work(config: WorkerConfig) -> None:
     """Be a worker, in a process of its own, until stopped."""
     ending.forget_parents()
     signal.signal(signal.SIGINT, _ignore_interrupt)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # see engine._interrupts_held
+    interrupts.release()
     worker = _Worker(config)
     if not worker.start():
         sys.exit(1)
