@@ -23,12 +23,14 @@ ENABLED = os.environ.get("FORKFUL_DEADLOCK", "on").lower() not in ("off", "0", "
 _APART = 0.9  # seconds between the two looks, at least; the native side allows one a second
 _SHOWN = 20  # waiters that the message names
 
-# Signals whose handlers run no Python: the fatal ones (faulthandler) and glibc's own two. Of SIGINT
-# each process tells by `quiet`.
+# Signals whose handlers run no Python: the fatal ones (faulthandler), forkful's and glibc's own. Of SIGINT
+# and SIGTERM each process tells by `quiet`.
 HARMLESS = sum(
     1 << (s - 1)
     for s in (
         signal.SIGINT,
+        signal.SIGTERM,
+        _native.ORPHANED,
         signal.SIGSEGV,
         signal.SIGBUS,
         signal.SIGFPE,
@@ -73,13 +75,19 @@ class _Suspicion:
 
 
 def quiet() -> bool:
-    """Return whether nothing but another process can rouse this one: no timer, no handler of SIGINT."""
+    """Return whether nothing but another process can rouse this one: no timer, no handler of a signal.
+
+    Of SIGINT and SIGTERM; handlers that only end the process, as these signals do by default, are none.
+    """
     for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
         if signal.getitimer(timer)[0]:
             return False
-    handler = signal.getsignal(signal.SIGINT)  # None: one that is not Python's
-    if not any(handler is h for h in _NO_HANDLERS) and not getattr(handler, "does_nothing", False):
-        return False
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        handler = signal.getsignal(signum)  # None: one that is not Python's
+        if not any(handler is h for h in _NO_HANDLERS) and not getattr(
+            handler, "does_nothing", False
+        ):
+            return False
     try:
         with open("/proc/self/timers", "rb") as f:
             return not f.read(1)

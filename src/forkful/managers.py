@@ -11,7 +11,7 @@ import functools
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from multiprocessing import managers as _stdlib
 from multiprocessing.managers import (
     BaseProxy,
@@ -24,6 +24,7 @@ from multiprocessing.managers import (
 from multiprocessing.process import parent_process
 from typing import TYPE_CHECKING, Any
 
+from forkful.launch import interrupts
 from forkful.launch.defaults import defaults
 from forkful.launch.parent import die_with_parent
 from forkful.pool import Pool
@@ -55,11 +56,13 @@ def _end_with_parent() -> None:
     """
     parent = parent_process()
     assert parent is not None
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    interrupts.release()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     os.register_at_fork(
         after_in_child=functools.partial(signal.signal, signal.SIGTERM, signal.SIG_DFL)
     )
-    die_with_parent(parent.sentinel, signal.SIGTERM)
+    die_with_parent(parent.sentinel)
 
 
 _NOT_ASKED_OF_THE_SET = {*dir(object), "__class_getitem__"} - {
@@ -146,6 +149,19 @@ class BaseManager(_stdlib.BaseManager):
             ctx or defaults.context.get_context(),
             shutdown_timeout=shutdown_timeout,
         )
+
+    def start(
+        self, initializer: Callable[..., object] | None = None, initargs: Iterable[Any] = ()
+    ) -> None:
+        """Start the server.
+
+        Args:
+            initializer: What the server calls first.
+            initargs: Its arguments.
+        """
+        with interrupts.interrupts_held():
+            super().start(initializer, initargs)
+        self._process.ends_last = True  # see launch.ending
 
     @classmethod
     def _run_server(cls, *args: Any) -> None:

@@ -19,7 +19,7 @@ from multiprocessing.process import BaseProcess, active_children, current_proces
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from forkful import _native, errors, ledger, wire
-from forkful.launch import lastwords
+from forkful.launch import ending, lastwords
 from forkful.launch.defaults import defaults
 from forkful.queues import SimpleQueue
 from forkful.stdlib import names_of
@@ -75,6 +75,26 @@ def _print_by_lines() -> None:
                 pass  # closed, or nobody reads it
 
 
+def _is_told_otherwise(error: BaseException) -> bool:
+    """Return whether an exception that ends this process needs no printing: people learn of it.
+
+    Ctrl-C reaches the whole group, and its traceback comes from the parent. A `sys.excepthook` that the
+    program has set is called, as it would be in a main program.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        return True
+    if sys.excepthook is sys.__excepthook__:
+        return False
+    try:
+        sys.excepthook(type(error), error, error.__traceback__)
+    except BaseException:
+        import traceback  # on first use: few programs' hooks fail
+
+        traceback.print_exc()
+        return False
+    return True
+
+
 class Process(BaseProcess):
     """A process that runs `target(*args, **kwargs)`, or an overridden `run`.
 
@@ -94,6 +114,8 @@ class Process(BaseProcess):
     _parent_pid: int
     _outcome: tuple[int, Any] | None = None
     _last_words: lastwords.Place | None = None
+    ends_last = False
+    """Whether this process's parent, ended by SIGTERM, needs it until all else is done."""
 
     @staticmethod
     def _Popen(process_obj: BaseProcess) -> Any:
@@ -128,16 +150,20 @@ class Process(BaseProcess):
         from forkful import oom  # with the first child
 
         oom.watch()
+        ending.hold()
         try:
-            self._popen = self._Popen(self)
-            self._popen.last_words = self._last_words
-        except BaseException:
-            lastwords.take(self._last_words, None)
-            raise
-        self._sentinel = self._popen.sentinel
-        # What the arguments refer to may end before this object does.
-        del self._target, self._args, self._kwargs  # type: ignore[attr-defined]
-        process._children.add(self)  # type: ignore[attr-defined]
+            try:
+                self._popen = self._Popen(self)
+                self._popen.last_words = self._last_words
+            except BaseException:
+                lastwords.take(self._last_words, None)
+                raise
+            self._sentinel = self._popen.sentinel
+            # What the arguments refer to may end before this object does.
+            del self._target, self._args, self._kwargs  # type: ignore[attr-defined]
+            process._children.add(self)  # type: ignore[attr-defined]
+        finally:
+            ending.let_go()
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until the process has ended, at most `timeout` seconds."""
@@ -180,6 +206,7 @@ class Process(BaseProcess):
     def _bootstrap(self, parent_sentinel: int | None = None) -> int:
         """In the child: the stdlib's bootstrap, with the report round `run`."""
         _native.set_name(self.name)
+        signal.set_wakeup_fd(-1)  # the parent's event loop's: it would take our signals for its own
         ledger.began(self.name, self._parent_pid, self._start_method)
         if self._start_method is not None:
             defaults.start_method = self._start_method
@@ -188,7 +215,7 @@ class Process(BaseProcess):
         if self.daemon and parent_sentinel is not None:
             from forkful.launch import parent
 
-            parent.die_with_parent(parent_sentinel, signal.SIGTERM)
+            parent.die_with_parent(parent_sentinel)
         self.run = self._reporting(self.run)  # type: ignore[method-assign]
         code: int = super()._bootstrap(parent_sentinel)  # type: ignore[misc]
         ledger.ended()
@@ -199,13 +226,17 @@ class Process(BaseProcess):
             try:
                 value = run()
             except SystemExit as e:
+                if ending.begun():
+                    raise  # it is SIGTERM that ends this process, as its status will say
                 code = e.code if isinstance(e.code, int) else 0 if e.code is None else 1
                 self._report._put_bytes(str(code).encode(), _EXIT)
                 raise
             except BaseException as e:
                 ledger.failed(e)
                 self._report_exception(e)
-                raise
+                if _is_told_otherwise(e):
+                    raise SystemExit(1) from None
+                raise  # the stdlib's bootstrap prints it
             if value is not None:
                 self._report_result(value)
 
@@ -321,8 +352,7 @@ class Process(BaseProcess):
         if tree and self.pid is not None and self.is_alive():
             from forkful.launch import descent  # on first use: it needs psutil, few programs do
 
-            forked = isinstance(process.current_process(), ForkServerProcess)
-            descent.terminate(descent.descendants(self.pid, os.getppid() if forked else None))
+            descent.send(descent.descendants(self.pid), signal.SIGTERM)
         super().terminate()
 
 

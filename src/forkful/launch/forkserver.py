@@ -16,7 +16,6 @@ from multiprocessing import (
     popen_forkserver,
     process,
     reduction,
-    resource_tracker,
     spawn,
     util,
 )
@@ -27,7 +26,8 @@ from typing import Any
 from forkful import _native, ledger
 from forkful.launch import fork
 from forkful.launch.defaults import defaults
-from forkful.launch.inherit import preparation_data
+from forkful.launch.inherit import preparation_data, tracker_fd
+from forkful.launch.interrupts import interrupts_held
 from forkful.launch.parent import add_tie
 
 __all__ = ["Popen", "server", "serve"]
@@ -43,7 +43,7 @@ class ForkServer(forkserver.ForkServer):
     def ensure_running(self) -> None:
         """Start the server unless it runs. May be called from any process of the family."""
         with self._lock:
-            resource_tracker.ensure_running()
+            tracker_fd()  # starts it unless it runs
             if self._forkserver_pid is not None:
                 try:
                     pid, _ = os.waitpid(self._forkserver_pid, os.WNOHANG)
@@ -81,7 +81,8 @@ class ForkServer(forkserver.ForkServer):
                 )
                 exe = spawn.get_executable()
                 args = [exe, *util._args_from_interpreter_flags(), "-c", command]
-                pid = util.spawnv_passfds(exe, args, [family, listener.fileno(), alive_r])
+                with interrupts_held():
+                    pid = util.spawnv_passfds(exe, args, [family, listener.fileno(), alive_r])
             except BaseException:
                 os.close(alive_w)
                 raise

@@ -17,6 +17,7 @@ from multiprocessing import reduction, resource_tracker, spawn
 from typing import Any
 
 from forkful import _native
+from forkful.launch import interrupts
 from forkful.launch.defaults import defaults
 
 __all__ = ["Ticket", "preparation_data"]
@@ -28,8 +29,11 @@ def _board(
     owner: int,
     start_method: str | None,
     arrivals: tuple[Callable[[], None], ...],
+    held: bool,
 ) -> None:
     """In the child: join the family, and do what its children do first."""
+    if not held:
+        interrupts.release()  # which the fork server holds back
     _join(fd, family, owner)
     for arrive in arrivals:
         arrive()
@@ -55,7 +59,8 @@ class Ticket:
     def __reduce__(self) -> tuple[Any, ...]:
         fd = reduction.DupFd(_native.fd())
         arrivals = tuple(defaults.arrivals)
-        return _board, (fd, _native.identity(), self.owner, defaults.start_method, arrivals)
+        held = interrupts.are_held()
+        return _board, (fd, _native.identity(), self.owner, defaults.start_method, arrivals, held)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,7 @@ def preparation_data(name: str, owner: int) -> dict[str, Any]:
 
 def tracker_fd() -> int:
     """Return the resource tracker's descriptor, for what the stdlib makes in the child."""
-    fd = resource_tracker.getfd()
+    with interrupts.interrupts_held():  # to start it lets through what this thread holds back
+        fd = resource_tracker.getfd()
     assert fd is not None
     return fd

@@ -7,17 +7,17 @@ Everything here is called under the engine's lock. What follows from a worker's 
 from __future__ import annotations
 
 import contextlib
-import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 from forkful.family import Words
+from forkful.launch.interrupts import interrupts_held
 from forkful.pool import messages as m
 from forkful.pool.state import Roster, WorkerRecord
 from forkful.pool.worker import WorkerConfig, work
-from forkful.process import NESTS
+from forkful.process import NESTS, Process
 from forkful.queues import SimpleQueue
 
 __all__ = ["Crew"]
@@ -85,7 +85,9 @@ class Crew:
             process.daemon = True
             if isinstance(process, BaseProcess):  # and not a program's own kind of process
                 process._config[NESTS] = True  # type: ignore[attr-defined]
-            with _interrupts_held(process):
+            # Ctrl-C waits until the worker ignores it; one of a program's own kind never might.
+            ours = isinstance(process, Process)
+            with interrupts_held() if ours else contextlib.nullcontext():
                 try:
                     process.start()
                 except BaseException:
@@ -116,20 +118,3 @@ class Crew:
     def forget(self) -> None:
         """Who has ended is forgotten: a pool that is over keeps no descriptor."""
         self.roster.workers.clear()
-
-
-@contextlib.contextmanager
-def _interrupts_held(process: Any) -> Iterator[None]:
-    """Let Ctrl-C wait while a worker is forked: one that is born with it would print a traceback.
-
-    The worker lets it through as soon as it ignores it. Others than forked ones begin with what may
-    take long, the main module's import, which Ctrl-C must be able to end.
-    """
-    if getattr(process, "_start_method", None) != "fork":
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

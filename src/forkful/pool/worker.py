@@ -22,6 +22,7 @@ from typing import Any
 
 from forkful import _native, ledger, remote, wire
 from forkful.family import Words
+from forkful.launch import ending, interrupts
 from forkful.pool import messages as m
 from forkful.queues import SimpleQueue
 
@@ -192,8 +193,9 @@ _ignore_interrupt.does_nothing = True  # type: ignore[attr-defined]  # see deadl
 
 def work(config: WorkerConfig) -> None:
     """Be a worker, in a process of its own, until stopped."""
+    ending.forget_parents()
     signal.signal(signal.SIGINT, _ignore_interrupt)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # see engine._interrupts_held
+    interrupts.release()
     worker = _Worker(config)
     if not worker.start():
         sys.exit(1)
