@@ -66,22 +66,24 @@ static PyObject *board_snapshot(PyObject *m, PyObject *unused)
     return list;
 }
 
-fk_owner fk_holder_of(const fk_arena *a, const fk_seen *s)
+fk_owner fk_holder_of(const fk_arena *a, const fk_seen *s, uint32_t *place)
 {
     bool lock = s->op == FK_OP_LOCK || s->op == FK_OP_RLOCK;
-    fk_lock *l = lock ? fk_at(a, s->object + FK_BLOCK_HEAD, sizeof *l) : NULL;
-    return l ? fk_lock_owner(l) : 0; /* both kinds begin with the lock word */
+    fk_user_lock *l = lock ? fk_at(a, s->object + FK_BLOCK_HEAD, sizeof *l) : NULL;
+    *place = l ? atomic_load(&l->place) : 0;
+    return l ? fk_lock_owner(&l->lock) : 0; /* an fk_rlock begins with one */
 }
 
 static PyObject *row_of(const fk_seen *s)
 {
-    uint32_t pid = 0;
+    uint32_t pid = 0, place;
+    fk_owner holder = fk_holder_of(&fk_family, s, &place);
     char name[64] = "";
     fk_slot_describe(&fk_family, s->owner, &pid, name);
     PyObject *file = PyUnicode_DecodeUTF8(s->file, (Py_ssize_t)strlen(s->file), "replace");
-    return file ? Py_BuildValue("(IIsIIKIsINI)", s->owner, pid, name, s->tid, s->waits,
-                                (unsigned long long)s->since_ns, s->op, OP_NAMES[s->op],
-                                fk_holder_of(&fk_family, s), file, s->line)
+    return file ? Py_BuildValue("(IIsIIKIsINNI)", s->owner, pid, name, s->tid, s->waits,
+                                (unsigned long long)s->since_ns, s->op, OP_NAMES[s->op], holder,
+                                fk_place_text(&fk_family, place), file, s->line)
                 : NULL;
 }
 
@@ -190,7 +192,7 @@ PyMethodDef fk_board_methods[] = {
      "standstill($module, /)\n--\n\nReturn None unless, as far as the board tells, all threads of "
      "the family "
      "wait for ever; then\n([(owner, pid, name, tid, number, since_ns, op, operation, holder, "
-     "file, line), ...], [pid of a fork\nserver, ...])."},
+     "taken, file, line), ...], [pid of a\nfork server, ...])."},
     {"wait_child", wait_child, METH_O,
      "wait_child($module, pid, /)\n--\n\nWait until that child has ended; leave its status to be "
      "taken."},

@@ -3,32 +3,11 @@
 #include <math.h>
 #include <time.h>
 
-static bool is_ours(PyFrameObject *frame)
-{
-    PyCodeObject *code = PyFrame_GetCode(frame);
-    bool ours = PyUnicode_Tailmatch(code->co_filename, fk_hooks.home, 0, PY_SSIZE_T_MAX, -1) > 0;
-    Py_DECREF(code);
-    return ours;
-}
-
-/* The innermost frame that is not forkful's own; if all are, the innermost one. A new reference. */
-static PyFrameObject *callers_frame(void)
-{
-    PyFrameObject *innermost = PyEval_GetFrame(); /* borrowed */
-    PyFrameObject *frame = (PyFrameObject *)Py_XNewRef(innermost);
-    while (frame && is_ours(frame)) {
-        PyFrameObject *back = PyFrame_GetBack(frame);
-        Py_DECREF(frame);
-        frame = back;
-    }
-    return frame ? frame : (PyFrameObject *)Py_XNewRef(innermost);
-}
-
 /* Where the caller stands, for the board: the end of the file's path and the line. */
 static uint32_t site(char *file, size_t size)
 {
     file[0] = 0;
-    PyFrameObject *frame = callers_frame();
+    PyFrameObject *frame = fk_callers_frame();
     if (!frame)
         return 0;
     PyCodeObject *code = PyFrame_GetCode(frame);

@@ -49,9 +49,10 @@ static PyMethodDef methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static int add_type(PyObject *m, PyType_Spec *spec, bool handle, PyTypeObject **keep)
+static int add_derived(PyObject *m, PyType_Spec *spec, PyTypeObject *base, bool handle,
+                       PyTypeObject **keep)
 {
-    PyObject *type = PyType_FromSpec(spec);
+    PyObject *type = PyType_FromSpecWithBases(spec, (PyObject *)base);
     if (!type)
         return -1;
     for (PyMethodDef *d = fk_handle_methods; handle && d->ml_name; d++) {
@@ -71,6 +72,11 @@ static int add_type(PyObject *m, PyType_Spec *spec, bool handle, PyTypeObject **
     return r;
 }
 
+static int add_type(PyObject *m, PyType_Spec *spec, bool handle, PyTypeObject **keep)
+{
+    return add_derived(m, spec, NULL, handle, keep);
+}
+
 static int exec(PyObject *m)
 {
     if (PyModule_AddFunctions(m, fk_family_methods) < 0 ||
@@ -84,7 +90,11 @@ static int exec(PyObject *m)
         add_type(m, &fk_cond_spec, true, NULL) < 0 || add_type(m, &fk_queue_spec, true, NULL) < 0 ||
         add_type(m, &fk_words_spec, true, NULL) < 0 ||
         add_type(m, &fk_memory_spec, true, NULL) < 0 ||
-        add_type(m, &fk_block_spec, false, &fk_block_type) < 0)
+        add_type(m, &fk_block_spec, false, &fk_block_type) < 0 ||
+        add_type(m, &fk_guard_spec, false, &fk_guard_type) < 0 ||
+        add_derived(m, &fk_guarded_spec, fk_guard_type, false, &fk_guarded_type) < 0 ||
+        add_derived(m, &fk_items_spec, fk_guarded_type, false, NULL) < 0 ||
+        add_type(m, &fk_attribute_spec, false, NULL) < 0)
         return -1;
     if (PyModule_AddIntConstant(m, "OP_QUEUE_GET", FK_OP_QUEUE_GET) < 0 ||
         PyModule_AddIntConstant(m, "OP_TASK", FK_OP_TASK) < 0 ||

@@ -37,8 +37,8 @@ static void queue_of(const fk_arena *a, const fk_seen *s, long long *size, long 
     *bound = (long long)q->maxsize;
 }
 
-/* (owner, tid, number, since_ns, deadline_ns, operation, object, file, line, blocked, holder, size,
- * bound), or None: nobody waits here. */
+/* (owner, tid, number, since_ns, deadline_ns, operation, object, file, line, blocked, holder, taken,
+ * size, bound), or None: nobody waits here. */
 static PyObject *wait_of(const fk_arena *a, uint32_t index)
 {
     fk_seen s;
@@ -48,12 +48,14 @@ static PyObject *wait_of(const fk_arena *a, uint32_t index)
         s.object = 0; /* where no block is */
     long long size, bound;
     queue_of(a, &s, &size, &bound);
+    uint32_t place;
+    fk_owner holder = fk_holder_of(a, &s, &place);
     PyObject *file = PyUnicode_DecodeUTF8(s.file, (Py_ssize_t)strlen(s.file), "replace");
-    return file ? Py_BuildValue("(IIIKKsKNINILL)", s.owner, s.tid, s.waits,
+    return file ? Py_BuildValue("(IIIKKsKNININLL)", s.owner, s.tid, s.waits,
                                 (unsigned long long)s.since_ns, (unsigned long long)s.deadline_ns,
                                 fk_op_name(s.op), (unsigned long long)s.object, file, s.line,
-                                PyBool_FromLong(fk_still_blocks(a, &s)), fk_holder_of(a, &s), size,
-                                bound)
+                                PyBool_FromLong(fk_still_blocks(a, &s)), holder,
+                                fk_place_text(a, place), size, bound)
                 : NULL;
 }
 
@@ -100,7 +102,7 @@ PyMethodDef fk_peek_methods[] = {
     {"peek", peek, METH_O,
      "peek($module, fd, /)\n--\n\nLook at the arena of any family without joining or changing it: "
      "(identity,\n[(owner, pid, parent, name, running, serves, alive, pid_space), ...],\n[(owner, "
-     "tid, number, since_ns, deadline_ns, operation, object, file, line, blocked, holder, size, "
-     "bound), ...]).\nRaises RuntimeError: not an arena of this version of forkful."},
+     "tid, number, since_ns, deadline_ns, operation, object, file, line, blocked, holder, "
+     "taken, size, bound), ...]).\nRaises RuntimeError: not an arena of this version of forkful."},
     {NULL, NULL, 0, NULL},
 };

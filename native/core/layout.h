@@ -9,6 +9,7 @@
  *   0            header
  *   FK_SLOTS_AT  process slots     FK_MAX_SLOTS
  *   FK_BOARD_AT  the wait board    FK_MAX_PARKED
+ *   FK_PLACES_AT lines of code     FK_MAX_PLACES
  *   FK_HEAP_AT   blocks            up to the end
  */
 #ifndef FK_LAYOUT_H
@@ -19,13 +20,15 @@
 #include "base.h"
 
 #define FK_MAGIC UINT64_C(0x6c75666b726f6601)
-#define FK_VERSION 2
+#define FK_VERSION 3
 
 #define FK_MAX_SLOTS 65535 /* an owner word has 16 bits for slot + 1 */
 #define FK_MAX_PARKED 131072
+#define FK_MAX_PLACES 8192
 #define FK_MAX_OBITUARIES 256
 #define FK_SLOTS_AT UINT64_C(0x10000)
 #define FK_BOARD_AT UINT64_C(0x1100000)
+#define FK_PLACES_AT UINT64_C(0x3000000)
 #define FK_HEAP_AT UINT64_C(0x4000000)
 
 /* ---- locks ------------------------------------------------------------------------------
@@ -172,8 +175,29 @@ typedef struct fk_parked {
 
 #define FK_PARKED_STRIDE 192
 _Static_assert(sizeof(fk_parked) <= FK_PARKED_STRIDE, "an entry fits its stride");
-_Static_assert(FK_BOARD_AT + (uint64_t)FK_PARKED_STRIDE * FK_MAX_PARKED <= FK_HEAP_AT,
+_Static_assert(FK_BOARD_AT + (uint64_t)FK_PARKED_STRIDE * FK_MAX_PARKED <= FK_PLACES_AT,
                "the board fits");
+
+/* ---- places -----------------------------------------------------------------------------------
+ *
+ * Lines of the program on which locks were taken. Entered once, never changed, never given back.
+ *
+ * fk_place.state
+ *   EMPTY   -> WRITING   by CAS, by who enters it
+ *   WRITING -> READY     by the same. If it dies before, the entry is lost
+ * Whoever looks goes on past an entry that is WRITING, so that one place may stand there twice. */
+enum { FK_PLACE_EMPTY, FK_PLACE_WRITING, FK_PLACE_READY };
+
+typedef struct fk_place {
+    _Atomic uint32_t state;
+    uint32_t hash;
+    uint32_t line;
+    char file[112]; /* the end of the path when it is longer */
+    char function[68];
+} fk_place;
+
+_Static_assert(sizeof(fk_place) == 192, "places are packed");
+_Static_assert(FK_PLACES_AT + sizeof(fk_place) * FK_MAX_PLACES <= FK_HEAP_AT, "the places fit");
 
 /* ---- blocks ---------------------------------------------------------------------------------
  *
@@ -266,17 +290,22 @@ _Static_assert(sizeof(fk_hold_chunk) + FK_BLOCK_HEAD <= 4096, "a chunk is a page
 
 /* ---- nouns ------------------------------------------------------------------------------------ */
 
+/* fk_user_lock.place: where the owner has taken the lock (place.h); 0: not known, or not yet said.
+ * Written by the owner, after it has taken the lock; back to 0 by who releases it, before it does. So it
+ * is never a former owner's, unless the lock was released twice at once. */
 typedef struct fk_user_lock {
     fk_lock lock;
+    _Atomic uint32_t place;
 } fk_user_lock;
 
-/* fk_rlock.holder: owner word (high half) and thread id (low half) of who holds `lock`; 0: nobody,
- * or one that is just about to say so. Only the holder finds itself here: a thread of another
- * process that has the same id has another owner word. `count` means something to the holder. */
+/* fk_rlock begins as fk_user_lock. fk_rlock.holder: owner word (high half) and thread id (low half) of
+ * who holds `lock`; 0: nobody, or one that is just about to say so. Only the holder finds itself here:
+ * a thread of another process that has the same id has another owner word. `count` means something to
+ * the holder. */
 typedef struct fk_rlock {
-    fk_lock lock;
-    _Atomic uint32_t count;
+    fk_user_lock user;
     _Atomic uint64_t holder;
+    _Atomic uint32_t count;
 } fk_rlock;
 
 /* fk_sema.state: low 32 bits: value; high 32 bits: ticket, one up at each change.

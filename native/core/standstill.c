@@ -66,7 +66,7 @@ bool fk_still_blocks(const fk_arena *a, const fk_seen *s)
     case FK_OP_LOCK:
         return lock_blocks(a, &((fk_user_lock *)data)->lock);
     case FK_OP_RLOCK:
-        return lock_blocks(a, &((fk_rlock *)data)->lock);
+        return lock_blocks(a, &((fk_rlock *)data)->user.lock);
     case FK_OP_SEMAPHORE:
         return fk_sema_value(data) == 0;
     case FK_OP_EVENT: /* one that was set and cleared has changed its word */

@@ -55,15 +55,17 @@ class Waiter(NamedTuple):
     where: str
     seconds: float
     holder: str | None
+    taken: str | None = None
 
     def __str__(self) -> str:
-        held = f", held by {self.holder}" if self.holder else ""
+        taken = f" (taken at {self.taken})" if self.taken else ""
+        held = f", held by {self.holder}{taken}" if self.holder else ""
         where = f" at {self.where}" if self.where else ""
         return f"{self.process} (pid {self.pid}): {self.operation}{where}{held}, for {self.seconds:.1f} s"
 
 
 # What _native.standstill() tells of a thread; see its docstring.
-_Row = tuple[int, int, str, int, int, int, int, str, int, str, int]
+_Row = tuple[int, int, str, int, int, int, int, str, int, str | None, str, int]
 _Finding = tuple[object, ...]
 
 
@@ -204,7 +206,7 @@ def _error(rows: list[_Row]) -> DeadlockError:
 
 
 def _waiter(row: _Row, now: int) -> Waiter:
-    owner, pid, name, tid, _, since, _, operation, holder, file, line = row
+    owner, pid, name, tid, _, since, _, operation, holder, taken, file, line = row
     del owner
     where = f"{os.path.basename(file)}:{line}" if file else ""
     if operation == "Pool task":
@@ -218,6 +220,7 @@ def _waiter(row: _Row, now: int) -> Waiter:
         where,
         (now - since) / 1e9,
         f"{held[1] or 'MainProcess'} (pid {held[0]})" if held else None,
+        taken,
     )
 
 

@@ -19,13 +19,15 @@ __all__ = ["Handle", "Words"]
 _H = TypeVar("_H", bound="Handle")
 
 
-def _owner_died(handle: Any, pid: int, name: str) -> LockOwnerDied:
+def _owner_died(handle: Any, pid: int, name: str, where: str | None) -> LockOwnerDied:
     who = f"{name} (pid {pid})" if name else f"process {pid}" if pid else "a process"
+    taken = f"; it has taken it at {where}" if where else ""
     return LockOwnerDied(
-        f"{type(handle).__name__} is held by {who}, which has ended. What the lock guards may be "
-        "half changed: check it, then take the lock over with recover() and release() it",
+        f"{type(handle).__name__} is held by {who}, which has ended{taken}. What the lock guards may "
+        "be half changed: check it, then take the lock over with recover() and release() it",
         pid=pid or None,
         name=name or None,
+        where=where,
     )
 
 

@@ -172,7 +172,7 @@ class _Count(NamedTuple):
         return self.value
 
 
-class Condition:
+class Condition(_native.Guard):
     """A condition variable over a Lock or RLock. Waiters are notified in the order they came.
 
     Args:
@@ -183,6 +183,8 @@ class Condition:
 
     `acquire`, `release` and `recover` are those of its lock.
     """
+
+    _lock: Lock | RLock
 
     def __init__(self, lock: Lock | RLock | None = None, *, ctx: BaseContext | None = None) -> None:
         if lock is None:
@@ -204,12 +206,6 @@ class Condition:
     def __setstate__(self, state: tuple[Lock | RLock, _Waiters]) -> None:
         self._lock, self._waiters = state
         self._take_methods()
-
-    def __enter__(self) -> bool:
-        return self._lock.__enter__()
-
-    def __exit__(self, *exc: object) -> None:
-        self._lock.__exit__(*exc)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}({self._lock!r}, {self._waiters._waiters()})>"

@@ -112,9 +112,11 @@ def test_two_processes_with_crossed_locks(start: Start) -> None:
         "MainProcess (pid <MainProcess>): in Process.join at [child.join()], of Process-1 "
         "(pid <Process-1>), for TIME\n"
         "|- Process-1 (pid <Process-1>): in Lock.acquire at [with second:], held by Process-2 "
-        "(pid <Process-2>), for TIME; holds what Process-2 (pid <Process-2>) waits for\n"
+        "(pid <Process-2>) (taken at [with first:] in take_both), for TIME; "
+        "holds what Process-2 (pid <Process-2>) waits for\n"
         "`- Process-2 (pid <Process-2>): in Lock.acquire at [with second:], held by Process-1 "
-        "(pid <Process-1>), for TIME; holds what Process-1 (pid <Process-1>) waits for\n"
+        "(pid <Process-1>) (taken at [with first:] in take_both), for TIME; "
+        "holds what Process-1 (pid <Process-1>) waits for\n"
         "what to do: take locks in the same order everywhere, by `with`, and wait for nothing else "
         "while holding one; or wait with a timeout"
     )

@@ -83,7 +83,8 @@ def test_of_two_with_crossed_locks_one_is_told_and_the_other_goes_on() -> None:
     for well, told, (one, other) in run_each_way("crossed"):
         assert well == [0, "NoneType", "None"]
         assert told[:2] == [1, "DeadlockError"]
-        at = rf"Lock.acquire at stuck.py:\d+, held by \S+ \(pid ({one}|{other})\)"
+        taken = r"\(taken at stuck.py:\d+ in \w+\)"
+        at = rf"Lock.acquire at stuck.py:\d+, held by \S+ \(pid ({one}|{other})\) {taken}"
         assert re.search(" " + at, told[2])
         assert re.search(" R" + at, told[2])
 

@@ -113,7 +113,7 @@ class LockOwnerDied(ForkfulError, multiprocessing.ProcessError):
     Attributes:
         pid: The dead owner.
         name: Its process name.
-        where: The line that took the lock, such as ``main.py:12``.
+        where: The line that took the lock, such as ``main.py:12 in transfer``; ``None`` if that is not known.
     """
 
     __module__ = "forkful"
@@ -146,7 +146,7 @@ class DeadlockError(ForkfulError):
 
     Attributes:
         waiters: All that wait, whoever raised this first: named tuples of process, pid, thread,
-            operation, where, seconds, holder (of a lock).
+            operation, where, seconds, holder (of a lock), taken (where it took the lock).
     """
 
     __module__ = "forkful"

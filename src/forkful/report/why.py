@@ -89,7 +89,8 @@ def _wait(wait: Wait, family: tuple[Member, ...]) -> str:
         + (f" at {os.path.basename(wait.file)}:{wait.line}" if wait.file else "")
     ]
     if wait.holder is not None:
-        parts.append(f"held by {names.get(wait.holder, wait.holder)}")
+        taken = f" (taken at {wait.taken})" if wait.taken else ""
+        parts.append(f"held by {names.get(wait.holder, wait.holder)}{taken}")
     if wait.joins is not None:
         parts.append(f"of {names.get(wait.joins, wait.joins)}")
     if wait.size is not None:

@@ -37,6 +37,7 @@ class Wait:
         left: Seconds until it gives up; None: it waits for ever.
         at_rest: It was in this very wait at both looks, and what it waits for has not come.
         holder: Pid of who holds the lock that it waits for.
+        taken: Where the holder has taken that lock, such as `main.py:12 in transfer`; None: not known.
         joins: Pid of the process whose end it waits for.
         size: Items in its queue; for `Queue.join` those that are not done.
         bound: How many the queue has room for; 0: any number.
@@ -53,6 +54,7 @@ class Wait:
     joins: int | None = None
     size: int | None = None
     bound: int | None = None
+    taken: str | None = None
 
 
 @dataclass(frozen=True)
@@ -203,4 +205,5 @@ def _wait(entry: Entry, at_rest: bool, rows: dict[int, Row]) -> Wait:
         joins.pid if joins else None,
         entry.size if in_queue else None,
         entry.bound if in_queue else None,
+        entry.taken if holder else None,
     )

@@ -46,6 +46,7 @@ class Entry(NamedTuple):
     line: int
     blocked: bool
     holder: int
+    taken: str | None
     size: int
     bound: int
 
