@@ -408,16 +408,48 @@ typedef struct fk_tally {
     _Atomic uint64_t lost; /* in the hands of processes that died, not yet reported */
 } fk_tally;
 
+/* An item of a redelivering queue that was taken and is not done (hands.c). Its block stays the
+ * queue's (FK_REF_QUEUED). All but `taker` and `tid` stay as they are until the place is free again.
+ *
+ * fk_hand.taker
+ *   bits 0..31   owner word of who has it. Of a dead one: it may be given to another
+ *   bits 32..63  how often it was taken
+ * head.lock guards the table. A take of a message counts if the head's seq is beyond `seq`; giving it
+ * to another commits with the store of `taker`; it is done with the store of 0 in `block`.
+ * fk_queue.txn is where the hand is that is being filled or emptied. */
+typedef struct fk_hand {
+    _Atomic uint64_t block; /* 0: free */
+    _Atomic uint64_t taker;
+    _Atomic uint64_t seq;
+    _Atomic uint64_t meta;
+    _Atomic uint32_t tid; /* which of the taker's threads */
+    uint32_t pad;
+} fk_hand;
+
+#define FK_HANDS_PER_CHUNK 100
+
+typedef struct fk_hand_chunk {
+    _Atomic uint64_t next; /* chunks are added, and go with the queue */
+    fk_hand hand[FK_HANDS_PER_CHUNK];
+} fk_hand_chunk;
+
+_Static_assert(sizeof(fk_hand_chunk) + FK_BLOCK_HEAD <= 4096, "a chunk is a page");
+
 typedef struct fk_queue {
     uint64_t maxsize;       /* 0: no bound */
     _Atomic uint32_t shut;  /* 0 open, 1 no more puts, 2 no more gets either; tail.lock guards it */
     uint32_t joinable;      /* counts items in hand and unfinished ones */
     _Atomic uint64_t spare; /* a drained segment, kept for the next use */
     _Atomic uint64_t txn;   /* joinable: where the hold entry of the get under way is */
-    fk_end head;            /* consumers */
-    fk_end tail;            /* producers */
+    _Atomic uint64_t hands; /* redelivering: the first fk_hand_chunk */
+    uint32_t redeliver;     /* how often an item may be given to another consumer; 0: never */
+    uint32_t pad;
+    _Atomic uint64_t cut; /* immediate shutdown: 1 + the head's seq from which all was dropped */
+    fk_end head;          /* consumers */
+    fk_end tail;          /* producers */
 
-    /* `done_lock` guards the rest. Which tally is valid and how it is committed: as with cursors. A
+    /* `done_lock` guards the rest (of a redelivering queue, head.lock does, and only tally[0].done
+     * has a meaning: the head's seq less the items in hand). Which tally is valid and how it is committed: as with cursors. A
      * change may set a hold entry's `finished`: log_version is what the commit will store (0:
      * none), log_hold the entry, log_finished its new value. */
     fk_lock done_lock FK_ALIGNED;

@@ -76,9 +76,9 @@ bool fk_still_blocks(const fk_arena *a, const fk_seen *s)
     case FK_OP_QUEUE_PUT:
         return fk_queue_put_blocks(data);
     case FK_OP_QUEUE_JOIN:
-        return fk_queue_join_blocks(data);
+        return fk_queue_join_blocks(a, data);
     default:
-        return fk_queue_get_blocks(data);
+        return fk_queue_get_blocks(a, data, s->owner);
     }
 }
 

@@ -109,9 +109,11 @@ class Context(BaseContext):
         """Return a queue."""
         return queues.Queue(maxsize, ctx=self.get_context())
 
-    def JoinableQueue(self, maxsize: int = 0) -> queues.JoinableQueue[Any]:
+    def JoinableQueue(
+        self, maxsize: int = 0, *, redeliver: bool | int = False
+    ) -> queues.JoinableQueue[Any]:
         """Return a queue with task_done and join."""
-        return queues.JoinableQueue(maxsize, ctx=self.get_context())
+        return queues.JoinableQueue(maxsize, ctx=self.get_context(), redeliver=redeliver)
 
     def SimpleQueue(self) -> queues.SimpleQueue[Any]:
         """Return a queue with put and get only."""

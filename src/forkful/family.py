@@ -33,6 +33,13 @@ def _owner_died(handle: Any, pid: int, name: str, where: str | None) -> LockOwne
 
 def _items_lost(handle: Any, items: int) -> Exception:
     what = "1 item" if items == 1 else f"{items} items"
+    if times := handle._redelivers():
+        return errors.WorkerDied(
+            f"{what} of {type(handle).__name__} will never be done: each process that took "
+            f"{'it' if items == 1 else 'one of them'} ended before task_done(), and no other is given "
+            f"{'it' if items == 1 else 'them'} any more (redeliver={times}, or the queue was shut down). "
+            "Look at what such an item does to its process; the queue counts as joined now"
+        )
     return errors.WorkerDied(
         f"{what} of {type(handle).__name__} will never be done: the process that took "
         f"{'it' if items == 1 else 'them'} ended before task_done(). Put the work in again, or go "
