@@ -33,6 +33,7 @@ static const char *const OP_NAMES[FK_OPS] = {
     [FK_OP_QUEUE_GET] = "Queue.get",   [FK_OP_QUEUE_PUT] = "Queue.put",
     [FK_OP_QUEUE_JOIN] = "Queue.join", [FK_OP_PROCESS] = "Process.join",
     [FK_OP_TASK] = "Pool task",        [FK_OP_RESULTS] = "Pool results",
+    [FK_OP_TABLE] = "Dict or List",
 };
 
 const char *fk_op_name(uint32_t op) { return OP_NAMES[op < FK_OPS ? op : FK_OP_NONE]; }
@@ -68,9 +69,9 @@ static PyObject *board_snapshot(PyObject *m, PyObject *unused)
 
 fk_owner fk_holder_of(const fk_arena *a, const fk_seen *s)
 {
-    bool lock = s->op == FK_OP_LOCK || s->op == FK_OP_RLOCK;
+    bool lock = s->op == FK_OP_LOCK || s->op == FK_OP_RLOCK || s->op == FK_OP_TABLE;
     fk_lock *l = lock ? fk_at(a, s->object + FK_BLOCK_HEAD, sizeof *l) : NULL;
-    return l ? fk_lock_owner(l) : 0; /* both kinds begin with the lock word */
+    return l ? fk_lock_owner(l) : 0; /* all kinds begin with the lock word */
 }
 
 static PyObject *row_of(const fk_seen *s)
