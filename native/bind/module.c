@@ -1,5 +1,5 @@
 /* The module: tables only. */
-#include "bind.h"
+#include "container.h"
 
 fk_bind_hooks fk_hooks;
 
@@ -82,6 +82,7 @@ static int exec(PyObject *m)
         add_type(m, &fk_cond_spec, true, NULL) < 0 || add_type(m, &fk_queue_spec, true, NULL) < 0 ||
         add_type(m, &fk_words_spec, true, NULL) < 0 ||
         add_type(m, &fk_memory_spec, true, NULL) < 0 ||
+        add_type(m, &fk_dict_spec, true, NULL) < 0 || add_type(m, &fk_list_spec, true, NULL) < 0 ||
         add_type(m, &fk_block_spec, false, &fk_block_type) < 0)
         return -1;
     if (PyModule_AddIntConstant(m, "OP_QUEUE_GET", FK_OP_QUEUE_GET) < 0 ||
