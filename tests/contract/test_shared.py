@@ -100,9 +100,9 @@ def test_each_pair_of_keys_is_one_key_exactly_if_they_are_equal() -> None:
         same(shared, plain)
 
 
-def outcome(call: Callable[[], Any]) -> Any:
+def outcome(call: Callable[..., Any], *args: Any) -> Any:
     try:
-        return call()
+        return call(*args)
     except (KeyError, IndexError, ValueError, TypeError) as error:
         return type(error), error.args
 
@@ -142,9 +142,7 @@ def test_any_series_of_calls_gives_what_a_dict_gives(rand: random.Random) -> Non
             if step % 100 == 99:
                 shared.clear()
                 plain.clear()
-            assert outcome(lambda: deed(shared, key, step)) == outcome(
-                lambda: deed(plain, key, step)
-            )
+            assert outcome(deed, shared, key, step) == outcome(deed, plain, key, step)
         same(shared, plain)
 
 
@@ -251,7 +249,7 @@ def test_any_series_of_calls_gives_what_a_list_gives(rand: random.Random) -> Non
         shared, plain = List([3, 1, 2]), [3, 1, 2]
         for step in range(200):
             deed, i, j = rand.choice(LIST_DEEDS), rand.randrange(-9, 14), rand.randrange(-9, 14)
-            assert outcome(lambda: deed(shared, i, j)) == outcome(lambda: deed(plain, i, j))
+            assert outcome(deed, shared, i, j) == outcome(deed, plain, i, j)
             assert len(shared) == len(plain)
             if step % 20 == 0:
                 assert shared == plain

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import random
@@ -38,13 +39,17 @@ def deed(ledger: Ledger, life: int, kind: int, do: Callable[[int], object]) -> N
     ledger.end(life, kind)
 
 
+def set_own(d: Any, life: int, value: Any, number: int) -> None:
+    d["life", life] = number, value
+
+
 def change(d: Any, items: Any, ledger: Ledger, life: int) -> None:
     """Change both in every way, and look what a neighbour's death would spoil."""
     for number in itertools.count():
         value = (number, bytes(number % 3 * 9000), d if number % 4 == 0 else None)
-        deed(ledger, life, SET, lambda n, v=value: d.__setitem__(("life", life), (n, v)))
-        assert d[("life", life)][1][:2] == value[:2]
-        deed(ledger, life, ADD, lambda n: d.apply("sum", lambda value: value + 1))
+        deed(ledger, life, SET, functools.partial(set_own, d, life, value))
+        assert d["life", life][1][:2] == value[:2]
+        deed(ledger, life, ADD, lambda n: d.apply("sum", lambda total: total + 1))
         deed(ledger, life, APPEND, lambda n: items.append((life, n)))
         d[life, number % 50] = number
         if number % 3 == 0:

@@ -114,7 +114,7 @@ class Dict(Handle, _native.Dict[_K, _V], MutableMapping[_K, _V]):
     def __ror__(self, other: Any) -> dict[Any, Any]:
         return _plain(other) | self.copy() if isinstance(other, Mapping) else NotImplemented
 
-    def __ior__(self, other: Any) -> Dict[_K, _V]:  # type: ignore[misc]
+    def __ior__(self, other: Any) -> Dict[_K, _V]:
         self.update(other)
         return self
 

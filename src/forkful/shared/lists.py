@@ -114,11 +114,11 @@ class List(Handle, _native.List[_T], MutableSequence[_T]):
 
     __rmul__ = __mul__
 
-    def __iadd__(self, values: Iterable[_T]) -> List[_T]:  # type: ignore[override, misc]
+    def __iadd__(self, values: Iterable[_T]) -> List[_T]:  # type: ignore[misc]
         self.extend(values)
         return self
 
-    def __imul__(self, times: int) -> List[_T]:  # type: ignore[misc]
+    def __imul__(self, times: int) -> List[_T]:
         while True:
             version, values = self._snapshot()
             n = len(values)

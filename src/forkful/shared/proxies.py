@@ -12,15 +12,17 @@ import pickle
 from multiprocessing import managers
 from typing import Any
 
+_REBUILD: Any = managers.RebuildProxy  # type: ignore[attr-defined]
+
 
 class _Keeper(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         found = super().find_class(module, name)
-        return _rebuild if found is managers.RebuildProxy else found
+        return _rebuild if found is _REBUILD else found
 
 
 def _rebuild(*args: Any) -> Any:
-    proxy: Any = managers.RebuildProxy(*args)
+    proxy: Any = _REBUILD(*args)
     if isinstance(proxy, managers.BaseProxy):
         close = getattr(proxy, "_close", None)
         if close is not None:
