@@ -33,6 +33,7 @@ static const char *const OP_NAMES[FK_OPS] = {
     [FK_OP_QUEUE_GET] = "Queue.get",   [FK_OP_QUEUE_PUT] = "Queue.put",
     [FK_OP_QUEUE_JOIN] = "Queue.join", [FK_OP_PROCESS] = "Process.join",
     [FK_OP_TASK] = "Pool task",        [FK_OP_RESULTS] = "Pool results",
+    [FK_OP_TABLE] = "Dict or List",
 };
 
 const char *fk_op_name(uint32_t op) { return OP_NAMES[op < FK_OPS ? op : FK_OP_NONE]; }
@@ -70,8 +71,9 @@ fk_owner fk_holder_of(const fk_arena *a, const fk_seen *s, uint32_t *place)
 {
     bool lock = s->op == FK_OP_LOCK || s->op == FK_OP_RLOCK;
     fk_user_lock *l = lock ? fk_at(a, s->object + FK_BLOCK_HEAD, sizeof *l) : NULL;
+    fk_table *t = s->op == FK_OP_TABLE ? fk_at(a, s->object + FK_BLOCK_HEAD, sizeof *t) : NULL;
     *place = l ? atomic_load(&l->place) : 0;
-    return l ? fk_lock_owner(&l->lock) : 0; /* an fk_rlock begins with one */
+    return l ? fk_lock_owner(&l->lock) : t ? fk_lock_owner(&t->lock) : 0; /* an fk_rlock begins with one */
 }
 
 static PyObject *row_of(const fk_seen *s)

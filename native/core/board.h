@@ -17,6 +17,7 @@ enum {
     FK_OP_PROCESS, /* the object is the owner word of the process waited for; 0: not known */
     FK_OP_TASK,    /* an idle worker of a pool waits for a task */
     FK_OP_RESULTS, /* a pool's parent waits for answers */
+    FK_OP_TABLE,   /* for whoever is just changing a shared dict or list */
     FK_OPS,
 };
 

@@ -132,6 +132,10 @@ static void destroy(fk_arena *a, uint64_t off, fk_block *b)
         fk_cond_destroy(a, off);
     else if (b->kind == FK_KIND_PARCEL)
         parcel_destroy(a, b, off);
+    else if (b->kind == FK_KIND_TABLE)
+        fk_table_destroy(a, off);
+    else if (b->kind == FK_KIND_ITEM)
+        fk_item_destroy(a, off);
     block_free(a, off, b);
 }
 

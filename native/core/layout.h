@@ -205,8 +205,8 @@ _Static_assert(FK_PLACES_AT + sizeof(fk_place) * FK_MAX_PLACES <= FK_HEAP_AT, "t
  *
  * fk_block.refs
  *   bits 0..30    live holds
- *   bit 31        a queued message owns the block; set and cleared, never counted, so that whoever
- *                 settles for a dead process may clear it once more
+ *   bit 31        a queued message or a table owns the block; set and cleared, never counted, so
+ *                 that whoever settles for a dead process may clear it once more
  *   bits 32..63   pickled copies under way
  * The block is destroyed by whoever brings the word to 0. */
 enum {
@@ -220,6 +220,8 @@ enum {
     FK_KIND_WORDS,
     FK_KIND_PARCEL, /* bytes behind an fk_parcel */
     FK_KIND_MEMORY, /* bytes that users share, behind their number */
+    FK_KIND_TABLE,
+    FK_KIND_ITEM, /* an fk_item, of one row of a table */
     FK_KINDS,
 };
 
@@ -460,5 +462,70 @@ typedef struct fk_queue {
     _Atomic uint64_t log_hold;
     _Atomic uint32_t log_finished;
 } fk_queue;
+
+/* A table: the rows of a shared dict or list, in their order, and for a dict an index of them.
+ *
+ * fk_row.item
+ *   0            nothing: struck out, or not yet written
+ *   an offset    the block of the row's fk_item, which the row owns (FK_REF_QUEUED)
+ * The store of this word commits whatever changes one row; the store of fk_table.root commits what
+ * replaces all rows at once. All else (index, used, filled, live) follows from the rows.
+ *
+ * fk_row.hash
+ *   bits 0..62   hash of the key; 0 in a list
+ *   bit 63       the item goes with its rows, if it is these that are given up: see fk_table.making */
+#define FK_ROW_GOES (UINT64_C(1) << 63)
+
+typedef struct fk_row {
+    _Atomic uint64_t item;
+    _Atomic uint64_t hash;
+} fk_row;
+
+/* Behind the rows, from row[capacity]: `slots` words of 32 bits, the index (open addressing).
+ *   0            never used
+ *   n            row n - 1, which may have been struck out
+ *   UINT32_MAX   was a row that is not in use any more */
+#define FK_SLOT_LEFT UINT32_MAX
+
+typedef struct fk_rows {
+    uint64_t capacity;
+    uint64_t slots;        /* a power of two; 0: no index */
+    _Atomic uint64_t used; /* rows at and above were never written, or have been taken back */
+    uint64_t filled;       /* slots that are not 0 */
+    fk_row row[];
+} fk_rows;
+
+/* What a row stands for: the key that tells it from others, the key as it was given (pickled; none if
+ * the first tells it), the value (pickled). */
+typedef struct fk_item {
+    _Atomic uint64_t value_block; /* not 0: the value is this block, which the item owns */
+    uint32_t key_size;
+    uint32_t given_size;
+    uint32_t value_size;
+    uint32_t odd;    /* 1: the key is equal to another one if == says so, not by its bytes */
+    uint8_t bytes[]; /* key, key as given, value */
+} fk_item;
+
+/* `lock` guards all of it. Two kinds of change, and what whoever takes the lock over settles:
+ *
+ * log_word, if not 0: the word of a row that is being changed from log_old to log_new. If it is
+ *   log_new, that has happened and log_old is given up; if not, log_new is.
+ * making, if not 0: rows that are being written to take the place of `leaving`. If they are the
+ *   root, that has happened and `leaving` is given up; if not, they are. With either go the items that
+ *   are marked so (FK_ROW_GOES); the others are in both.
+ * What is given up is struck out first, and so never given up twice. */
+typedef struct fk_table {
+    fk_lock lock;
+    uint32_t indexed;         /* 1: a dict */
+    _Atomic uint64_t root;    /* the rows */
+    _Atomic uint64_t live;    /* rows with an item */
+    _Atomic uint64_t version; /* changes so far, or more */
+    _Atomic uint64_t odd;     /* odd keys added so far, or more */
+    _Atomic uint64_t log_word;
+    _Atomic uint64_t log_old;
+    _Atomic uint64_t log_new;
+    _Atomic uint64_t making;
+    _Atomic uint64_t leaving;
+} fk_table;
 
 #endif

@@ -1,9 +1,4 @@
-"""Managers: `multiprocessing.managers`, whose server is a process of forkful's.
-
-What differs: without a context a manager uses forkful's default one, its `Pool` is forkful's, and
-its server ends with the process that started it, however that ends. The proxies and what a client
-that is killed leaves behind in the server are the standard library's.
-"""
+"""The managers, and the types that they offer."""
 
 from __future__ import annotations
 
@@ -13,40 +8,19 @@ import signal
 import sys
 from collections.abc import Callable, Iterable
 from multiprocessing import managers as _stdlib
-from multiprocessing.managers import (
-    BaseProxy,
-    Namespace,
-    RemoteError,
-    Server,
-    Token,
-    ValueProxy,
-)
 from multiprocessing.process import parent_process
 from typing import TYPE_CHECKING, Any
 
 from forkful.launch import interrupts
 from forkful.launch.defaults import defaults
 from forkful.launch.parent import die_with_parent
+from forkful.managers.athand import SharedDict, SharedList, SharedNamespace, adopt
+from forkful.managers.proxies import DictProxy, ListProxy, SetProxy
 from forkful.pool import Pool
-from forkful.stdlib import names_of
+from forkful.process import Process
 
 if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
-
-__all__ = [
-    "BaseManager",
-    "BaseProxy",
-    "DictProxy",
-    "ListProxy",
-    "Namespace",
-    "RemoteError",
-    "Server",
-    "SetProxy",
-    "SharedMemoryManager",
-    "SyncManager",
-    "Token",
-    "ValueProxy",
-]
 
 
 def _end_with_parent() -> None:
@@ -63,63 +37,6 @@ def _end_with_parent() -> None:
         after_in_child=functools.partial(signal.signal, signal.SIGTERM, signal.SIG_DFL)
     )
     die_with_parent(parent.sentinel)
-
-
-_NOT_ASKED_OF_THE_SET = {*dir(object), "__class_getitem__"} - {
-    "__ge__",
-    "__gt__",
-    "__le__",
-    "__lt__",
-}
-_SetProxy: Any = _stdlib.MakeProxyType(
-    "_SetProxy", [name for name in dir(set) if name not in _NOT_ASKED_OF_THE_SET]
-)
-_SetProxy._method_to_typeid_ = {"__iter__": "Iterator"}
-
-
-def _ask(name: str) -> Callable[..., Any]:
-    def ask(self: Any, *args: Any) -> Any:
-        """Ask the same of the object in the server."""
-        return self._callmethod(name, args)
-
-    return ask
-
-
-def _in_place(name: str) -> Callable[[Any, Any], Any]:
-    def operate(self: Any, other: Any) -> Any:
-        self._callmethod(name, (other,))
-        return self
-
-    return operate
-
-
-class ListProxy(_stdlib.ListProxy):  # type: ignore[type-arg]
-    """A list in a manager's server; with what Python 3.14 added."""
-
-    _exposed_ = (*_stdlib.ListProxy._exposed_, "clear", "copy")
-
-    clear = _ask("clear")
-    copy = _ask("copy")
-
-
-class DictProxy(_stdlib.DictProxy):  # type: ignore[type-arg]
-    """A dict in a manager's server; with what Python 3.14 added."""
-
-    _exposed_ = (*_stdlib.DictProxy._exposed_, "__or__", "__ror__", "__ior__")
-    _method_to_typeid_ = _stdlib.DictProxy._method_to_typeid_
-
-    __or__ = _ask("__or__")
-    __ror__ = _ask("__ror__")
-    __ior__ = _in_place("__ior__")
-
-
-class SetProxy(_SetProxy):  # type: ignore[misc]
-    """A set in a manager's server, with the methods and operators of a set."""
-
-    __iand__ = _in_place("__iand__")
-    __ior__ = _in_place("__ior__")
-    __isub__ = _in_place("__isub__")
-    __ixor__ = _in_place("__ixor__")
 
 
 class BaseManager(_stdlib.BaseManager):
@@ -171,7 +88,18 @@ class BaseManager(_stdlib.BaseManager):
 
 
 class SyncManager(BaseManager, _stdlib.SyncManager):
-    """A manager of the usual types: `Manager()` gives one whose server is running."""
+    """A manager of the usual types: `Manager()` gives one whose server is running.
+
+    Where the server is a process of this family, `dict`, `list` and `Namespace` lie in the family's shared
+    memory (`forkful.shared`), and are used without the server. They live as long as anybody has them.
+    """
+
+    def _is_of_the_family(self) -> bool:
+        return (
+            self._serializer == "pickle"  # type: ignore[attr-defined]
+            and isinstance(getattr(self, "_process", None), Process)
+            and self._state.value == _stdlib.State.STARTED  # type: ignore[attr-defined]
+        )
 
 
 class SharedMemoryManager(BaseManager, _stdlib.SharedMemoryManager):
@@ -182,6 +110,22 @@ SyncManager.register("Pool", Pool, _stdlib.PoolProxy)
 SyncManager.register("list", list, ListProxy)
 SyncManager.register("dict", dict, DictProxy)
 SyncManager.register("set", set, SetProxy)
+SyncManager.register("_adopted_list", adopt, ListProxy)
+SyncManager.register("_adopted_dict", adopt, DictProxy)
 
-if not TYPE_CHECKING:
-    __getattr__ = names_of("managers")
+
+def _keep_at_hand(typeid: str, make: Callable[..., Any]) -> None:
+    served = getattr(SyncManager, typeid)
+
+    @functools.wraps(served)
+    def temp(self: Any, /, *args: Any, **kwds: Any) -> Any:
+        if self._is_of_the_family():
+            return make(self.address, *args, **kwds)
+        return served(self, *args, **kwds)
+
+    setattr(SyncManager, typeid, temp)
+
+
+_keep_at_hand("list", SharedList.of_manager)
+_keep_at_hand("dict", SharedDict.of_manager)
+_keep_at_hand("Namespace", SharedNamespace.of_manager)
