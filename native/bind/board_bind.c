@@ -73,7 +73,9 @@ fk_owner fk_holder_of(const fk_arena *a, const fk_seen *s, uint32_t *place)
     fk_user_lock *l = lock ? fk_at(a, s->object + FK_BLOCK_HEAD, sizeof *l) : NULL;
     fk_table *t = s->op == FK_OP_TABLE ? fk_at(a, s->object + FK_BLOCK_HEAD, sizeof *t) : NULL;
     *place = l ? atomic_load(&l->place) : 0;
-    return l ? fk_lock_owner(&l->lock) : t ? fk_lock_owner(&t->lock) : 0; /* an fk_rlock begins with one */
+    return l   ? fk_lock_owner(&l->lock)
+           : t ? fk_lock_owner(&t->lock)
+               : 0; /* an fk_rlock begins with one */
 }
 
 static PyObject *row_of(const fk_seen *s)
