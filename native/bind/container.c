@@ -43,6 +43,17 @@ int fk_check_nargs(const char *name, Py_ssize_t nargs, Py_ssize_t least, Py_ssiz
     return -1;
 }
 
+Py_ssize_t fk_container_len(PyObject *self)
+{
+    fk_table *t = fk_handle_data((fk_handle *)self);
+    if (t && fk_lock_owner(&t->lock)) { /* perhaps by one that died before it had counted */
+        t = fk_enter(self);
+        if (t)
+            fk_table_unlock(t);
+    }
+    return t ? (Py_ssize_t)fk_table_live(t) : -1;
+}
+
 PyObject *fk_container_create(PyObject *self, bool indexed)
 {
     fk_handle *h = (fk_handle *)self;
