@@ -435,7 +435,7 @@ def test_update_is_one_step() -> None:
     assert d == {"a": 0}
     d.update([("x", 1), ("x", 2), ("a", 3)], y=4)
     d.update(Dict({(1, 2): 5, frozenset([1]): 6}))
-    d.update({1: "int", True: "bool", 2.0: "float"})
+    d.update([(1, "int"), (True, "bool"), (2.0, "float")])
     same(d, {"a": 3, "x": 2, "y": 4, (1, 2): 5, frozenset([1]): 6, 1: "bool", 2.0: "float"})
     for wrong in (5, [1], ["abc"]):
         with pytest.raises((TypeError, ValueError)):
