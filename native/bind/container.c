@@ -79,17 +79,13 @@ int fk_value_begin(PyObject *self, PyObject *o, fk_value *v)
 {
     *v = (fk_value){.hold = FK_NO_HOLD};
     PyObject *extras = NULL;
-    v->data = fk_pickle_plain(o);
-    if (v->data == Py_None) {
-        Py_DECREF(v->data);
-        v->data = fk_pickle(o, &extras);
-        if (v->data && may_hold_proxies(v->data)) {
-            PyObject *buffers = extras ? PyTuple_GET_ITEM(extras, 1) : Py_None;
-            PyObject *r = PyObject_CallMethod(self, "_keep_proxies", "OO", v->data, buffers);
-            if (!r)
-                Py_CLEAR(v->data);
-            Py_XDECREF(r);
-        }
+    v->data = fk_pickle(o, &extras);
+    if (v->data && may_hold_proxies(v->data)) {
+        PyObject *buffers = extras ? PyTuple_GET_ITEM(extras, 1) : Py_None;
+        PyObject *r = PyObject_CallMethod(self, "_keep_proxies", "OO", v->data, buffers);
+        if (!r)
+            Py_CLEAR(v->data);
+        Py_XDECREF(r);
     }
     int r = v->data ? 0 : -1;
     if (r == 0 && (extras || PyBytes_GET_SIZE(v->data) > FK_VALUE_MAX))
