@@ -133,11 +133,15 @@ static int store_all(PyObject *self, PyObject *pairs)
         if ((r = fk_key_begin(self, key, &k[i])) < 0)
             break;
         keys++;
-        r = k[i].odd                                                     ? 0
-            : fk_key_give(key, &k[i]) < 0                                ? -1
-            : fk_value_begin(self, PyTuple_GET_ITEM(pair, 1), &v[i]) < 0 ? -1
-                                                                         : 1;
-        values += r > 0;
+        if (k[i].odd) {
+            r = 0;
+        } else if (fk_key_give(key, &k[i]) < 0 ||
+                   fk_value_begin(self, PyTuple_GET_ITEM(pair, 1), &v[i]) < 0) {
+            r = -1;
+        } else {
+            r = 1;
+            values++;
+        }
     }
     fk_table *t = r > 0 ? fk_enter(self) : NULL;
     if (t) {
