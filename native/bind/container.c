@@ -43,6 +43,17 @@ int fk_check_nargs(const char *name, Py_ssize_t nargs, Py_ssize_t least, Py_ssiz
     return -1;
 }
 
+Py_ssize_t fk_container_len(PyObject *self)
+{
+    fk_table *t = fk_handle_data((fk_handle *)self);
+    if (t && fk_lock_owner(&t->lock)) { /* perhaps by one that died before it had counted */
+        t = fk_enter(self);
+        if (t)
+            fk_table_unlock(t);
+    }
+    return t ? (Py_ssize_t)fk_table_live(t) : -1;
+}
+
 PyObject *fk_container_create(PyObject *self, bool indexed)
 {
     fk_handle *h = (fk_handle *)self;
@@ -68,17 +79,13 @@ int fk_value_begin(PyObject *self, PyObject *o, fk_value *v)
 {
     *v = (fk_value){.hold = FK_NO_HOLD};
     PyObject *extras = NULL;
-    v->data = fk_pickle_plain(o);
-    if (v->data == Py_None) {
-        Py_DECREF(v->data);
-        v->data = fk_pickle(o, &extras);
-        if (v->data && may_hold_proxies(v->data)) {
-            PyObject *buffers = extras ? PyTuple_GET_ITEM(extras, 1) : Py_None;
-            PyObject *r = PyObject_CallMethod(self, "_keep_proxies", "OO", v->data, buffers);
-            if (!r)
-                Py_CLEAR(v->data);
-            Py_XDECREF(r);
-        }
+    v->data = fk_pickle(o, &extras);
+    if (v->data && may_hold_proxies(v->data)) {
+        PyObject *buffers = extras ? PyTuple_GET_ITEM(extras, 1) : Py_None;
+        PyObject *r = PyObject_CallMethod(self, "_keep_proxies", "OO", v->data, buffers);
+        if (!r)
+            Py_CLEAR(v->data);
+        Py_XDECREF(r);
     }
     int r = v->data ? 0 : -1;
     if (r == 0 && (extras || PyBytes_GET_SIZE(v->data) > FK_VALUE_MAX))

@@ -61,6 +61,7 @@ PyObject *fk_snapshot(PyObject *self, int what, uint64_t start, uint64_t stop);
 int fk_check_nargs(const char *name, Py_ssize_t nargs, Py_ssize_t least, Py_ssize_t most);
 
 PyObject *fk_container_create(PyObject *self, bool indexed);
+Py_ssize_t fk_container_len(PyObject *self);
 
 extern PyType_Spec fk_dict_spec, fk_list_spec;
 

@@ -54,6 +54,24 @@ static int look_up(PyObject *self, PyObject *key, bool take, uint64_t *tag, PyOb
     return *value ? 1 : -1;
 }
 
+/* Under the lock: the value becomes that of the key, which is in `row` or nowhere. */
+static fk_status put(fk_table *t, const fk_key *k, const fk_value *v, uint64_t row)
+{
+    fk_entry e = {.key = k->bytes, .key_size = k->size, .odd = k->odd};
+    fk_value_entry(v, &e);
+    const fk_item *old = row == FK_NO_ROW ? NULL : fk_table_item(&fk_family, t, row);
+    if (!old) {
+        if (k->given) {
+            e.given = PyBytes_AS_STRING(k->given);
+            e.given_size = (uint32_t)PyBytes_GET_SIZE(k->given);
+        }
+        return fk_table_add(&fk_family, t, &e, k->hash);
+    }
+    e.given = old->bytes + old->key_size; /* a dict keeps the key that came first */
+    e.given_size = old->given_size;
+    return fk_table_replace(&fk_family, t, row, &e);
+}
+
 /* How to write: in any case; unless something is there; if the item there has that tag (0: if none is). */
 enum { ALWAYS, IF_ABSENT, IF_SAME };
 
@@ -64,7 +82,8 @@ static int store(PyObject *self, PyObject *key, PyObject *value, int how, uint64
     fk_value v;
     if (fk_value_begin(self, value, &v) < 0)
         return -1;
-    for (;;) {
+    int r = -1;
+    for (bool again = true; again;) {
         fk_key k;
         if (fk_key_begin(self, key, &k) < 0)
             break;
@@ -74,52 +93,75 @@ static int store(PyObject *self, PyObject *key, PyObject *value, int how, uint64
             break;
         }
         fk_status st = FK_OK;
-        int r = 1, copied = 0;
         uint64_t row = find(t, &k);
-        bool again = is_outdated(t, &k, row);
-        if (again) {
-        } else if (how == IF_SAME && fk_table_tag(&fk_family, t, row) != tag) {
-            r = 0;
-        } else if (how == IF_ABSENT && row != FK_NO_ROW) {
-            r = 0;
-            copied = fk_copy_value(fk_table_item(&fk_family, t, row), copy);
-        } else {
-            fk_entry e = {.key = k.bytes, .key_size = k.size, .odd = k.odd};
-            const fk_item *old = row == FK_NO_ROW ? NULL : fk_table_item(&fk_family, t, row);
-            PyObject *old_given = NULL;
-            fk_value_entry(&v, &e);
-            if (old && old->given_size) { /* a dict keeps the key that came first */
-                old_given = PyBytes_FromStringAndSize((const char *)old->bytes + old->key_size,
-                                                      (Py_ssize_t)old->given_size);
-                if (!old_given)
-                    st = FK_NOMEM;
-                PyErr_Clear();
-            }
-            PyObject *given = old ? old_given : k.given;
-            if (given) {
-                e.given = PyBytes_AS_STRING(given);
-                e.given_size = (uint32_t)PyBytes_GET_SIZE(given);
-            }
-            if (st == FK_OK)
-                st = old ? fk_table_replace(&fk_family, t, row, &e)
-                         : fk_table_add(&fk_family, t, &e, k.hash);
-            Py_XDECREF(old_given);
+        again = is_outdated(t, &k, row);
+        if (!again) {
+            if (how == IF_SAME && fk_table_tag(&fk_family, t, row) != tag)
+                r = 0;
+            else if (how == IF_ABSENT && row != FK_NO_ROW)
+                r = fk_copy_value(fk_table_item(&fk_family, t, row), copy);
+            else if ((st = put(t, &k, &v, row)) == FK_OK)
+                r = 1;
         }
         fk_table_unlock(t);
         fk_key_end(&k);
-        if (again)
-            continue;
-        fk_value_end(&v);
-        if (copied < 0)
-            PyErr_NoMemory();
-        else if (st != FK_OK)
-            fk_raise(st, SETTING);
-        else
-            return r;
-        return -1;
+        if (!again && r < 0)
+            fk_raise(st == FK_OK ? FK_NOMEM : st, SETTING);
     }
     fk_value_end(&v);
-    return -1;
+    return r;
+}
+
+/* All pairs of a list, which nobody changes meanwhile, in one step for whoever looks on. 1: written; 0: none
+ * is, for there is an odd key among them; -1: an exception. */
+static int store_all(PyObject *self, PyObject *pairs)
+{
+    Py_ssize_t n = PyList_GET_SIZE(pairs), keys = 0, values = 0;
+    fk_key *k = PyMem_Calloc((size_t)n + 1, sizeof *k);
+    fk_value *v = PyMem_Calloc((size_t)n + 1, sizeof *v);
+    int r = k && v ? 1 : -1;
+    if (r < 0)
+        PyErr_NoMemory();
+    for (Py_ssize_t i = 0; r > 0 && i < n; i++) {
+        PyObject *pair = PyList_GET_ITEM(pairs, i), *key;
+        if (!PyTuple_CheckExact(pair) || PyTuple_GET_SIZE(pair) != 2) {
+            PyErr_SetString(PyExc_TypeError, "a list of pairs expected");
+            r = -1;
+            break;
+        }
+        key = PyTuple_GET_ITEM(pair, 0);
+        if ((r = fk_key_begin(self, key, &k[i])) < 0)
+            break;
+        keys++;
+        if (k[i].odd) {
+            r = 0;
+        } else if (fk_key_give(key, &k[i]) < 0 ||
+                   fk_value_begin(self, PyTuple_GET_ITEM(pair, 1), &v[i]) < 0) {
+            r = -1;
+        } else {
+            r = 1;
+            values++;
+        }
+    }
+    fk_table *t = r > 0 ? fk_enter(self) : NULL;
+    if (t) {
+        fk_status st = FK_OK;
+        for (Py_ssize_t i = 0; i < n && st == FK_OK; i++)
+            st = put(t, &k[i], &v[i], find(t, &k[i]));
+        fk_table_unlock(t);
+        if (st != FK_OK)
+            fk_raise(st, SETTING);
+        r = st == FK_OK ? 1 : -1;
+    } else if (r > 0) {
+        r = -1;
+    }
+    while (keys-- > 0)
+        fk_key_end(&k[keys]);
+    while (values-- > 0)
+        fk_value_end(&v[values]);
+    PyMem_Free(k);
+    PyMem_Free(v);
+    return r;
 }
 
 /* 1: struck out; 0: it was not there; -1: an exception. */
@@ -139,12 +181,6 @@ static int strike(PyObject *self, PyObject *key)
 }
 
 /* ---- what Python sees ------------------------------------------------------------------------------------- */
-
-static Py_ssize_t Dict_len(PyObject *self)
-{
-    fk_table *t = fk_handle_data((fk_handle *)self);
-    return t ? (Py_ssize_t)fk_table_live(t) : -1;
-}
 
 static PyObject *Dict_subscript(PyObject *self, PyObject *key)
 {
@@ -299,6 +335,18 @@ static PyObject *Dict_swap(PyObject *self, PyObject *args)
     return r < 0 ? NULL : PyBool_FromLong(r);
 }
 
+static PyObject *Dict_set_all(PyObject *self, PyObject *pairs)
+{
+    if (!PyList_CheckExact(pairs)) {
+        PyErr_SetString(PyExc_TypeError, "a list of pairs expected");
+        return NULL;
+    }
+    PyObject *own = PyList_GetSlice(pairs, 0, PyList_GET_SIZE(pairs));
+    int r = own ? store_all(self, own) : -1;
+    Py_XDECREF(own);
+    return r < 0 ? NULL : PyBool_FromLong(r);
+}
+
 static PyObject *Dict_create(PyObject *self, PyObject *unused)
 {
     (void)unused;
@@ -333,6 +381,10 @@ static PyMethodDef methods[] = {
      "_swap($self, key, tag, value, /)\n--\n\nSet the key if what is there still has that tag; if "
      "nothing "
      "is there, with tag 0. Return whether it was."},
+    {"_set_all", Dict_set_all, METH_O,
+     "_set_all($self, pairs, /)\n--\n\nSet all pairs of a list in one step, and return True; "
+     "False, and "
+     "nothing is set, if there is an odd key."},
     {"_create", Dict_create, METH_NOARGS, "_create($self, /)\n--\n\nMake a new shared dict."},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS,
      "__class_getitem__($type, item, /)\n--\n\nFor annotations: Dict[str, int]."},
@@ -343,7 +395,7 @@ static PyType_Slot slots[] = {
     {Py_tp_new, fk_handle_new},
     {Py_tp_dealloc, fk_handle_dealloc},
     {Py_tp_methods, methods},
-    {Py_mp_length, Dict_len},
+    {Py_mp_length, fk_container_len},
     {Py_mp_subscript, Dict_subscript},
     {Py_mp_ass_subscript, Dict_ass_subscript},
     {Py_sq_contains, Dict_contains},

@@ -109,12 +109,6 @@ static int delete_at(PyObject *self, Py_ssize_t i)
 
 /* ---- what Python sees ------------------------------------------------------------------------------------- */
 
-static Py_ssize_t List_len(PyObject *self)
-{
-    fk_table *t = fk_handle_data((fk_handle *)self);
-    return t ? (Py_ssize_t)fk_table_live(t) : -1;
-}
-
 static int index_of(PyObject *key, Py_ssize_t *i)
 {
     if (!PyIndex_Check(key)) {
@@ -364,7 +358,7 @@ static PyType_Slot slots[] = {
     {Py_tp_new, fk_handle_new},
     {Py_tp_dealloc, fk_handle_dealloc},
     {Py_tp_methods, methods},
-    {Py_mp_length, List_len},
+    {Py_mp_length, fk_container_len},
     {Py_mp_subscript, List_subscript},
     {Py_mp_ass_subscript, List_ass_subscript},
     {Py_tp_doc, "A list in shared memory."},

@@ -3,6 +3,7 @@
  * A doomed child makes numbered changes and counts them in shared memory. Wherever it dies, the table is
  * what it was after that many changes, or after one more; whoever comes next goes on; and when the table
  * is gone its memory is back, but for what the headers allow a death to cost. */
+#include "standstill.h"
 #include "table_kit.h"
 
 enum { MANY = 60 };
@@ -329,6 +330,30 @@ TEST(a_try_ends_at_once_where_a_process_is_stopped_inside)
     kill_at(m.pid);
     CHECK_EQ(look(1), 1);
     bury(m);
+}
+
+static int look_for_one(void *arg)
+{
+    (void)arg;
+    return look(1) != 1;
+}
+
+TEST(who_waits_is_on_the_board_and_goes_on_when_the_holder_is_dead)
+{
+    found();
+    new_table(true);
+    set(1, 1);
+    member holder = spawn_member(stay_inside, NULL);
+    WAIT_UNTIL(fk_lock_owner(&table()->lock) == holder.owner);
+    member waiter = spawn_member(look_for_one, NULL);
+    WAIT_UNTIL(is_parked(waiter.owner, FK_OP_TABLE));
+    fk_seen s = {.op = FK_OP_TABLE, .object = T.off};
+    CHECK(fk_still_blocks(&A, &s));
+    kill_at(holder.pid);
+    CHECK(!fk_still_blocks(&A, &s));
+    CHECK_EQ(bury(waiter), 0);
+    CHECK_EQ(look(1), 1);
+    bury(holder);
 }
 
 static int change_for_ever(void *arg)

@@ -421,3 +421,26 @@ def test_a_plain_copy_is_what_copy_and_a_mapping_see() -> None:
     assert isinstance(d, Mapping)
     assert {**d} == dict(d) == {"a": 1}
     assert copy.copy(d)["a"] == 1
+
+
+class Unkind:
+    def __getstate__(self) -> object:
+        raise ValueError("does not like to travel")
+
+
+def test_update_is_one_step() -> None:
+    d: Dict[Any, Any] = Dict(a=0)
+    with pytest.raises(ValueError, match="travel"):
+        d.update({"a": 1, "b": Unkind()})
+    assert d == {"a": 0}
+    d.update([("x", 1), ("x", 2), ("a", 3)], y=4)
+    d.update(Dict({(1, 2): 5, frozenset([1]): 6}))
+    d.update([(1, "int"), (True, "bool"), (2.0, "float")])
+    same(d, {"a": 3, "x": 2, "y": 4, (1, 2): 5, frozenset([1]): 6, 1: "bool", 2.0: "float"})
+    for wrong in (5, [1], ["abc"]):
+        with pytest.raises((TypeError, ValueError)):
+            d.update(wrong)
+    assert len(d) == 7
+    many = {i: str(i) for i in range(5000)}
+    d.update(many)
+    assert d.copy().items() >= {k: v for k, v in many.items() if k not in (1, 2)}.items()

@@ -17,6 +17,8 @@ from forkful.errors import ForkfulError
 from forkful.managers.proxies import DictProxy, ListProxy
 from forkful.shared import Dict, List
 
+_NamespaceProxy: Any = _stdlib.NamespaceProxy
+
 _K = TypeVar("_K")
 _V = TypeVar("_V")
 _Made = TypeVar("_Made", bound="_AtHand")
@@ -80,7 +82,7 @@ class _AtHand:
     __hash__ = object.__hash__
 
 
-class SharedDict(_AtHand, Dict[_K, _V], _stdlib.DictProxy):  # type: ignore[misc, type-arg]
+class SharedDict(_AtHand, Dict[_K, _V], _stdlib.DictProxy):  # type: ignore[type-arg]
     """What `manager.dict()` is: a `forkful.shared.Dict` and a `DictProxy`."""
 
     _kind, _typeid = "DictProxy", "dict"
@@ -104,7 +106,7 @@ class SharedList(_AtHand, List[_V], _stdlib.ListProxy):  # type: ignore[misc, ty
     _kind, _typeid = "ListProxy", "list"
 
 
-class SharedNamespace(_stdlib.NamespaceProxy):
+class SharedNamespace(_NamespaceProxy):  # type: ignore[misc]
     """What `manager.Namespace()` is. Attributes that begin with an underscore are each process's own."""
 
     def __init__(self, shared: Any) -> None:

@@ -96,9 +96,9 @@ class SyncManager(BaseManager, _stdlib.SyncManager):
 
     def _is_of_the_family(self) -> bool:
         return (
-            self._serializer == "pickle"  # type: ignore[attr-defined]
+            self._serializer == "pickle"
             and isinstance(getattr(self, "_process", None), Process)
-            and self._state.value == _stdlib.State.STARTED  # type: ignore[attr-defined]
+            and self._state.value == _stdlib.State.STARTED
         )
 
 

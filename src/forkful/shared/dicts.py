@@ -31,14 +31,15 @@ class Dict(Handle, _native.Dict[_K, _V], MutableMapping[_K, _V]):
         args, kwargs: As of `dict`.
 
     Values are copies: `d["k"].append(1)` changes a copy and nothing else; `d.apply` changes the value.
-    Each method is one step for all processes, except that `update` and `|=` set one key after another.
+    Each method is one step for all processes.
     `keys()`, `values()` and `items()` are views of the dict as it was at the call. Iteration raises
     RuntimeError when the dict has changed its size meanwhile, as a dict's does: over `keys()` it goes on.
 
     Keys are found by `==`, as in a dict. Strings, bytes, numbers, None and tuples of these are found at
     once; for keys of other types every such key is compared, so a dict should have few of them.
 
-    Killed in the middle of a method, a process has done all of it or nothing, and nobody waits for it. A
+    Killed in the middle of a method, a process has done all of it or nothing (of `update` and `|=`: some of
+    the pairs, each of them whole), and nobody waits for it. A
     dict that holds itself, also by way of others, is freed with the family.
 
     Raises:
@@ -79,6 +80,20 @@ class Dict(Handle, _native.Dict[_K, _V], MutableMapping[_K, _V]):
             new = func(old)
             if self._swap(key, tag, new):
                 return new
+
+    def update(self, other: Any = (), /, **kwargs: Any) -> None:
+        """Set all pairs of a mapping, or of an iterable of pairs, and the named ones."""
+        pairs: list[tuple[Any, Any]]
+        if isinstance(other, Dict):
+            pairs = other._snapshot(2)[1]
+        elif hasattr(other, "keys"):
+            pairs = [(key, other[key]) for key in other.keys()]  # noqa: SIM118
+        else:
+            pairs = list(dict.items(dict(other)))
+        pairs += kwargs.items()
+        if not self._set_all(pairs):
+            for key, value in pairs:
+                self[key] = value
 
     def keys(self) -> KeysView[_K]:
         """Return a view of the keys as they are now."""
