@@ -120,6 +120,8 @@ enum { FK_SLOT_FREE, FK_SLOT_RESERVED, FK_SLOT_RUNNING, FK_SLOT_REAPING };
 enum {
     FK_SLOT_NO_LIFE = 1, /* joined from another thread than the main one: look at the pid */
     FK_SLOT_SERVES = 2,  /* a fork server: does nothing but what another process asks it to */
+    FK_SLOT_SETTLED =
+        4, /* has unpickled all that it was started with: gets no more handles by that */
 };
 #define FK_KEEPER_PID UINT32_C(0x80000000)
 
@@ -230,6 +232,9 @@ typedef struct fk_block {
     uint32_t klass;
     uint32_t kind;
     uint32_t kept; /* free and large, but still with its pages */
+    /* 1: a handle was pickled otherwise than for a child that is being started, so that whoever has
+     * the bytes may make another handle of them, any time. */
+    _Atomic uint32_t travelled;
     uint64_t size; /* usable bytes that were asked for */
 } fk_block;
 
