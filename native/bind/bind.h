@@ -14,6 +14,7 @@
 #include "family.h"
 #include "place.h"
 #include "standstill.h"
+#include "watch.h"
 
 /* The one family of this process; base is NULL before it has one. */
 extern fk_arena fk_family;

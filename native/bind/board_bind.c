@@ -195,6 +195,39 @@ static PyObject *users(PyObject *m, PyObject *arg)
     return list;
 }
 
+/* ---- figures ------------------------------------------------------------------------------------------- */
+
+static PyObject *waiters(PyObject *m, PyObject *arg)
+{
+    (void)m;
+    unsigned long long object = PyLong_AsUnsignedLongLong(arg), n = 0;
+    if (object == (unsigned long long)-1 && PyErr_Occurred())
+        return NULL;
+    uint32_t high = fk_family.base ? atomic_load(&fk_head(&fk_family)->board_high) : 0;
+    for (uint32_t i = 0; i < high; i++) {
+        fk_seen s;
+        n += fk_board_glance(&fk_family, i, &s) && s.op != FK_OP_PROCESS && s.object == object &&
+             fk_slot_alive(&fk_family, s.owner);
+    }
+    return PyLong_FromUnsignedLongLong(n);
+}
+
+static PyObject *held(PyObject *m, PyObject *arg)
+{
+    (void)m;
+    unsigned long long object = PyLong_AsUnsignedLongLong(arg);
+    if (object == (unsigned long long)-1 && PyErr_Occurred())
+        return NULL;
+    uint64_t entries = 0, taken = 0;
+    uint32_t high = fk_family.base ? atomic_load(&fk_head(&fk_family)->slot_high) : 0;
+    for (uint32_t i = 0; i < high; i++) {
+        fk_slot *s = fk_slot_at(&fk_family, i);
+        if (atomic_load(&s->state) != FK_SLOT_FREE)
+            fk_hold_count(&fk_family, s, object, &entries, &taken);
+    }
+    return PyLong_FromUnsignedLongLong(taken);
+}
+
 /* ---- waits for processes: in the kernel, and not in slices ------------------------------------------ */
 
 typedef int (*kernel_wait)(int what, bool block); /* 1: it has come; 0: not yet; -1: errno */
@@ -279,6 +312,12 @@ PyMethodDef fk_board_methods[] = {
      "users($module, object, /)\n--\n\nReturn the owner words of all processes that have a handle "
      "of "
      "the object, or None if others\nmay have one, or get one without the doing of these."},
+    {"waiters", waiters, METH_O,
+     "waiters($module, object, /)\n--\n\nReturn how many threads wait for the object."},
+    {"held", held, METH_O,
+     "held($module, object, /)\n--\n\nReturn how many of the semaphore's permits were taken by "
+     "`with` and "
+     "are not back yet."},
     {"wait_child", wait_child, METH_O,
      "wait_child($module, pid, /)\n--\n\nWait until that child has ended; leave its status to be "
      "taken."},

@@ -127,6 +127,7 @@ static FK_COLD int park(fk_wait_fn fn, void *arg, fk_wait *w, uint32_t op, uint6
     uint32_t line = site(file, sizeof file);
     bool endless = standing || w->deadline_ns == FK_NEVER;
     look l = {0};
+    fk_watch_offer(&fk_family, w);
     uint32_t number = 0;
     for (;;) {
         Py_BEGIN_ALLOW_THREADS
@@ -148,7 +149,7 @@ static FK_COLD int park(fk_wait_fn fn, void *arg, fk_wait *w, uint32_t op, uint6
         PyObject *error = NULL;
         int r = over ? 0 : PyErr_CheckSignals();
         if (r == 0 && !over)
-            fk_reap_all(&fk_family);
+            fk_watch_look(&fk_family);
         if (r == 0 && endless && (!over || standing))
             r = look_round(op, object, &l, &error);
         if (error) {
@@ -163,6 +164,7 @@ static FK_COLD int park(fk_wait_fn fn, void *arg, fk_wait *w, uint32_t op, uint6
         }
         if (over || r < 0) {
             fk_board_leave(&fk_family);
+            fk_watch_end(&fk_family, w);
             return r;
         }
     }

@@ -90,6 +90,10 @@ typedef struct fk_header {
     _Atomic uint64_t last_reap_ns; /* the reaper looked round last; limits how often it does */
     _Atomic uint32_t reaped;       /* processes reaped so far */
 
+    /* fk_header.watch: owner word (high half) and thread id of who has the watch (watch.h); 0: nobody.
+     * 0 -> a thread by CAS, by itself; back by the same, or from a dead one by CAS by anybody. */
+    _Atomic uint64_t watch;
+
     /* Who looks for a standstill (standstill.c), and when somebody did last. */
     _Atomic uint32_t looker; /* an owner; 0: whoever comes first */
     _Atomic uint64_t last_look_ns;
