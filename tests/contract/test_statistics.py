@@ -56,9 +56,10 @@ def test_a_lock_tells_its_owner_the_line_and_who_waits(ctx: Any) -> None:
                 assert seen.taken.endswith(" in take")
                 kill(waiter)
             until(lambda lock=lock: lock.statistics().waiters == 0)
+            pid = owner.pid
             kill(owner)
         seen = lock.statistics()
-        assert (seen.locked, seen.owner_alive, seen.owner_pid) == (True, False, owner.pid)
+        assert (seen.locked, seen.owner_alive, seen.owner_pid) == (True, False, pid)
         assert lock.recover()
         assert lock.statistics().depth == 1
         lock.release()
