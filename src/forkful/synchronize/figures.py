@@ -7,13 +7,8 @@ it costs is paid by who asks, and nothing by who uses the object.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from forkful import _native
-
-if TYPE_CHECKING:
-    from forkful.synchronize.conditions import Event
-    from forkful.synchronize.locks import Lock, RLock, Semaphore
 
 __all__ = [
     "BarrierStatistics",
@@ -135,7 +130,7 @@ def _known(owner: int) -> tuple[int | None, str | None]:
     return pid, name or None
 
 
-def of_lock(lock: Lock | RLock) -> LockStatistics:
+def of_lock(lock: _native.Lock | _native.RLock) -> LockStatistics:
     """Look at a lock."""
     owner, taken = lock._owner(), lock._taken()
     waiters = _native.waiters(lock._identity()[0])
@@ -146,7 +141,7 @@ def of_lock(lock: Lock | RLock) -> LockStatistics:
     )
 
 
-def of_semaphore(semaphore: Semaphore) -> SemaphoreStatistics:
+def of_semaphore(semaphore: _native.Semaphore) -> SemaphoreStatistics:
     """Look at a semaphore."""
     off = semaphore._identity()[0]
     maximum = getattr(semaphore, "_maxvalue", None)
@@ -159,12 +154,12 @@ def of_semaphore(semaphore: Semaphore) -> SemaphoreStatistics:
     )
 
 
-def of_condition(waiters: int, lock: Lock | RLock) -> ConditionStatistics:
+def of_condition(waiters: int, lock: _native.Lock | _native.RLock) -> ConditionStatistics:
     """Look at a condition's lock."""
     return ConditionStatistics(waiters, of_lock(lock))
 
 
-def of_event(event: Event) -> EventStatistics:
+def of_event(event: _native.Event) -> EventStatistics:
     """Look at an event."""
     return EventStatistics(
         event.is_set(), event._times_set(), _native.waiters(event._identity()[0])
