@@ -8,11 +8,13 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include "circle.h"
 #include "cond.h"
 #include "event.h"
 #include "family.h"
 #include "place.h"
 #include "standstill.h"
+#include "watch.h"
 
 /* The one family of this process; base is NULL before it has one. */
 extern fk_arena fk_family;
@@ -27,6 +29,7 @@ typedef struct fk_bind_hooks {
     PyObject *quiet;   /* () -> whether only others can rouse this process */
     PyObject *examine; /* () -> an exception instance: a deadlock; None: perhaps, look again; False:
                           none. Both are None when nobody is to look. */
+    PyObject *circle;  /* () -> the same for a circle of locks that this thread is in */
     PyObject *home;    /* str: the package's folder, with a slash */
     PyObject *pickle_dumps, *pickle_loads; /* the C functions of _pickle */
 } fk_bind_hooks;

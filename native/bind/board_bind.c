@@ -123,6 +123,115 @@ static PyObject *standstill(PyObject *m, PyObject *unused)
     return NULL;
 }
 
+/* ---- circles of locks -------------------------------------------------------------------------------- */
+
+/* The thread that holds the RLock which an entry waits for; 0: not known. */
+static uint32_t holding_thread(const fk_seen *s, fk_owner holder)
+{
+    fk_rlock *l = fk_at(&fk_family, s->object + FK_BLOCK_HEAD, sizeof *l);
+    uint64_t word = l ? atomic_load(&l->holder) : 0;
+    return word >> 32 == holder ? (uint32_t)word : 0;
+}
+
+static PyObject *lock_wait(const fk_seen *s, bool still)
+{
+    uint32_t pid = 0, place = 0, thread = 0;
+    char name[64] = "";
+    fk_owner holder = s->op == FK_OP_PROCESS ? fk_board_joined(&fk_family, s)
+                                             : fk_holder_of(&fk_family, s, &place);
+    if (s->op == FK_OP_RLOCK && still)
+        thread = holding_thread(s, holder);
+    fk_slot_describe(&fk_family, s->owner, &pid, name);
+    PyObject *file = PyUnicode_DecodeUTF8(s->file, (Py_ssize_t)strlen(s->file), "replace");
+    return file ? Py_BuildValue("(IIsIIKIsKIINNNI)", s->owner, pid, name, s->tid, s->waits,
+                                (unsigned long long)s->since_ns, s->op, OP_NAMES[s->op],
+                                (unsigned long long)s->object, holder, thread,
+                                PyBool_FromLong(still), fk_place_text(&fk_family, place), file,
+                                s->line)
+                : NULL;
+}
+
+static PyObject *lock_waits(PyObject *m, PyObject *unused)
+{
+    (void)m, (void)unused;
+    PyObject *list = PyList_New(0);
+    int patience = FK_STILL_PATIENCE;
+    uint32_t high = fk_family.base ? atomic_load(&fk_head(&fk_family)->board_high) : 0;
+    for (uint32_t i = 0; list && i < high; i++) {
+        fk_seen s;
+        bool ours = fk_board_glance(&fk_family, i, &s) &&
+                    (s.op == FK_OP_LOCK || s.op == FK_OP_RLOCK || s.op == FK_OP_PROCESS);
+        if (!ours)
+            continue;
+        fk_status st;
+        Py_BEGIN_ALLOW_THREADS /* which our other threads need to fall asleep again */
+            st = fk_still_wait(&fk_family, i, &s, &patience);
+        Py_END_ALLOW_THREADS
+        if (st == FK_AGAIN || s.op >= FK_OPS)
+            continue;
+        PyObject *row = lock_wait(&s, st == FK_OK);
+        if (!row || PyList_Append(list, row) < 0)
+            Py_CLEAR(list);
+        Py_XDECREF(row);
+    }
+    return list;
+}
+
+static PyObject *users(PyObject *m, PyObject *arg)
+{
+    (void)m;
+    fk_owner owners[256];
+    uint32_t n;
+    unsigned long long off = PyLong_AsUnsignedLongLong(arg);
+    if (off == (unsigned long long)-1 && PyErr_Occurred())
+        return NULL;
+    if (!fk_family.base || off % FK_CACHE_LINE ||
+        fk_circle_users(&fk_family, off, owners, sizeof owners / sizeof *owners, &n) != FK_OK)
+        Py_RETURN_NONE;
+    PyObject *list = PyList_New((Py_ssize_t)n);
+    for (uint32_t i = 0; list && i < n; i++) {
+        PyObject *owner = PyLong_FromUnsignedLong(owners[i]);
+        if (!owner)
+            Py_CLEAR(list);
+        else
+            PyList_SET_ITEM(list, (Py_ssize_t)i, owner);
+    }
+    return list;
+}
+
+/* ---- figures ------------------------------------------------------------------------------------------- */
+
+static PyObject *waiters(PyObject *m, PyObject *arg)
+{
+    (void)m;
+    unsigned long long object = PyLong_AsUnsignedLongLong(arg), n = 0;
+    if (object == (unsigned long long)-1 && PyErr_Occurred())
+        return NULL;
+    uint32_t high = fk_family.base ? atomic_load(&fk_head(&fk_family)->board_high) : 0;
+    for (uint32_t i = 0; i < high; i++) {
+        fk_seen s;
+        n += fk_board_glance(&fk_family, i, &s) && s.op != FK_OP_PROCESS && s.object == object &&
+             fk_slot_alive(&fk_family, s.owner);
+    }
+    return PyLong_FromUnsignedLongLong(n);
+}
+
+static PyObject *held(PyObject *m, PyObject *arg)
+{
+    (void)m;
+    unsigned long long object = PyLong_AsUnsignedLongLong(arg);
+    if (object == (unsigned long long)-1 && PyErr_Occurred())
+        return NULL;
+    uint64_t entries = 0, taken = 0;
+    uint32_t high = fk_family.base ? atomic_load(&fk_head(&fk_family)->slot_high) : 0;
+    for (uint32_t i = 0; i < high; i++) {
+        fk_slot *s = fk_slot_at(&fk_family, i);
+        if (atomic_load(&s->state) != FK_SLOT_FREE)
+            fk_hold_count(&fk_family, s, object, &entries, &taken);
+    }
+    return PyLong_FromUnsignedLongLong(taken);
+}
+
 /* ---- waits for processes: in the kernel, and not in slices ------------------------------------------ */
 
 typedef int (*kernel_wait)(int what, bool block); /* 1: it has come; 0: not yet; -1: errno */
@@ -197,6 +306,22 @@ PyMethodDef fk_board_methods[] = {
      "the family "
      "wait for ever; then\n([(owner, pid, name, tid, number, since_ns, op, operation, holder, "
      "taken, file, line), ...], [pid of a\nfork server, ...])."},
+    {"lock_waits", lock_waits, METH_NOARGS,
+     "lock_waits($module, /)\n--\n\nReturn who waits for a lock or the end of a process: (owner, "
+     "pid, "
+     "name, tid, number, since_ns, op,\noperation, object, holder, its thread or 0, whether it "
+     "stands "
+     "still, taken, file, line)."},
+    {"users", users, METH_O,
+     "users($module, object, /)\n--\n\nReturn the owner words of all processes that have a handle "
+     "of "
+     "the object, or None if others\nmay have one, or get one without the doing of these."},
+    {"waiters", waiters, METH_O,
+     "waiters($module, object, /)\n--\n\nReturn how many threads wait for the object."},
+    {"held", held, METH_O,
+     "held($module, object, /)\n--\n\nReturn how many of the semaphore's permits were taken by "
+     "`with` and "
+     "are not back yet."},
     {"wait_child", wait_child, METH_O,
      "wait_child($module, pid, /)\n--\n\nWait until that child has ended; leave its status to be "
      "taken."},

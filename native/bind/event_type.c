@@ -71,6 +71,13 @@ static PyObject *Event_is_set(PyObject *self, PyObject *unused)
     return e ? PyBool_FromLong(fk_event_is_set(e)) : NULL;
 }
 
+static PyObject *Event_times_set(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    fk_event *e = fk_handle_data((fk_handle *)self);
+    return e ? PyLong_FromUnsignedLong(fk_event_epoch(e)) : NULL;
+}
+
 static PyObject *Event_create(PyObject *self, PyObject *unused)
 {
     (void)unused;
@@ -90,6 +97,8 @@ static PyMethodDef methods[] = {
     {"clear", Event_clear, METH_NOARGS, "clear($self, /)\n--\n\nUnset the event."},
     {"is_set", Event_is_set, METH_NOARGS,
      "is_set($self, /)\n--\n\nReturn whether the event is set."},
+    {"_times_set", Event_times_set, METH_NOARGS,
+     "_times_set($self, /)\n--\n\nReturn how often it was set, modulo 2**30."},
     {"_create", Event_create, METH_NOARGS, "_create($self, /)\n--\n\nMake a new shared event."},
     {NULL, NULL, 0, NULL},
 };

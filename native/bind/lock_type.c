@@ -212,6 +212,21 @@ static PyObject *RLock_mine(PyObject *self, PyObject *unused)
     return Py_BuildValue("NI", PyBool_FromLong(mine), mine ? (unsigned)atomic_load(&l->count) : 0u);
 }
 
+/* What it means to others than the owner is a matter of the moment. */
+static PyObject *RLock_depth(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    fk_rlock *l = fk_handle_data((fk_handle *)self);
+    return l ? PyLong_FromUnsignedLong(atomic_load(&l->count)) : NULL;
+}
+
+static PyObject *Lock_depth(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    fk_user_lock *l = fk_handle_data((fk_handle *)self);
+    return l ? PyLong_FromLong(fk_lock_owner(&l->lock) != 0) : NULL;
+}
+
 static PyObject *Lock_create(PyObject *self, PyObject *unused)
 {
     (void)unused;
@@ -249,6 +264,7 @@ static PyMethodDef lock_methods[] = {
     {"_owner", owner, METH_NOARGS, "_owner($self, /)\n--\n\nReturn the owner word; 0: free."},
     {"_taken", taken, METH_NOARGS,
      "_taken($self, /)\n--\n\nReturn where the owner has taken the lock, or None."},
+    {"_depth", Lock_depth, METH_NOARGS, "_depth($self, /)\n--\n\nReturn how often it is held."},
     {"_create", Lock_create, METH_NOARGS, "_create($self, /)\n--\n\nMake a new shared lock."},
     {"__enter__", Lock_enter, METH_NOARGS, FK_ENTER_DOC},
     {"__exit__", (PyCFunction)(void (*)(void))Lock_exit, METH_FASTCALL, FK_EXIT_DOC},
@@ -267,6 +283,7 @@ static PyMethodDef rlock_methods[] = {
      "_taken($self, /)\n--\n\nReturn where the owner has taken the lock, or None."},
     {"_mine", RLock_mine, METH_NOARGS,
      "_mine($self, /)\n--\n\nReturn (held by this thread, how often)."},
+    {"_depth", RLock_depth, METH_NOARGS, "_depth($self, /)\n--\n\nReturn how often it is held."},
     {"_create", RLock_create, METH_NOARGS, "_create($self, /)\n--\n\nMake a new shared lock."},
     {"__enter__", RLock_enter, METH_NOARGS, FK_ENTER_DOC},
     {"__exit__", (PyCFunction)(void (*)(void))RLock_exit, METH_FASTCALL, FK_EXIT_DOC},

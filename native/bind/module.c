@@ -7,8 +7,8 @@ static PyObject *configure(PyObject *m, PyObject *args)
 {
     (void)m;
     fk_bind_hooks h = {0};
-    if (!PyArg_ParseTuple(args, "OOOOOOOOU", &h.dumps, &h.owner_died, &h.shut_down, &h.empty,
-                          &h.full, &h.lost, &h.quiet, &h.examine, &h.home))
+    if (!PyArg_ParseTuple(args, "OOOOOOOOOU", &h.dumps, &h.owner_died, &h.shut_down, &h.empty,
+                          &h.full, &h.lost, &h.quiet, &h.examine, &h.circle, &h.home))
         return NULL;
     PyObject *pickle = PyImport_ImportModule("_pickle");
     if (!pickle)
@@ -26,6 +26,7 @@ static PyObject *configure(PyObject *m, PyObject *args)
     Py_INCREF(h.lost);
     Py_INCREF(h.quiet);
     Py_INCREF(h.examine);
+    Py_INCREF(h.circle);
     Py_INCREF(h.home);
     fk_hooks = h;
     Py_RETURN_NONE;
@@ -43,7 +44,8 @@ static PyMethodDef methods[] = {
      "types only, else "
      "None."},
     {"configure", configure, METH_VARARGS,
-     "configure($module, dumps, owner_died, shut_down, empty, full, lost, quiet, examine, home, "
+     "configure($module, dumps, owner_died, shut_down, empty, full, lost, quiet, examine, "
+     "circle, home, "
      "/)\n--\n\nHand over the Python side's pickler, exceptions and search for deadlocks; once, "
      "before any handle is used."},
     {NULL, NULL, 0, NULL},
@@ -97,7 +99,9 @@ static int exec(PyObject *m)
         add_derived(m, &fk_items_spec, fk_guarded_type, false, NULL) < 0 ||
         add_type(m, &fk_attribute_spec, false, NULL) < 0)
         return -1;
-    if (PyModule_AddIntConstant(m, "OP_QUEUE_GET", FK_OP_QUEUE_GET) < 0 ||
+    if (PyModule_AddIntConstant(m, "BY_PID", (long)FK_BY_PID) < 0 ||
+        PyModule_AddIntConstant(m, "OP_RLOCK", FK_OP_RLOCK) < 0 ||
+        PyModule_AddIntConstant(m, "OP_QUEUE_GET", FK_OP_QUEUE_GET) < 0 ||
         PyModule_AddIntConstant(m, "OP_TASK", FK_OP_TASK) < 0 ||
         PyModule_AddIntConstant(m, "OP_RESULTS", FK_OP_RESULTS) < 0)
         return -1;

@@ -44,8 +44,11 @@ static PyObject *wait_of(const fk_arena *a, uint32_t index)
     fk_seen s;
     if (!fk_board_see(a, index, &s) || s.op >= FK_OPS)
         Py_RETURN_NONE;
-    if (s.op != FK_OP_PROCESS && s.object % FK_CACHE_LINE != 0)
-        s.object = 0; /* where no block is */
+    uint64_t object = s.object;
+    if (s.op == FK_OP_PROCESS)
+        object = fk_board_joined(a, &s);
+    else if (s.object % FK_CACHE_LINE != 0)
+        object = s.object = 0; /* where no block is */
     long long size, bound;
     queue_of(a, &s, &size, &bound);
     uint32_t place;
@@ -53,7 +56,7 @@ static PyObject *wait_of(const fk_arena *a, uint32_t index)
     PyObject *file = PyUnicode_DecodeUTF8(s.file, (Py_ssize_t)strlen(s.file), "replace");
     return file ? Py_BuildValue("(IIIKKsKNININLL)", s.owner, s.tid, s.waits,
                                 (unsigned long long)s.since_ns, (unsigned long long)s.deadline_ns,
-                                fk_op_name(s.op), (unsigned long long)s.object, file, s.line,
+                                fk_op_name(s.op), (unsigned long long)object, file, s.line,
                                 PyBool_FromLong(fk_still_blocks(a, &s)), holder,
                                 fk_place_text(a, place), size, bound)
                 : NULL;

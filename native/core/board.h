@@ -14,12 +14,14 @@ enum {
     FK_OP_QUEUE_GET,
     FK_OP_QUEUE_PUT,
     FK_OP_QUEUE_JOIN,
-    FK_OP_PROCESS, /* the object is the owner word of the process waited for; 0: not known */
+    FK_OP_PROCESS, /* the object is the owner word of the process waited for, or FK_BY_PID and its pid */
     FK_OP_TASK,    /* an idle worker of a pool waits for a task */
     FK_OP_RESULTS, /* a pool's parent waits for answers */
     FK_OP_TABLE,   /* for whoever is just changing a shared dict or list */
     FK_OPS,
 };
+
+#define FK_BY_PID (UINT64_C(1) << 32)
 
 /* Say what this thread is about to wait for; only for who is about to sleep. `file` may be NULL.
  * Returns where the thread tells that it sleeps, for fk_wait.nap; NULL: the board is full, and the
@@ -55,6 +57,14 @@ typedef struct fk_seen {
 } fk_seen;
 
 bool fk_board_see(const fk_arena *a, uint32_t index, fk_seen *seen);
+
+/* Whose end an FK_OP_PROCESS entry waits for: an owner word; 0: it has no slot, or not yet. Works on a
+ * peeked arena. */
+fk_owner fk_board_joined(const fk_arena *a, const fk_seen *seen);
+
+/* Its owner, operation, object and deadline only, and perhaps not of one moment: for who wants to know
+ * whether a better look is worth while. False: not waiting. */
+bool fk_board_glance(const fk_arena *a, uint32_t index, fk_seen *seen);
 
 /* Free the entries of a dead process. */
 void fk_board_forget(fk_arena *a, fk_owner dead);

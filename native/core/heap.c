@@ -64,6 +64,7 @@ fk_status fk_block_new(fk_arena *a, uint64_t size, uint32_t kind, uint64_t *off)
     b->kind = kind;
     b->kept = 0;
     b->size = size;
+    atomic_store_explicit(&b->travelled, 0, memory_order_relaxed);
     atomic_store(&b->refs, FK_REF_HOLD);
     atomic_store(&b->tag, atomic_fetch_add(&h->next_tag, 1));
     *off = at;

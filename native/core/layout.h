@@ -90,6 +90,10 @@ typedef struct fk_header {
     _Atomic uint64_t last_reap_ns; /* the reaper looked round last; limits how often it does */
     _Atomic uint32_t reaped;       /* processes reaped so far */
 
+    /* fk_header.watch: owner word (high half) and thread id of who has the watch (watch.h); 0: nobody.
+     * 0 -> a thread by CAS, by itself; back by the same, or from a dead one by CAS by anybody. */
+    _Atomic uint64_t watch;
+
     /* Who looks for a standstill (standstill.c), and when somebody did last. */
     _Atomic uint32_t looker; /* an owner; 0: whoever comes first */
     _Atomic uint64_t last_look_ns;
@@ -120,6 +124,8 @@ enum { FK_SLOT_FREE, FK_SLOT_RESERVED, FK_SLOT_RUNNING, FK_SLOT_REAPING };
 enum {
     FK_SLOT_NO_LIFE = 1, /* joined from another thread than the main one: look at the pid */
     FK_SLOT_SERVES = 2,  /* a fork server: does nothing but what another process asks it to */
+    FK_SLOT_SETTLED =
+        4, /* has unpickled all that it was started with: gets no more handles by that */
 };
 #define FK_KEEPER_PID UINT32_C(0x80000000)
 
@@ -232,6 +238,9 @@ typedef struct fk_block {
     uint32_t klass;
     uint32_t kind;
     uint32_t kept; /* free and large, but still with its pages */
+    /* 1: a handle was pickled otherwise than for a child that is being started, so that whoever has
+     * the bytes may make another handle of them, any time. */
+    _Atomic uint32_t travelled;
     uint64_t size; /* usable bytes that were asked for */
 } fk_block;
 

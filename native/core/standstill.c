@@ -55,8 +55,10 @@ static bool lock_blocks(const fk_arena *a, const fk_lock *l)
 
 bool fk_still_blocks(const fk_arena *a, const fk_seen *s)
 {
-    if (s->op == FK_OP_PROCESS)
-        return s->object == 0 || fk_slot_alive(a, (fk_owner)s->object);
+    if (s->op == FK_OP_PROCESS) {
+        fk_owner joined = fk_board_joined(a, s);
+        return joined == 0 || fk_slot_alive(a, joined);
+    }
     if (s->op >= FK_OPS || KIND_OF[s->op] == 0 || (s->asleep && is_woken(a, s)))
         return false;
     fk_block *b = fk_block_at(a, s->object);
@@ -87,16 +89,12 @@ bool fk_still_blocks(const fk_arena *a, const fk_seen *s)
 
 /* ---- the family --------------------------------------------------------------------------------------- */
 
-#define PATIENCE 50 /* milliseconds, for all that are awake together */
-
 static bool is_old_and_quiet(const fk_seen *s)
 {
     return s->deadline_ns == FK_NEVER && s->quiet && fk_now_ns() >= s->since_ns + FK_STILL_AFTER_NS;
 }
 
-/* Look at entry `index` until its thread sleeps. FK_OK: it stands still; FK_AGAIN: it waits for
- * nothing; FK_TIMEOUT: it is none of a standstill. */
-static fk_status see_still(const fk_arena *a, uint32_t index, fk_seen *s, int *patience)
+fk_status fk_still_wait(const fk_arena *a, uint32_t index, fk_seen *s, int *patience)
 {
     for (;; usleep(1000)) {
         if (!fk_board_see(a, index, s))
@@ -125,11 +123,11 @@ bool fk_still_family(const fk_arena *a)
 {
     fk_header *h = fk_head(a);
     uint64_t waits[(FK_MAX_SLOTS + 63) / 64] = {0};
-    int patience = PATIENCE;
+    int patience = FK_STILL_PATIENCE;
     uint32_t high = atomic_load(&h->board_high);
     for (uint32_t i = 0; i < high; i++) {
         fk_seen s;
-        fk_status st = see_still(a, i, &s, &patience);
+        fk_status st = fk_still_wait(a, i, &s, &patience);
         if (st == FK_AGAIN)
             continue;
         if (st != FK_OK || !fk_slot_of(a, s.owner))

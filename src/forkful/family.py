@@ -63,6 +63,7 @@ _native.configure(
     _items_lost,
     deadlock.quiet if deadlock.ENABLED else None,
     deadlock.examine if deadlock.ENABLED else None,
+    deadlock.examine_circle if deadlock.ENABLED else None,
     os.path.join(os.path.dirname(__file__), ""),
 )
 os.register_at_fork(
@@ -98,6 +99,7 @@ class Handle:
     # Of the native base class that each subclass has beside this one.
     _attach: Callable[..., None]
     _identity: Callable[[], tuple[int, int, int]]
+    _embark: Callable[[], tuple[int, int, int]]
     _depart: Callable[[], tuple[int, int, int]]
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -109,7 +111,7 @@ class Handle:
             keep(self)
             ident = self._identity()
         elif wire.note_handle(self):
-            ident = self._identity()
+            ident = self._embark()
         else:
             ident = self._depart()
         return _arrive, (type(self), _native.identity(), ident, self.__dict__ or None)

@@ -191,7 +191,7 @@ class Process(BaseProcess):
             frame = frame.f_back
         _native.board_enter(
             _native.OP_PROCESS,
-            getattr(popen, "owner", 0),
+            getattr(popen, "owner", 0) or _native.BY_PID | popen.pid,
             max(0, deadline),
             frame.f_code.co_filename,
             frame.f_lineno or 0,
@@ -205,6 +205,7 @@ class Process(BaseProcess):
 
     def _bootstrap(self, parent_sentinel: int | None = None) -> int:
         """In the child: the stdlib's bootstrap, with the report round `run`."""
+        _native.settle()
         _native.set_name(self.name)
         signal.set_wakeup_fd(-1)  # the parent's event loop's: it would take our signals for its own
         ledger.began(self.name, self._parent_pid, self._start_method)

@@ -182,16 +182,20 @@ class Popen(fork.Popen):
             reduction.dump(process_obj, buffer)
         finally:
             set_spawning_popen(None)
-        self.sentinel, w = server.connect_to_new_process(self._fds)
-        tie = os.dup(w)
-        add_tie(tie)
-        self.finalizer = util.Finalize(self, fork.close_ties, ((tie, self.sentinel),))
+        asked = _native.reserve()  # until the child has its slot: so that it counts as being born
         try:
-            with open(w, "wb", closefd=True) as f:
-                f.write(buffer.getbuffer())
-        except BrokenPipeError:
-            pass  # it died while it started: its exit code will say so
-        self.pid = forkserver.read_signed(self.sentinel)
+            self.sentinel, w = server.connect_to_new_process(self._fds)
+            tie = os.dup(w)
+            add_tie(tie)
+            self.finalizer = util.Finalize(self, fork.close_ties, ((tie, self.sentinel),))
+            try:
+                with open(w, "wb", closefd=True) as f:
+                    f.write(buffer.getbuffer())
+            except BrokenPipeError:
+                pass  # it died while it started: its exit code will say so
+            self.pid = forkserver.read_signed(self.sentinel)
+        finally:
+            _native.abandon(asked)
 
     def poll(self, flag: int = os.WNOHANG) -> int | None:
         """Return the exit code, or None while the child runs; 255 if the server itself died."""
