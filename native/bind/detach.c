@@ -76,10 +76,7 @@ static uint64_t used_ns(void)
 }
 
 /* Waits that end by themselves when another process ends, or that only serve others, raise nothing. */
-static bool may_raise(uint32_t op)
-{
-    return op != FK_OP_PROCESS && op != FK_OP_TASK && op != FK_OP_RESULTS;
-}
+static bool may_raise(uint32_t op) { return op != FK_OP_PROCESS && op < FK_OP_TASK; }
 
 /* After a slice of a wait without a deadline: say, once (*told), whether this process is quiet, and look
  * whether the whole family is deadlocked. *error: the DeadlockError, a new reference, or NULL.

@@ -5,8 +5,10 @@ from typing import Any, Generic, Literal, Self, TypeVar
 
 _T = TypeVar("_T")
 
+OP_POOL: int
 OP_PROCESS: int
 OP_QUEUE_GET: int
+OP_RESULT: int
 OP_RESULTS: int
 OP_TASK: int
 
@@ -97,6 +99,7 @@ class Semaphore(_Handle):
 
 class Event(_Handle):
     def wait(self, timeout: float | None = None) -> bool: ...
+    def _stand(self, timeout: float | None, op: int, standing: int, /) -> bool: ...
     def set(self) -> None: ...
     def clear(self) -> None: ...
     def is_set(self) -> bool: ...

@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 from forkful import _native
 from forkful.errors import DeadlockError
 
-__all__ = ["ADVICE", "ENABLED", "HARMLESS", "Waiter", "examine", "quiet"]
+__all__ = ["ADVICE", "ENABLED", "HARMLESS", "Waiter", "examine", "pools_own", "quiet"]
 
 ENABLED = os.environ.get("FORKFUL_DEADLOCK", "on").lower() not in ("off", "0", "no", "false")
 
@@ -199,8 +199,9 @@ def _waiter(row: _Row, now: int) -> Waiter:
     owner, pid, name, tid, _, since, _, operation, holder, file, line = row
     del owner
     where = f"{os.path.basename(file)}:{line}" if file else ""
-    if operation == "Pool task":
-        operation, where = "an idle pool worker", ""
+    own = pools_own(operation, file)
+    if own is not None:
+        operation, where = own, ""
     held = _native.describe(holder) if holder else None
     return Waiter(
         name or "MainProcess",
@@ -211,6 +212,16 @@ def _waiter(row: _Row, now: int) -> Waiter:
         (now - since) / 1e9,
         f"{held[1] or 'MainProcess'} (pid {held[0]})" if held else None,
     )
+
+
+def pools_own(operation: str, file: str) -> str | None:
+    """Name what waits, if that is no line of the program's but of a pool's own."""
+    if operation == "Pool task":
+        return "an idle pool worker"
+    begun_as_thread = os.path.basename(file) == "threading.py"  # below it there is only forkful
+    if operation == "Pool thread" or (operation == "Pool results" and begun_as_thread):
+        return "a thread of a pool"
+    return None
 
 
 ADVICE = {
