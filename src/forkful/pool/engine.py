@@ -219,15 +219,16 @@ class Engine:
 
     def _read_inbox(self) -> None:
         inbox, tasks = self._inbox, self.under_way.tasks
+        result, timed_result = m.RESULT, m.TIMED_RESULT  # the many
         read = 0
         try:
             for _, meta, data in inbox:
                 seq, kind = meta >> 4, meta & 15
-                if kind == m.RESULT:
+                if kind == result:
                     task = tasks.pop(seq, None)
                     if task is not None:
                         task.job.result(task, data)
-                elif kind == m.TIMED_RESULT:
+                elif kind == timed_result:
                     task = tasks.pop(seq, None)
                     if task is not None:
                         task.job.timed_result(task, data)
