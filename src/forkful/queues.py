@@ -7,10 +7,12 @@ A process may end at once: what it put stays.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+import sys
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from forkful import _native
 from forkful.family import Handle
+from forkful.launch.defaults import defaults
 from forkful.stdlib import names_of
 
 if TYPE_CHECKING:
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["JoinableQueue", "Queue", "SimpleQueue"]
 
 _T = TypeVar("_T")
+
+# ProcessPoolExecutor and the stdlib's pools (joblib's is one) wait for the pipe inside its SimpleQueue.
+NEED_A_PIPE = frozenset({"concurrent.futures.process", "multiprocessing.pool"})
 
 
 class Queue(Handle, _native.Queue[_T]):
@@ -105,6 +110,14 @@ class JoinableQueue(Queue[_T]):
 
 class SimpleQueue(Handle, _native.Queue[_T]):
     """A queue with put, get, empty and close only."""
+
+    def __new__(cls, *, ctx: BaseContext | None = None) -> Any:
+        """Give the standard library's own to who waits for the pipe inside: the module as `mp_context`."""
+        if cls is SimpleQueue and sys._getframe(1).f_globals.get("__name__") in NEED_A_PIPE:
+            from forkful.pipequeue import PipeQueue
+
+            return PipeQueue(ctx=ctx or defaults.context.get_context())
+        return super().__new__(cls)
 
     def __init__(self, *, ctx: BaseContext | None = None) -> None:
         self._create(0, False)
