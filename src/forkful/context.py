@@ -111,7 +111,7 @@ class Context(BaseContext):
 
     def SimpleQueue(self) -> queues.SimpleQueue[Any]:
         """Return a queue with put and get only."""
-        if sys._getframe(1).f_globals.get("__name__") in queues.NEED_A_PIPE:
+        if sys._getframe(1).f_globals.get("__name__") in queues._NEED_A_PIPE:
             from forkful.pipequeue import PipeQueue
 
             queue: queues.SimpleQueue[Any] = PipeQueue(ctx=self.get_context())

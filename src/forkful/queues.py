@@ -23,7 +23,7 @@ __all__ = ["JoinableQueue", "Queue", "SimpleQueue"]
 _T = TypeVar("_T")
 
 # ProcessPoolExecutor and the stdlib's pools (joblib's is one) wait for the pipe inside its SimpleQueue.
-NEED_A_PIPE = frozenset({"concurrent.futures.process", "multiprocessing.pool"})
+_NEED_A_PIPE = frozenset({"concurrent.futures.process", "multiprocessing.pool"})
 
 
 class Queue(Handle, _native.Queue[_T]):
@@ -113,7 +113,7 @@ class SimpleQueue(Handle, _native.Queue[_T]):
 
     def __new__(cls, *, ctx: BaseContext | None = None) -> Any:
         """Give the standard library's own to who waits for the pipe inside: the module as `mp_context`."""
-        if cls is SimpleQueue and sys._getframe(1).f_globals.get("__name__") in NEED_A_PIPE:
+        if cls is SimpleQueue and sys._getframe(1).f_globals.get("__name__") in _NEED_A_PIPE:
             from forkful.pipequeue import PipeQueue
 
             return PipeQueue(ctx=ctx or defaults.context.get_context())
