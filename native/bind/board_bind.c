@@ -34,6 +34,7 @@ static const char *const OP_NAMES[FK_OPS] = {
     [FK_OP_QUEUE_JOIN] = "Queue.join", [FK_OP_PROCESS] = "Process.join",
     [FK_OP_TASK] = "Pool task",        [FK_OP_RESULTS] = "Pool results",
     [FK_OP_TABLE] = "Dict or List",
+    [FK_OP_RESULT] = "Pool results",   [FK_OP_POOL] = "Pool thread",
 };
 
 const char *fk_op_name(uint32_t op) { return OP_NAMES[op < FK_OPS ? op : FK_OP_NONE]; }

@@ -55,10 +55,7 @@ static uint64_t used_ns(void)
 }
 
 /* Waits that end by themselves when another process ends, or that only serve others, raise nothing. */
-static bool may_raise(uint32_t op)
-{
-    return op != FK_OP_PROCESS && op != FK_OP_TASK && op != FK_OP_RESULTS && op != FK_OP_TABLE;
-}
+static bool may_raise(uint32_t op) { return op != FK_OP_PROCESS && op < FK_OP_TASK; }
 
 /* What a wait has done about its being one of a deadlock. */
 typedef struct look {

@@ -103,7 +103,9 @@ static int exec(PyObject *m)
         PyModule_AddIntConstant(m, "OP_RLOCK", FK_OP_RLOCK) < 0 ||
         PyModule_AddIntConstant(m, "OP_QUEUE_GET", FK_OP_QUEUE_GET) < 0 ||
         PyModule_AddIntConstant(m, "OP_TASK", FK_OP_TASK) < 0 ||
-        PyModule_AddIntConstant(m, "OP_RESULTS", FK_OP_RESULTS) < 0)
+        PyModule_AddIntConstant(m, "OP_RESULTS", FK_OP_RESULTS) < 0 ||
+        PyModule_AddIntConstant(m, "OP_RESULT", FK_OP_RESULT) < 0 ||
+        PyModule_AddIntConstant(m, "OP_POOL", FK_OP_POOL) < 0)
         return -1;
     return PyModule_AddIntConstant(m, "OP_PROCESS", FK_OP_PROCESS);
 }

@@ -16,7 +16,9 @@ enum {
     FK_OP_QUEUE_JOIN,
     FK_OP_PROCESS, /* the object is the owner word of the process waited for, or FK_BY_PID and its pid */
     FK_OP_TASK,    /* an idle worker of a pool waits for a task */
-    FK_OP_RESULTS, /* a pool's parent waits for answers */
+    FK_OP_RESULTS, /* a pool's parent waits for answers, */
+    FK_OP_RESULT,  /* or for another of its threads, which does: an event */
+    FK_OP_POOL,    /* a thread of the pool itself has nothing to do: an event */
     FK_OP_TABLE,   /* for whoever is just changing a shared dict or list */
     FK_OPS,
 };

@@ -38,6 +38,7 @@ static const uint32_t KIND_OF[FK_OPS] = {
     [FK_OP_QUEUE_PUT] = FK_KIND_QUEUE, [FK_OP_QUEUE_JOIN] = FK_KIND_QUEUE,
     [FK_OP_TASK] = FK_KIND_QUEUE,      [FK_OP_RESULTS] = FK_KIND_QUEUE,
     [FK_OP_TABLE] = FK_KIND_TABLE,
+    [FK_OP_RESULT] = FK_KIND_EVENT,    [FK_OP_POOL] = FK_KIND_EVENT,
 };
 
 /* Whoever wakes a sleeper changes its word first. */
@@ -74,6 +75,8 @@ bool fk_still_blocks(const fk_arena *a, const fk_seen *s)
         return lock_blocks(a, &((fk_table *)data)->lock);
     case FK_OP_SEMAPHORE:
         return fk_sema_value(data) == 0;
+    case FK_OP_RESULT:
+    case FK_OP_POOL:
     case FK_OP_EVENT: /* one that was set and cleared has changed its word */
         return !fk_event_is_set(data);
     case FK_OP_CONDITION: /* each waiter has a word of its own, and no more than that */

@@ -8,8 +8,10 @@ _T = TypeVar("_T")
 _V = TypeVar("_V")
 
 BY_PID: int
+OP_POOL: int
 OP_PROCESS: int
 OP_QUEUE_GET: int
+OP_RESULT: int
 OP_RESULTS: int
 OP_RLOCK: int
 OP_TASK: int
@@ -122,6 +124,7 @@ class Semaphore(_Handle):
 
 class Event(_Handle):
     def wait(self, timeout: float | None = None) -> bool: ...
+    def _stand(self, timeout: float | None, op: int, standing: int, /) -> bool: ...
     def set(self) -> None: ...
     def clear(self) -> None: ...
     def is_set(self) -> bool: ...

@@ -60,10 +60,6 @@ __all__ = [
 ]
 
 
-# ProcessPoolExecutor and the stdlib's pools (joblib's is one) wait for the pipe inside its SimpleQueue.
-_NEED_A_PIPE = frozenset({"concurrent.futures.process", "multiprocessing.pool"})
-
-
 class Context(BaseContext):
     """What all of forkful's contexts share. Parameters and defaults are the stdlib's."""
 
@@ -117,7 +113,7 @@ class Context(BaseContext):
 
     def SimpleQueue(self) -> queues.SimpleQueue[Any]:
         """Return a queue with put and get only."""
-        if sys._getframe(1).f_globals.get("__name__") in _NEED_A_PIPE:
+        if sys._getframe(1).f_globals.get("__name__") in queues._NEED_A_PIPE:
             from forkful.pipequeue import PipeQueue
 
             queue: queues.SimpleQueue[Any] = PipeQueue(ctx=self.get_context())

@@ -8,12 +8,14 @@ A process may end at once: what it put stays.
 from __future__ import annotations
 
 import operator
+import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from forkful import _native
 from forkful.errors import ShutDown
 from forkful.family import Handle
+from forkful.launch.defaults import defaults
 from forkful.stdlib import names_of
 
 if TYPE_CHECKING:
@@ -24,6 +26,9 @@ __all__ = ["JoinableQueue", "Queue", "QueueStatistics", "SimpleQueue"]
 _T = TypeVar("_T")
 _TIMES = 3  # what redeliver=True means
 _MOST_TIMES = 2**32 - 2
+
+# ProcessPoolExecutor and the stdlib's pools (joblib's is one) wait for the pipe inside its SimpleQueue.
+_NEED_A_PIPE = frozenset({"concurrent.futures.process", "multiprocessing.pool"})
 
 
 class QueueStatistics(NamedTuple):
@@ -190,6 +195,14 @@ class JoinableQueue(Queue[_T]):
 
 class SimpleQueue(_Queue[_T]):
     """A queue with put, get, empty and close only."""
+
+    def __new__(cls, *, ctx: BaseContext | None = None) -> Any:
+        """Give the standard library's own to who waits for the pipe inside: the module as `mp_context`."""
+        if cls is SimpleQueue and sys._getframe(1).f_globals.get("__name__") in _NEED_A_PIPE:
+            from forkful.pipequeue import PipeQueue
+
+            return PipeQueue(ctx=ctx or defaults.context.get_context())
+        return super().__new__(cls)
 
     def __init__(self, *, ctx: BaseContext | None = None) -> None:
         self._create(0, False)

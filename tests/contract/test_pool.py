@@ -28,6 +28,7 @@ import forkful
 import forkful.pool
 from tests.contract.children import LONG, is_gone, until
 from tests.contract.oracle import ORACLE
+from tests.kit import procs
 from tests.programs import deeds
 
 _STDLIB = [multiprocessing] if ORACLE else []
@@ -434,6 +435,7 @@ def test_terminate_ends_workers_in_any_state(fork: Any, tmp_path: Path) -> None:
     processes = list(pool._pool)
     (idle,) = [w.pid for w in pool.statistics().workers if w.state == "idle"]
     os.kill(idle, signal.SIGSTOP)
+    until(lambda: procs.look(idle).state == "T")
     threads = [threading.Thread(target=pool.terminate) for _ in range(2)]
     for thread in threads:
         thread.start()

@@ -120,6 +120,16 @@ def test_a_task_that_waits_for_ever_fails_with_it_and_the_pool_goes_on() -> None
         assert after == [5, 6]
 
 
+def test_a_pools_own_threads_do_not_hide_that_a_task_waits_for_ever() -> None:
+    for text, also, told, went_on in run_each_way("pool_async"):
+        for one in (text, also):
+            assert re.search(r"PoolWorker-\d \(pid \d+\): Queue.get at stuck.py:\d+", one), one
+            assert re.search(r"MainProcess \(pid \d+\): Pool results at stuck.py:\d+", one), one
+            assert one.count(": a thread of a pool, for") == 2
+        assert told == also
+        assert went_on
+
+
 def test_of_two_threads_of_a_process_one_is_told() -> None:
     told = run("threads")
     assert len(told) == 2

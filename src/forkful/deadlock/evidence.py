@@ -16,6 +16,7 @@ __all__ = [
     "advice",
     "is_asleep",
     "named",
+    "pools_own",
     "quiet",
     "same_namespace",
     "status",
@@ -129,6 +130,16 @@ def named(owner: int) -> str | None:
     """Name a process by its owner word: `Process-1 (pid 17)`."""
     known = _native.describe(owner) if owner else None
     return f"{known[1] or 'MainProcess'} (pid {known[0]})" if known else None
+
+
+def pools_own(operation: str, file: str) -> str | None:
+    """Name what waits, if that is no line of the program's but of a pool's own."""
+    if operation == "Pool task":
+        return "an idle pool worker"
+    begun_as_thread = os.path.basename(file) == "threading.py"  # below it there is only forkful
+    if operation == "Pool thread" or (operation == "Pool results" and begun_as_thread):
+        return "a thread of a pool"
+    return None
 
 
 ADVICE = {

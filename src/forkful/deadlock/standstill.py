@@ -19,6 +19,7 @@ from forkful.deadlock.evidence import (
     advice,
     is_asleep,
     named,
+    pools_own,
     same_namespace,
     status,
     threads,
@@ -140,8 +141,9 @@ def _waiter(row: _Row, now: int) -> Waiter:
     owner, pid, name, tid, _, since, _, operation, holder, taken, file, line = row
     del owner
     where = f"{os.path.basename(file)}:{line}" if file else ""
-    if operation == "Pool task":
-        operation, where = "an idle pool worker", ""
+    own = pools_own(operation, file)
+    if own is not None:
+        operation, where = own, ""
     return Waiter(
         name or "MainProcess",
         pid,

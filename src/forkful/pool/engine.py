@@ -22,7 +22,7 @@ from forkful.pool.crew import Crew
 from forkful.pool.ending import end_processes, kill_tree
 from forkful.pool.outcome import PoolStatistics, WorkerStatistics
 from forkful.pool.state import POISON_DEATHS, Doom, Job, Retry, Task, WorkerRecord, plan_loss
-from forkful.pool.turns import Books, Role
+from forkful.pool.turns import Books, Role, hang_bell, ring
 from forkful.pool.underway import UnderWay
 from forkful.queues import SimpleQueue
 
@@ -61,7 +61,7 @@ class Engine:
         make_process: Callable[..., Any],
     ) -> None:
         self.lock = threading.RLock()
-        self.changed = threading.Condition(self.lock)
+        self.bells: list[_native.Event] = []
         self.state: str = RUN
         self.size = processes
         self.open_jobs: dict[Job, None] = {}  # in the order in which they were called
@@ -87,7 +87,6 @@ class Engine:
         )
         self._inbox: list[tuple[int, int, bytes]] = []
         self.driver: int | None = None
-        self.waiting = 0
         self._calls: deque[Callable[[], None]] = deque()
         self._next_look = 0.0
         self._broken: BaseException | None = None  # no worker can work: why
@@ -138,20 +137,20 @@ class Engine:
             finally:
                 role.give()
             with self.lock:
-                if self.driven and not done():
-                    self.waiting += 1
-                    try:
-                        self.changed.wait(left)
-                    finally:
-                        self.waiting -= 1
+                bell = hang_bell(self.bells) if self.driven and not done() else None
+            if bell is not None:
+                bell._stand(left, _native.OP_RESULT, 0)
         return True
 
-    def poll(self) -> None:
-        """Deal with what is there, without waiting, unless another thread is at it."""
+    def poll(self) -> bool:
+        """Deal with what is there, without waiting, unless another thread is at it.
+
+        Returns:
+            Whether nothing was due, and nothing will be before an answer comes or a worker dies.
+        """
         role = Role(self)
         try:
-            if role.take():
-                self._step(0)
+            return self._step(0) if role.take() else True
         finally:
             role.give()
 
@@ -211,8 +210,8 @@ class Engine:
     def closed_job(self, job: Job) -> None:
         """A job is complete. Under the lock."""
         self.open_jobs.pop(job, None)
-        if self.waiting:
-            self.changed.notify_all()
+        if self.bells:
+            ring(self.bells)
         if self.state == CLOSE:
             self._stop_if_done()
 
@@ -220,15 +219,16 @@ class Engine:
 
     def _read_inbox(self) -> None:
         inbox, tasks = self._inbox, self.under_way.tasks
+        result, timed_result = m.RESULT, m.TIMED_RESULT  # the many
         read = 0
         try:
             for _, meta, data in inbox:
                 seq, kind = meta >> 4, meta & 15
-                if kind == m.RESULT:
+                if kind == result:
                     task = tasks.pop(seq, None)
                     if task is not None:
                         task.job.result(task, data)
-                elif kind == m.TIMED_RESULT:
+                elif kind == timed_result:
                     task = tasks.pop(seq, None)
                     if task is not None:
                         task.job.timed_result(task, data)
@@ -519,7 +519,7 @@ class Engine:
                 else:
                     job.cut_off(error)
             workers = self.crew.processes()
-            self.changed.notify_all()
+            ring(self.bells)
         try:
             end_processes(workers)
         finally:

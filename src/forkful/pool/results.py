@@ -8,6 +8,7 @@ from collections.abc import Callable
 from multiprocessing import TimeoutError
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from forkful import _native
 from forkful.pool.messages import SECONDS
 from forkful.pool.state import ChunkSizer, Retry, Task, describe_call
 
@@ -285,7 +286,8 @@ class MapResult(AsyncResult[list[_T]]):
         """Send chunks while there is room."""
         if self._done or not self._success:
             return
-        inputs, sizer = self._inputs, self._sizer
+        inputs, sizer, chunksize = self._inputs, self._sizer, self._chunksize
+        function, kind, pickle_plain = self._function, self._kind, _native.pickle_plain
         plain = self._timeout is None and not self._retry.retries
         tasks: list[Task] = []
         messages: list[bytes] = []
@@ -294,23 +296,29 @@ class MapResult(AsyncResult[list[_T]]):
             and self._under_way < self.MOST_TASKS
             and self._bytes < self.MOST_BYTES
         ):
-            if self._chunksize is None and self._under_way >= 4 * self._engine.size:
+            if chunksize is None and self._under_way >= 4 * self._engine.size:
                 break  # first learn how long an input takes
             at = self._fed
-            size = self._chunksize or sizer.chunk(self._length - at)
-            chunk = inputs[at : at + size]
-            if type(chunk) is not list:
-                chunk = list(chunk)
-            size = len(chunk)
+            size = chunksize or sizer.chunk(self._length - at)
+            if size == 1:
+                chunk = [inputs[at]]
+            else:
+                chunk = inputs[at : at + size]
+                if type(chunk) is not list:
+                    chunk = list(chunk)
+                size = len(chunk)
             self._fed = at + size
+            held: list[Any] | None = None
             try:
-                data, held = self._pickle(chunk)
+                data = pickle_plain(chunk)
+                if data is None:
+                    data, held = self._pickle(chunk)
             except Exception as e:
                 self._take_error(size, e)
                 continue
-            message = self._function + data
-            task = Task(self, self._kind, b"" if plain else message, at)
-            task.cost = len(message)
+            message = function + data
+            task = Task(self, kind, b"" if plain else message, at)
+            task.cost = cost = len(message)
             if size > 1:
                 task.size = size
             if held:
@@ -318,7 +326,7 @@ class MapResult(AsyncResult[list[_T]]):
             if not plain:
                 task.timeout, task.retry = self._timeout, self._retry
             self._under_way += 1
-            self._bytes += task.cost
+            self._bytes += cost
             tasks.append(task)
             messages.append(message)
             if len(tasks) == self.TOGETHER:
@@ -337,10 +345,9 @@ class MapResult(AsyncResult[list[_T]]):
         size = task.size
         if self._chunksize is None:
             self._sizer.took(size, SECONDS.unpack_from(data)[0])
-        ok, values = load(
-            data[SECONDS.size :] if len(data) < 4096 else memoryview(data)[SECONDS.size :]
-        )
-        self._landed(task)
+        ok, values = load(data[8:] if len(data) < 4096 else memoryview(data)[8:])  # behind SECONDS
+        self._under_way -= 1
+        self._bytes -= task.cost
         if not ok:
             self._take_error(size, values)
             return
@@ -348,7 +355,9 @@ class MapResult(AsyncResult[list[_T]]):
             self._value[task.index] = values[0]
         else:
             self._value[task.index : task.index + size] = values
-        self._take(size)
+        self._left -= size
+        if self._left == 0:
+            self.finish_if_empty()
 
     def failed(
         self, task: Task, item: int | None, error: BaseException, seconds: float, pid: int | None

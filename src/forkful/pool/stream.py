@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterable, Iterator
 from multiprocessing import TimeoutError
 from typing import TYPE_CHECKING, Any
 
+from forkful import _native
 from forkful.pool.state import Retry, Task
+from forkful.pool.turns import make_bell
 
 if TYPE_CHECKING:
     from forkful.pool.engine import Engine
@@ -72,7 +74,7 @@ class Stream:
         self._early: dict[int, tuple[bool, Any]] = {}  # ordered: ahead of their turn
         self._next = 0
         self._feeding = False
-        self._room = threading.Condition(engine.lock)
+        self._room = make_bell()  # rung when the feeder may go on
         self._feeder: threading.Thread | None = None
 
     # -- feeding: the engine calls `feed` under its lock ------------------------------------------------
@@ -105,19 +107,25 @@ class Stream:
             )
             self._feeder.start()
         else:
-            self._room.notify()
+            self._room.set()
 
     def _feed_lazily(self) -> None:
         """The feeder's program. Reads without the lock: reading may take for ever."""
-        lock = self._engine.lock
+        lock, standing = self._engine.lock, 0  # standing: see Engine._step
         while True:
             with lock:
                 # Woken when half of the room is free, so as not to switch threads for each input.
-                while not self._done and not self._ended and not self._wants():
-                    self._room.wait(1.0)
                 if self._done or self._ended:
                     return
-            self._send_next()
+                wanted = self._wants()
+                if not wanted:
+                    self._room.clear()
+            if wanted:
+                standing = 0
+                self._send_next()
+            else:
+                standing = min(standing + 1, 2)
+                self._room._stand(1.0, _native.OP_POOL, standing)
 
     def _send_next(self) -> None:
         """Read the next unit and send it."""
@@ -155,7 +163,7 @@ class Stream:
     def _finish(self) -> None:
         self._done = True
         self._pool = None
-        self._room.notify_all()
+        self._room.set()
         self._engine.closed_job(self)
 
     def _take(self, timeout: float | None = None) -> tuple[bool, Any]:
@@ -187,7 +195,7 @@ class Stream:
             self._closed = True
             self._out.clear()
             self._early.clear()
-            self._room.notify_all()
+            self._room.set()
 
     def stop(self) -> None:
         """Read no more inputs; drop the results of those that are under way."""

@@ -1,21 +1,42 @@
-"""Whose turn it is to drive a pool, and what an exception in the middle of a change means."""
+"""Whose turn it is to drive a pool, who waits meanwhile, and what an exception in a change means."""
 
 from __future__ import annotations
 
 import threading
 from typing import Protocol
 
-__all__ = ["Books", "Role"]
+from forkful import _native
+
+__all__ = ["Books", "Role", "hang_bell", "make_bell", "ring"]
 
 
 class Driven(Protocol):
     """What these need of an engine."""
 
     lock: threading.RLock
-    changed: threading.Condition
+    bells: list[_native.Event]  # of the threads that wait for another one, which drives
     shaken: bool  # an exception has left the books half written
     driver: int | None  # the thread that drives
-    waiting: int  # how many threads wait for `changed`
+
+
+def make_bell() -> _native.Event:
+    """Return what a thread can wait for, so that its wait is on the board."""
+    bell = _native.Event()
+    bell._create()
+    return bell
+
+
+def hang_bell(bells: list[_native.Event]) -> _native.Event:
+    """Return a bell that the next `ring` rings. Under the lock."""
+    bell = make_bell()
+    bells.append(bell)
+    return bell
+
+
+def ring(bells: list[_native.Event]) -> None:
+    """Wake all who wait for another thread: something has changed. Under the lock."""
+    while bells:
+        bells.pop().set()
 
 
 class Books:
@@ -58,5 +79,5 @@ class Role:
         if not self._mine and engine.driver == self._me:
             with engine.lock:
                 engine.driver = None
-                if engine.waiting:
-                    engine.changed.notify_all()
+                if engine.bells:
+                    ring(engine.bells)

@@ -155,7 +155,7 @@ def _standstill(living: list[Member]) -> Verdict | None:
     return Verdict("deadlocked", f"deadlocked: {text}{_unless(waiters)}", advice, pids)
 
 
-_INDIRECT = {"Process.join", "Pool task", "Pool results"}
+_INDIRECT = {"Process.join", "Pool task", "Pool results", "Pool thread"}
 _ORDER = {"Queue.put": 0, "Queue.get": 1, "Queue.join": 2}
 _DRAIN = "take everything out of the queue before join(), or give the queue room for all of it"
 

@@ -6,6 +6,7 @@ import os
 from dataclasses import asdict
 from typing import Any
 
+from forkful.deadlock import pools_own
 from forkful.report import outside
 from forkful.report.text import duration, shortened
 from forkful.report.verdict import Verdict, who
@@ -81,8 +82,9 @@ def _holds(member: Member, family: tuple[Member, ...]) -> str:
 
 def _wait(wait: Wait, family: tuple[Member, ...]) -> str:
     seconds = f"for {duration(wait.seconds)}"
-    if wait.operation == "Pool task":
-        return f"an idle pool worker, {seconds}"
+    own = pools_own(wait.operation, wait.file)
+    if own is not None:
+        return f"{own}, {seconds}"
     names = {m.pid: who(m) for m in family}
     parts = [
         f"in {wait.operation}"
