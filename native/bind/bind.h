@@ -103,7 +103,8 @@ PyObject *fk_block_bytes(uint32_t hold);
 extern PyType_Spec fk_lock_spec, fk_rlock_spec, fk_sema_spec, fk_event_spec, fk_cond_spec,
     fk_queue_spec, fk_words_spec, fk_memory_spec, fk_block_spec;
 extern PyTypeObject *fk_lock_type, *fk_rlock_type, *fk_block_type;
-extern PyMethodDef fk_family_methods[], fk_board_methods[], fk_peek_methods[], fk_ending_methods[];
+extern PyMethodDef fk_family_methods[], fk_board_methods[], fk_peek_methods[], fk_stream_methods[],
+    fk_ending_methods[];
 
 /* ending.c */
 int fk_add_ending_constants(PyObject *m);

@@ -11,7 +11,7 @@ from tests.contract.children import LONG
 
 
 def test_exceptions_arrive_whole(start_method: str) -> None:
-    """One program with all cases, whose classes are those of its `__main__`: tests/programs/whole.py."""
+    """Of one program with all cases, whose classes are those of its `__main__`."""
     done = subprocess.run(
         [sys.executable, "-W", "error::UserWarning", "-m", "tests.programs.whole", start_method],
         env=os.environ | {"PYTHONPATH": os.getcwd()},

@@ -1,6 +1,6 @@
 """A main program whose children raise exceptions of many kinds, and which looks at what arrives: `... METHOD`.
 
-It prints a line of JSON: what was wrong in each case, and null where nothing was. Its classes are those of a `__main__`.
+It prints a line of JSON: what was wrong in each case, and null where nothing was. Its classes are of a `__main__`.
 """
 
 from __future__ import annotations
