@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+import weakref
 from multiprocessing import popen_fork, util
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -41,7 +42,10 @@ def close_ties(fds: tuple[int, ...]) -> None:
 class Popen(popen_fork.Popen):
     """A child made by fork: everything is inherited, nothing is pickled."""
 
+    status_lost = False  # to SIGCHLD being ignored, or to who has waited for the child elsewhere
+
     def __init__(self, process_obj: BaseProcess) -> None:
+        self._process: weakref.ref[Any] = weakref.ref(process_obj)
         self.owner = 0
         self._kept: list[Any] = []
         super().__init__(process_obj)
@@ -100,8 +104,17 @@ class Popen(popen_fork.Popen):
             try:
                 pid, status, used = os.wait4(self.pid, os.WNOHANG)
             except OSError:
-                return None  # somebody else has taken it; the stdlib's answer, too
+                return self._guess_status()
             if pid == self.pid:
                 self.returncode = os.waitstatus_to_exitcode(status)
                 ledger.reaped(pid, self.returncode, used)
+        return self.returncode
+
+    def _guess_status(self) -> int | None:
+        """The child has ended, and its status is gone: what does its report say?"""
+        process = self._process()
+        if process is not None and process._parent_pid == os.getpid():  # and not in a forked child
+            self.status_lost = True
+            self.returncode = process._code_of_report()
+            ledger.reaped(self.pid, self.returncode)
         return self.returncode
