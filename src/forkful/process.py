@@ -269,7 +269,7 @@ class Process(BaseProcess):
         if self._outcome is None:
             return 255
         kind, content = self._outcome
-        return {_RESULT: 0, _EXCEPTION: 1}.get(kind, content)
+        return int(content) if kind == _EXIT else kind == _EXCEPTION
 
     def _unpack(self, kind: int, data: bytes) -> Any:
         if kind == _EXCEPTION:
