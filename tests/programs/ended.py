@@ -145,15 +145,27 @@ def native(folder: str) -> None:
     deeds.sleep_in_c(f"{folder}/ready")
 
 
+def bear(folder: str) -> list[int]:
+    """Children that are terminated as soon as they are there."""
+    codes = []
+    for _ in range(300):
+        child = forkful.get_context("fork").Process(target=time.sleep, args=(1000,))
+        child.start()
+        child.terminate()
+        child.join()
+        codes.append(child.exitcode)
+    return codes
+
+
 IN_ORDER = [sleep, join, map_with_a_pool, wait_for_a_thread, end, end_with_a_thread]
 AFTER_THE_GRACE = [swallow, wait_in_finally]
 THE_PROGRAMS_OWN = [catch, catch_later]
 
 
-def run(state: Callable[[str], None], folder: str, grace: float) -> None:
+def run(state: Callable[[str], Any], folder: str, grace: float) -> Any:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # nothing of what the test's process has
     ending.GRACE = grace
     try:
-        state(folder)
+        return state(folder)
     finally:
         Path(folder, "finally").touch()

@@ -41,7 +41,7 @@ _LAST = -(10**9)  # of a finalizer: when nothing else is left to be done
 class _State:
     """Of this process."""
 
-    pid = 0  # which has the handler
+    hooked = False  # whether forked children forget the handler
     since = 0.0  # when SIGTERM came; 0: it has not
     held = 0  # starts of children under way in the main thread: no exception must cut one in two
     waiting = False  # the main thread has been asked to set the handler
@@ -73,6 +73,7 @@ def prepare() -> None:
     if GRACE <= 0 or not _native.sigterm_is_default():
         return
     if _is_main_thread():
+        _State.waiting = False
         _set_handler()
     elif not _State.waiting:
         _State.waiting = True
@@ -84,9 +85,9 @@ def _is_main_thread() -> bool:
 
 
 def _set_handler() -> None:
-    if not _State.pid:
+    if not _State.hooked:
+        _State.hooked = True
         os.register_at_fork(after_in_child=_forget)
-    _State.pid, _State.waiting = os.getpid(), False
     signal.signal(signal.SIGTERM, _on_sigterm)
     _native.guard_sigterm(int(GRACE * 1e9))
 
@@ -105,8 +106,6 @@ def forget_parents() -> None:
 
 
 def _on_sigterm(signum: int, frame: object) -> None:
-    if os.getpid() != _State.pid:  # a child, in the moment before it forgets the handler
-        _native.die_by_sigterm()
     _State.since = time.monotonic()
     _pass_on()
     if not _State.held:
