@@ -11,6 +11,7 @@ grace the process ends at once: `native/bind/ending.c`. More in `docs/design/end
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import signal
 import sys
@@ -19,7 +20,7 @@ import time
 from multiprocessing import connection, process, util
 from typing import Any
 
-from forkful import _native, ledger
+from forkful import _native, errors, ledger
 
 __all__ = ["GRACE", "begun", "forget_parents", "hold", "let_go", "prepare"]
 
@@ -146,6 +147,9 @@ def _leave() -> None:
         if forked and not threading.main_thread().is_alive():
             die()
         return  # nothing is left that an exception would end
+    if "forkful.pool.engine" in sys.modules:
+        with contextlib.suppress(Exception):
+            _ = errors.WorkerDied  # its bases cannot be imported once threads are waited for
     util.Finalize(None, end_children, exitpriority=0)
     if threading.main_thread().is_alive():
         raise SystemExit(128 + signal.SIGTERM)

@@ -23,6 +23,7 @@ from typing import Any, Final, Literal, Protocol
 
 from forkful import _native, errors, remote
 from forkful.family import Words
+from forkful.launch import ending
 from forkful.launch.interrupts import interrupts_held
 from forkful.pool import messages as m
 from forkful.pool.outcome import PoolStatistics, WorkerStatistics
@@ -357,6 +358,10 @@ class Engine:
 
     def start_workers(self) -> None:
         """Start as many as are missing. Under the lock."""
+        if ending.begun() and threading.current_thread() is not threading.main_thread():
+            # Only what the main thread does at its end may need others.
+            self._break(errors.WorkerDied("SIGTERM ends this process, and has ended its workers"))
+            return
         for _ in range(self._roster.missing()):
             number, place = self._roster.place()
             for word in range(m.CLAIM_WORDS):
