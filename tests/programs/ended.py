@@ -55,9 +55,9 @@ def wait_for_a_thread(folder: str) -> None:
 
     thread = threading.Thread(target=start)
     thread.start()
-    deeds.wait_for_file(f"{folder}/pid")
-    ready(folder)
     try:
+        deeds.wait_for_file(f"{folder}/pid")
+        ready(folder)
         thread.join()
     finally:
         go_on.set()
@@ -113,8 +113,8 @@ def catch(folder: str) -> None:
     """The program's handler is not replaced; it may be set before or after."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
     child = have_a_child(folder)
-    ready(folder)
     try:
+        ready(folder)
         time.sleep(1000)  # sleep: until the signal comes
     finally:
         child.kill()
@@ -123,8 +123,8 @@ def catch(folder: str) -> None:
 def catch_later(folder: str) -> None:
     child = have_a_child(folder)
     assert callable(signal.signal(signal.SIGTERM, lambda *_: sys.exit(7)))
-    ready(folder)
     try:
+        ready(folder)
         time.sleep(1000)  # sleep: until the signal comes
     finally:
         child.kill()
