@@ -18,6 +18,7 @@
 static struct {
     void (*python)(int); /* Python's own handler, which lets the one of launch/ending.py run */
     struct timespec grace;
+    pid_t pid; /* whose they are: a child has them until its first Python code has run */
     volatile sig_atomic_t came, by_sigterm;
     int *doomed; /* pidfds */
     volatile sig_atomic_t doomed_n;
@@ -58,6 +59,8 @@ static void on_sigterm(int signum, siginfo_t *info, void *context)
 {
     (void)context;
     int saved = errno;
+    if (term.pid != getpid())
+        die();
     if (info->si_code == SI_TIMER && info->si_value.sival_ptr == &term) {
         for (int i = 0; i < term.doomed_n; i++)
             syscall(SYS_pidfd_send_signal, term.doomed[i], SIGKILL, NULL, 0);
@@ -82,7 +85,7 @@ static void on_orphaned(int signum)
 
 static void at_exit(void)
 {
-    if (term.by_sigterm) {
+    if (term.by_sigterm && term.pid == getpid()) {
         fflush(stdout);
         fflush(stderr);
         die();
@@ -116,6 +119,7 @@ static PyObject *guard_sigterm(PyObject *m, PyObject *args)
     term.came = term.by_sigterm = term.doomed_n = 0;
     term.python = action.sa_handler;
     term.grace = span(grace_ns);
+    term.pid = getpid();
     if (!term.at_exit)
         term.at_exit = Py_AtExit(at_exit) == 0;
     action.sa_sigaction = on_sigterm;

@@ -238,7 +238,7 @@ class Process(BaseProcess):
                 if _is_told_otherwise(e):
                     raise SystemExit(1) from None
                 raise  # the stdlib's bootstrap prints it
-            if value is not None:
+            if value is not None or signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
                 self._report_result(value)
 
         return reporting
@@ -260,16 +260,28 @@ class Process(BaseProcess):
         self.join(timeout)
         if self.exitcode is None:
             raise TimeoutError(f"{self.name} (pid {self.pid}) is still running")
+        self._take_report()
         if self._outcome is None:
-            messages: list[tuple[int, int, bytes]] = []
-            if self._report._take_bytes(messages, 1, 0):
-                _, kind, data = messages[0]
-                self._outcome = kind, self._unpack(kind, data)
-            elif self.exitcode == 0:
+            if self.exitcode == 0:
                 self._outcome = _RESULT, None
             else:
                 self._outcome = _EXCEPTION, self._died()
         return self._outcome
+
+    def _take_report(self) -> None:
+        """Read what the process has left, if it has."""
+        messages: list[tuple[int, int, bytes]] = []
+        if self._outcome is None and self._report._take_bytes(messages, 1, 0):
+            _, kind, data = messages[0]
+            self._outcome = kind, self._unpack(kind, data)
+
+    def _code_of_report(self) -> int:
+        """Return the exit code of a process of which nothing but the report is left; 255: not even that."""
+        self._take_report()
+        if self._outcome is None:
+            return 255
+        kind, content = self._outcome
+        return int(content) if kind == _EXIT else kind == _EXCEPTION
 
     def _unpack(self, kind: int, data: bytes) -> Any:
         if kind == _EXCEPTION:
@@ -284,11 +296,19 @@ class Process(BaseProcess):
             e.add_note(f"the result of {self.name} (pid {self.pid}) cannot be unpickled here")
             return _Unreadable(e)
 
+    def _ending(self) -> str:
+        if self._popen.status_lost and self.exitcode == 255:
+            return (
+                "has ended, and its exit status was taken by somebody else (SIGCHLD is ignored, or "
+                "os.wait() was called)"
+            )
+        return describe_exit(self.exitcode)
+
     def _died(self) -> Exception:
         reason = getattr(self._popen, "reason", None)  # a program's own start method has none
         why = f" ({reason})" if reason else ""
         return errors.WorkerDied(
-            f"{self.name} (pid {self.pid}) {describe_exit(self.exitcode)}{why} before it returned",
+            f"{self.name} (pid {self.pid}) {self._ending()}{why} before it returned",
             pid=self.pid,
             exitcode=self.exitcode,
             name=self.name,
@@ -347,8 +367,8 @@ class Process(BaseProcess):
         """Send SIGTERM. Lines that the process has printed are not lost, save an unfinished last one.
 
         Args:
-            tree: Also to all processes that descend from this one, deepest first. Without it they
-                are left to themselves, as with the stdlib.
+            tree: Also to all processes that descend from this one, deepest first. Without it the
+                process ends them itself, if it can and handles SIGTERM as forkful does.
         """
         if tree and self.pid is not None and self.is_alive():
             from forkful.launch import descent  # on first use: it needs psutil, few programs do

@@ -50,11 +50,12 @@ def family(method: str, folder: Path, *options: str) -> Iterator[tuple[Any, dict
 def test_what_belongs_to_a_killed_parent_ends_and_other_children_learn_of_it(
     start_method: str, tmp_path: Path, thread: bool
 ) -> None:
-    """A task that handles SIGTERM and goes on is among it."""
+    """A task that handles SIGTERM and goes on is among it, and a process that is stopped."""
     before = set(os.listdir("/dev/shm"))
     with family(start_method, tmp_path, *["thread"] * thread) as (parent, pids):
         independent = pids.pop("independent")
         assert not any(map(is_gone, [*pids.values(), independent]))
+        os.kill(pids["daemon"], signal.SIGSTOP)
         parent.kill()
         parent.wait(LONG)
         until(lambda: all(map(is_gone, pids.values())))

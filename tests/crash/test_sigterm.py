@@ -64,6 +64,18 @@ def test_it_can_be_switched_off(tmp_path: Path) -> None:
     until(lambda: is_gone(child))
 
 
+def test_a_child_that_is_terminated_at_its_birth_ends_at_once(tmp_path: Path) -> None:
+    """Then it has its parent's handler still, which is none of its own."""
+    args = ended.bear, str(tmp_path), 2.0 * LONG
+    parent = forkful.get_context("fork").Process(target=ended.run, args=args)
+    parent.start()
+    try:
+        assert parent.result(LONG) == [-signal.SIGTERM] * 300
+    finally:
+        parent.kill()
+        parent.join()
+
+
 def test_children_do_not_act_for_the_parent(tmp_path: Path) -> None:
     """By the parent's handler (a pool's workers), or through its event loop (any child)."""
     seen = []

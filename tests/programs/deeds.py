@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -361,6 +362,33 @@ def end_with_hooks(folder: str) -> None:
 
     util.Finalize(None, Path(folder, "finalizer").touch, exitpriority=1)
     atexit.register(Path(folder, "atexit").touch)
+
+
+def have_children_whose_status_is_lost(ctx: Any) -> list[Any]:
+    """Ignore SIGCHLD, and tell how children ended: exit code, alive or not, the error."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    told = []
+    for target, args in (
+        (square, (3,)),
+        (nothing, ()),
+        (sys_exit, (3,)),
+        (explode, ()),
+        (kill_self, ()),
+    ):
+        child = ctx.Process(target=target, args=args)
+        child.start()
+        child.join()
+        told.append((child.exitcode, child.is_alive(), repr(child.exception())))
+    with ctx.Pool(1) as pool:
+        lost = pool.apply_async(exit_hard, (1,))
+        lost.wait(60)
+        told.append((lost.successful(), pool.apply(square, (4,))))
+    told.append(len(multiprocessing.active_children()))
+    return told
+
+
+def nothing() -> None:
+    """Do it."""
 
 
 def method_here() -> str | None:

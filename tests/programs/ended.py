@@ -55,9 +55,9 @@ def wait_for_a_thread(folder: str) -> None:
 
     thread = threading.Thread(target=start)
     thread.start()
-    deeds.wait_for_file(f"{folder}/pid")
-    ready(folder)
     try:
+        deeds.wait_for_file(f"{folder}/pid")
+        ready(folder)
         thread.join()
     finally:
         go_on.set()
@@ -113,8 +113,8 @@ def catch(folder: str) -> None:
     """The program's handler is not replaced; it may be set before or after."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
     child = have_a_child(folder)
-    ready(folder)
     try:
+        ready(folder)
         time.sleep(1000)  # sleep: until the signal comes
     finally:
         child.kill()
@@ -123,8 +123,8 @@ def catch(folder: str) -> None:
 def catch_later(folder: str) -> None:
     child = have_a_child(folder)
     assert callable(signal.signal(signal.SIGTERM, lambda *_: sys.exit(7)))
-    ready(folder)
     try:
+        ready(folder)
         time.sleep(1000)  # sleep: until the signal comes
     finally:
         child.kill()
@@ -145,15 +145,27 @@ def native(folder: str) -> None:
     deeds.sleep_in_c(f"{folder}/ready")
 
 
+def bear(folder: str) -> list[int]:
+    """Children that are terminated as soon as they are there."""
+    codes = []
+    for _ in range(300):
+        child = forkful.get_context("fork").Process(target=time.sleep, args=(1000,))
+        child.start()
+        child.terminate()
+        child.join()
+        codes.append(child.exitcode)
+    return codes
+
+
 IN_ORDER = [sleep, join, map_with_a_pool, wait_for_a_thread, end, end_with_a_thread]
 AFTER_THE_GRACE = [swallow, wait_in_finally]
 THE_PROGRAMS_OWN = [catch, catch_later]
 
 
-def run(state: Callable[[str], None], folder: str, grace: float) -> None:
+def run(state: Callable[[str], Any], folder: str, grace: float) -> Any:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # nothing of what the test's process has
     ending.GRACE = grace
     try:
-        state(folder)
+        return state(folder)
     finally:
         Path(folder, "finally").touch()

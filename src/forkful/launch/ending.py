@@ -11,6 +11,7 @@ grace the process ends at once: `native/bind/ending.c`. More in `docs/design/end
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import signal
 import sys
@@ -19,7 +20,7 @@ import time
 from multiprocessing import connection, process, util
 from typing import Any
 
-from forkful import _native, ledger
+from forkful import _native, errors, ledger
 
 __all__ = ["GRACE", "begun", "forget_parents", "hold", "let_go", "prepare"]
 
@@ -41,7 +42,7 @@ _LAST = -(10**9)  # of a finalizer: when nothing else is left to be done
 class _State:
     """Of this process."""
 
-    pid = 0  # which has the handler
+    hooked = False  # whether forked children forget the handler
     since = 0.0  # when SIGTERM came; 0: it has not
     held = 0  # starts of children under way in the main thread: no exception must cut one in two
     waiting = False  # the main thread has been asked to set the handler
@@ -73,6 +74,7 @@ def prepare() -> None:
     if GRACE <= 0 or not _native.sigterm_is_default():
         return
     if _is_main_thread():
+        _State.waiting = False
         _set_handler()
     elif not _State.waiting:
         _State.waiting = True
@@ -84,9 +86,9 @@ def _is_main_thread() -> bool:
 
 
 def _set_handler() -> None:
-    if not _State.pid:
+    if not _State.hooked:
+        _State.hooked = True
         os.register_at_fork(after_in_child=_forget)
-    _State.pid, _State.waiting = os.getpid(), False
     signal.signal(signal.SIGTERM, _on_sigterm)
     _native.guard_sigterm(int(GRACE * 1e9))
 
@@ -105,8 +107,6 @@ def forget_parents() -> None:
 
 
 def _on_sigterm(signum: int, frame: object) -> None:
-    if os.getpid() != _State.pid:  # a child, in the moment before it forgets the handler
-        _native.die_by_sigterm()
     _State.since = time.monotonic()
     _pass_on()
     if not _State.held:
@@ -147,6 +147,9 @@ def _leave() -> None:
         if forked and not threading.main_thread().is_alive():
             die()
         return  # nothing is left that an exception would end
+    if "forkful.pool.engine" in sys.modules:
+        with contextlib.suppress(Exception):
+            _ = errors.WorkerDied  # its bases cannot be imported once threads are waited for
     util.Finalize(None, end_children, exitpriority=0)
     if threading.main_thread().is_alive():
         raise SystemExit(128 + signal.SIGTERM)

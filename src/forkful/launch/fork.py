@@ -6,6 +6,7 @@ import atexit
 import os
 import signal
 import threading
+import weakref
 from multiprocessing import popen_fork, util
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -47,8 +48,10 @@ class Popen(popen_fork.Popen):
     stack: str | None = None  # what it wrote there
     reason: str | None = None  # what else is known of why it ended
     killed = False  # by this object's `kill`
+    status_lost = False  # to SIGCHLD being ignored, or to who has waited for the child elsewhere
 
     def __init__(self, process_obj: BaseProcess) -> None:
+        self._process: weakref.ref[Any] = weakref.ref(process_obj)
         self.owner = 0
         self._kept: list[Any] = []
         super().__init__(process_obj)
@@ -126,8 +129,17 @@ class Popen(popen_fork.Popen):
             try:
                 pid, status, used = os.wait4(self.pid, os.WNOHANG)
             except OSError:
-                return None  # somebody else has taken it; the stdlib's answer, too
+                return self._guess_status()
             if pid == self.pid:
                 self.returncode = os.waitstatus_to_exitcode(status)
                 ledger.reaped(pid, self.returncode, used)
+        return self.returncode
+
+    def _guess_status(self) -> int | None:
+        """The child has ended, and its status is gone: what does its report say?"""
+        process = self._process()
+        if process is not None and process._parent_pid == os.getpid():  # and not in a forked child
+            self.status_lost = True
+            self.returncode = process._code_of_report()
+            ledger.reaped(self.pid, self.returncode)
         return self.returncode

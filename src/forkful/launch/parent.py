@@ -16,6 +16,7 @@ from __future__ import annotations
 import fcntl
 import os
 import select
+import signal
 
 from forkful import _native
 
@@ -57,9 +58,19 @@ def parent_is_gone(sentinel: int) -> bool:
 def die_with_parent(sentinel: int) -> None:
     """Let the kernel end this process when its parent ends, or has ended already."""
     _native.arm_orphaned(int(GRACE * 1e9))
-    fcntl.fcntl(sentinel, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(sentinel, F_SETSIG, _native.ORPHANED)
-    flags = fcntl.fcntl(sentinel, fcntl.F_GETFL)
-    fcntl.fcntl(sentinel, fcntl.F_SETFL, flags | os.O_ASYNC)
+    _signal_at_end(sentinel, _native.ORPHANED)
+    try:
+        # One that is stopped runs no handlers until it is continued. A signal belongs to an opening of
+        # the pipe: this is another one.
+        _signal_at_end(os.open(f"/proc/self/fd/{sentinel}", os.O_RDONLY), signal.SIGCONT)
+    except OSError:
+        pass  # no /proc, or no descriptor left
     if parent_is_gone(sentinel):
         os.kill(os.getpid(), _native.ORPHANED)
+
+
+def _signal_at_end(pipe: int, signum: int) -> None:
+    fcntl.fcntl(pipe, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(pipe, F_SETSIG, signum)
+    flags = fcntl.fcntl(pipe, fcntl.F_GETFL)
+    fcntl.fcntl(pipe, fcntl.F_SETFL, flags | os.O_ASYNC)

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any, Final, Literal
 
 from forkful import _native, errors, remote
+from forkful.launch import ending
 from forkful.pool import messages as m
 from forkful.pool.crew import Crew
 from forkful.pool.ending import end_processes, kill_tree
@@ -335,7 +336,13 @@ class Engine:
         self._kill_late(now)
         self.under_way.send_due(now)
         if self._broken is None and (self.state == RUN or (self.state == CLOSE and self.open_jobs)):
-            self.crew.start_missing()
+            if ending.begun() and threading.current_thread() is not threading.main_thread():
+                # Only what the main thread does at its end may need others.
+                self._break(
+                    errors.WorkerDied("SIGTERM ends this process, and has ended its workers")
+                )
+            else:
+                self.crew.start_missing()
 
     def _recount(self) -> None:
         """Ctrl-C may come between any two steps: a call that has lost an answer to it is given up."""
