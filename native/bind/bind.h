@@ -26,7 +26,7 @@ typedef struct fk_bind_hooks {
     PyObject *quiet;   /* () -> whether only others can rouse this process */
     PyObject *examine; /* () -> an exception instance: a deadlock; None: perhaps, look again; False:
                           none. Both are None when nobody is to look. */
-    PyObject *home;    /* str: the package's folder, with a slash */
+    PyObject *homes;   /* tuple of str: folders of frames that are no user's, with a slash */
     PyObject *pickle_dumps, *pickle_loads; /* the C functions of _pickle */
 } fk_bind_hooks;
 
@@ -71,6 +71,9 @@ enum { FK_ONE_WAIT, FK_STANDING_FIRST, FK_STANDING_AGAIN };
 int fk_blocking_on(fk_wait_fn fn, void *arg, fk_wait *w, uint32_t op, uint64_t object,
                    fk_status *st, int standing);
 
+/* Where the caller stands, for the board: the end of the file's path and the line. */
+uint32_t fk_site(char *file, size_t size);
+
 /* fk_still_family without the GIL. */
 bool fk_is_standstill(void);
 
@@ -106,6 +109,10 @@ extern PyTypeObject *fk_lock_type, *fk_rlock_type, *fk_block_type;
 extern PyMethodDef fk_family_methods[], fk_board_methods[], fk_peek_methods[], fk_stream_methods[];
 
 /* board_bind.c */
+/* Call fn(arg), which sleeps in the kernel, without the GIL, on the board, until it gives something else than
+ * FK_INTR. 0; -1: a signal handler raised. */
+typedef fk_status (*fk_sleep_fn)(void *arg);
+int fk_sleeping(fk_sleep_fn fn, void *arg, uint32_t op, uint64_t object, fk_status *st);
 const char *fk_op_name(uint32_t op);
 /* Who holds what an entry waits for: an owner word, 0: nobody or not known. Works on a peeked arena. */
 fk_owner fk_holder_of(const fk_arena *a, const fk_seen *s);

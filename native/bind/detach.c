@@ -6,12 +6,15 @@
 static bool is_ours(PyFrameObject *frame)
 {
     PyCodeObject *code = PyFrame_GetCode(frame);
-    bool ours = PyUnicode_Tailmatch(code->co_filename, fk_hooks.home, 0, PY_SSIZE_T_MAX, -1) > 0;
+    bool ours = false;
+    for (Py_ssize_t i = 0; !ours && i < PyTuple_GET_SIZE(fk_hooks.homes); i++)
+        ours = PyUnicode_Tailmatch(code->co_filename, PyTuple_GET_ITEM(fk_hooks.homes, i), 0,
+                                   PY_SSIZE_T_MAX, -1) > 0;
     Py_DECREF(code);
     return ours;
 }
 
-/* The innermost frame that is not forkful's own; if all are, the innermost one. A new reference. */
+/* The innermost frame that is neither forkful's nor multiprocessing's; if all are, the innermost one. A new reference. */
 static PyFrameObject *callers_frame(void)
 {
     PyFrameObject *innermost = PyEval_GetFrame(); /* borrowed */
@@ -24,8 +27,7 @@ static PyFrameObject *callers_frame(void)
     return frame ? frame : (PyFrameObject *)Py_XNewRef(innermost);
 }
 
-/* Where the caller stands, for the board: the end of the file's path and the line. */
-static uint32_t site(char *file, size_t size)
+uint32_t fk_site(char *file, size_t size)
 {
     file[0] = 0;
     PyFrameObject *frame = callers_frame();
@@ -114,7 +116,7 @@ static FK_COLD int park(fk_wait_fn fn, void *arg, fk_wait *w, uint32_t op, uint6
                         fk_status *st, int standing)
 {
     char file[80];
-    uint32_t line = site(file, sizeof file);
+    uint32_t line = fk_site(file, sizeof file);
     bool endless = standing || w->deadline_ns == FK_NEVER, told = false;
     uint32_t number = 0;
     for (;;) {

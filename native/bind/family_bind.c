@@ -148,6 +148,23 @@ static PyObject *describe(PyObject *m, PyObject *arg)
     return Py_BuildValue("Is", pid, name);
 }
 
+static PyObject *owner_of(PyObject *m, PyObject *arg)
+{
+    (void)m;
+    uint32_t pid = (uint32_t)PyLong_AsUnsignedLong(arg);
+    if (pid == UINT32_MAX && PyErr_Occurred())
+        return NULL;
+    uint32_t high = fk_family.base ? atomic_load(&fk_head(&fk_family)->slot_high) : 0;
+    for (uint32_t i = 0; i < high; i++) {
+        fk_slot *s = fk_slot_at(&fk_family, i);
+        fk_owner o = fk_owner_word(i, atomic_load(&s->generation));
+        if (atomic_load(&s->state) == FK_SLOT_RUNNING && atomic_load(&s->pid) == pid &&
+            atomic_load(&s->pid_space) == fk_family.pid_space && fk_slot_alive(&fk_family, o))
+            return PyLong_FromUnsignedLong(o);
+    }
+    return PyLong_FromLong(0);
+}
+
 static PyObject *before_fork(PyObject *m, PyObject *unused)
 {
     (void)m, (void)unused;
@@ -229,6 +246,9 @@ PyMethodDef fk_family_methods[] = {
      "reap($module, owner, /)\n--\n\nGive back what that process held, if it is dead."},
     {"reap_all", reap_all, METH_NOARGS,
      "reap_all($module, /)\n--\n\nReap all dead processes; return how many."},
+    {"owner_of", owner_of, METH_O,
+     "owner_of($module, pid, /)\n--\n\nReturn which member that process is, or 0: none that "
+     "lives."},
     {"describe", describe, METH_O,
      "describe($module, owner, /)\n--\n\nReturn (pid, name), or None if unknown."},
     {"before_fork", before_fork, METH_NOARGS,

@@ -28,6 +28,8 @@ static PyObject *member(const fk_arena *a, uint32_t index)
 static void queue_of(const fk_arena *a, const fk_seen *s, long long *size, long long *bound)
 {
     *size = *bound = -1;
+    if (s->op == FK_OP_PROCESS || fk_op_is_for_a_pipe(s->op))
+        return;
     fk_block *b = fk_block_at(a, s->object);
     fk_queue *q = b ? fk_at(a, s->object + FK_BLOCK_HEAD, sizeof *q) : NULL;
     if (!q || b->kind != FK_KIND_QUEUE || atomic_load(&b->tag) == 0)
@@ -44,7 +46,7 @@ static PyObject *wait_of(const fk_arena *a, uint32_t index)
     fk_seen s;
     if (!fk_board_see(a, index, &s) || s.op >= FK_OPS)
         Py_RETURN_NONE;
-    if (s.op != FK_OP_PROCESS && s.object % FK_CACHE_LINE != 0)
+    if (s.op != FK_OP_PROCESS && !fk_op_is_for_a_pipe(s.op) && s.object % FK_CACHE_LINE != 0)
         s.object = 0; /* where no block is */
     long long size, bound;
     queue_of(a, &s, &size, &bound);

@@ -17,8 +17,17 @@ enum {
     FK_OP_PROCESS, /* the object is the owner word of the process waited for; 0: not known */
     FK_OP_TASK,    /* an idle worker of a pool waits for a task */
     FK_OP_RESULTS, /* a pool's parent waits for answers */
+    /* For the other end of a pipe or socket. The object is the descriptor. Who is in one of these is never
+     * taken for a part of a standstill: the other end may be anybody's. */
+    FK_OP_RECV,
+    FK_OP_SEND,
+    FK_OP_POLL,
+    FK_OP_ACCEPT,
+    FK_OP_WAIT, /* for any of several; the object is 0 */
     FK_OPS,
 };
+
+static inline bool fk_op_is_for_a_pipe(uint32_t op) { return op >= FK_OP_RECV && op < FK_OPS; }
 
 /* Say what this thread is about to wait for; only for who is about to sleep. `file` may be NULL.
  * Returns where the thread tells that it sleeps, for fk_wait.nap; NULL: the board is full, and the

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import queue
 from collections.abc import Callable, Sequence
+from multiprocessing import context
 from multiprocessing.context import get_spawning_popen
 from typing import Any, TypeVar
 
@@ -61,7 +62,7 @@ _native.configure(
     _items_lost,
     deadlock.quiet if deadlock.ENABLED else None,
     deadlock.examine if deadlock.ENABLED else None,
-    os.path.join(os.path.dirname(__file__), ""),
+    tuple(os.path.join(os.path.dirname(f), "") for f in (__file__, context.__file__)),
 )
 os.register_at_fork(
     before=_native.before_fork,

@@ -75,6 +75,44 @@ def reading() -> None:
     print(queue.get(), flush=True)
 
 
+def receive(pipe: Any) -> None:
+    pipe.recv()
+
+
+def answering() -> None:
+    """Each waits for the other to begin."""
+    mine, other = forkful.Pipe()
+    child = start(receive, other)
+    other.close()
+    mine.recv()
+    child.join()
+
+
+def kept_open() -> None:
+    """The classic mistake: nobody else can write any more, and the reader itself never will."""
+    reader, writer = forkful.Pipe(False)
+    start(len, "").join()
+    try:
+        reader.recv()
+    finally:
+        writer.close()
+
+
+def reading_pipe() -> None:
+    """From a program that is none of the family."""
+    forkful.Lock()
+    reader, writer = forkful.Pipe(False)
+    pid = os.posix_spawn(
+        "/bin/cat", ["cat"], {}, file_actions=[(os.POSIX_SPAWN_DUP2, writer.fileno(), 1)]
+    )
+    writer.close()
+    print(pid, flush=True)
+    try:
+        reader.recv_bytes()
+    finally:
+        os.waitpid(pid, 0)
+
+
 def stop(queue: Any) -> None:
     os.kill(os.getpid(), signal.SIGSTOP)
     queue.put("went on")

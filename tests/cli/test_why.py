@@ -95,7 +95,9 @@ def golden(lines: list[str], family: list[Member]) -> str:
     text = re.sub(r"at \d+ % of", "at N % of", text)
     # How much the kernel tells of a read from a pipe differs between kernels.
     text = re.sub(
-        r"(a pipe|something outside forkful \(.*?\))(, in \w+)?", "WHAT A READ WAITS FOR", text
+        r"(?<=for )(a pipe(?!,? whose)|something outside forkful \(.*?\))(, in \w+)?",
+        "WHAT A READ WAITS FOR",
+        text,
     )
     return re.sub(
         r"hanging\.py:(\d+)", lambda match: f"[{PROGRAM[int(match[1]) - 1].strip()}]", text
@@ -191,6 +193,59 @@ def test_a_stopped_process_which_then_goes_on_as_if_nobody_had_looked(start: Sta
     os.kill(child, signal.SIGCONT)
     assert program.communicate()[0] == "went on\n"
     assert program.returncode == 0
+
+
+# ---- pipes -------------------------------------------------------------------------------------------
+
+CLOSE = (
+    "what to do: close each end of a pipe in every process that does not use it: then whoever reads gets "
+    "EOFError when the last one that could write has gone"
+)
+
+
+def test_two_that_wait_for_each_others_message(start: Start) -> None:
+    program = start("answering")
+    family = family_when(program.pid, rest_in("Connection.recv", "Connection.recv"))
+
+    first, main, child, advice = golden(told(program.pid), family).splitlines()
+    assert first == (
+        "deadlocked: MainProcess (pid <MainProcess>) waits for a pipe, whose other end only processes of "
+        "the family have: all 2 processes of the family wait"
+    )
+    assert main == (
+        "MainProcess (pid <MainProcess>): in Connection.recv at [mine.recv()], for a pipe whose other end "
+        "Process-1 (pid <Process-1>) has, for TIME"
+    )
+    assert child == (
+        "`- Process-1 (pid <Process-1>): in Connection.recv at [pipe.recv()], for a pipe whose other end "
+        "MainProcess (pid <MainProcess>) and Process-1 (pid <Process-1>) have, for TIME"
+    )
+    assert advice == CLOSE
+
+
+def test_a_reader_that_keeps_the_writing_end_open_itself(start: Start) -> None:
+    program = start("kept_open")
+    family = family_when(program.pid, rest_in("Connection.recv"))
+
+    assert golden(told(program.pid), family).splitlines() == [
+        "deadlocked: MainProcess (pid <MainProcess>) waits for a pipe whose other end only it itself has",
+        "MainProcess (pid <MainProcess>): in Connection.recv at [reader.recv()], for a pipe whose other end "
+        "MainProcess (pid <MainProcess>) has, for TIME",
+        CLOSE,
+    ]
+
+
+def test_a_reader_of_a_pipe_that_a_stranger_writes_to(start: Start) -> None:
+    program = start("reading_pipe")
+    assert program.stdout
+    cat = program.stdout.readline().strip()
+    family = family_when(program.pid, rest_in("Connection.recv"))
+
+    assert golden(told(program.pid), family).splitlines() == [
+        f"waiting for I/O: MainProcess (pid <MainProcess>) waits for a pipe whose other end process {cat} has",
+        "MainProcess (pid <MainProcess>): in Connection.recv at [reader.recv_bytes()], for a pipe whose "
+        f"other end process {cat} has, for TIME",
+    ]
 
 
 def waits_outside(family: list[Member]) -> bool:

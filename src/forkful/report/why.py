@@ -9,7 +9,7 @@ from typing import Any
 from forkful.report import outside
 from forkful.report.text import duration, shortened
 from forkful.report.verdict import Verdict, who
-from forkful.snapshot import Member, Wait
+from forkful.snapshot import OF_PIPES, Member, Wait
 
 _NAME = 40
 
@@ -94,6 +94,8 @@ def _wait(wait: Wait, family: tuple[Member, ...]) -> str:
         parts.append(f"of {names.get(wait.joins, wait.joins)}")
     if wait.size is not None:
         parts.append(_queue(wait))
+    if wait.operation in OF_PIPES:
+        parts.append(f"for {outside.other_end(wait, names)}")
     parts.append(seconds)
     if wait.left is not None:
         parts.append(f"{duration(wait.left)} left")

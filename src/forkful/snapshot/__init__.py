@@ -12,10 +12,10 @@ import time
 from collections.abc import Set
 from dataclasses import dataclass, replace
 
-from forkful.snapshot import kernel
-from forkful.snapshot.arena import Entry, Key, Row, Unseen, open_arena, peek
+from forkful.snapshot import kernel, pipes
+from forkful.snapshot.arena import OF_PIPES, Entry, Key, Row, Unseen, open_arena, peek
 
-__all__ = ["Member", "Unseen", "Wait", "take"]
+__all__ = ["OF_PIPES", "Member", "Unseen", "Wait", "take"]
 
 _APART = 0.25  # seconds between the two looks
 _GLANCES = 4  # a standing wait is off the board for moments: so often it is looked for,
@@ -40,6 +40,7 @@ class Wait:
         joins: Pid of the process whose end it waits for.
         size: Items in its queue; for `Queue.join` those that are not done.
         bound: How many the queue has room for; 0: any number.
+        others: Pids of all that have the other end of the pipe open that it waits for; None: not known.
     """
 
     thread: int
@@ -53,6 +54,7 @@ class Wait:
     joins: int | None = None
     size: int | None = None
     bound: int | None = None
+    others: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,9 @@ def take(pid: int) -> tuple[Member, ...]:
         second = _look(pid, fd, resting)
     finally:
         os.close(fd)
-    return tuple(_member(row, first, second, resting) for row in second.rows.values())
+    return _with_pipes(
+        tuple(_member(row, first, second, resting) for row in second.rows.values()), second
+    )
 
 
 def _look(pid: int, fd: int, awaited: Set[Key] = frozenset()) -> _Look:
@@ -139,6 +143,24 @@ def _look(pid: int, fd: int, awaited: Set[Key] = frozenset()) -> _Look:
     seen = (row for row in rows if row.alive and row.space in (0, here))
     threads = {row.owner: kernel.threads(row.pid) for row in seen}
     return _Look(time.monotonic(), {row.owner: row for row in rows}, _by_owner(entries), threads)
+
+
+def _with_pipes(family: tuple[Member, ...], look: _Look) -> tuple[Member, ...]:
+    """The same, with who has the other ends of pipes."""
+    ends = {
+        (entry.thread, entry.number): (look.rows[entry.owner].pid, entry.object)
+        for entries in look.waits.values()
+        for entry in entries
+        if entry.operation in OF_PIPES and entry.object and entry.owner in look.rows
+    }
+    others = pipes.other_ends(set(ends.values()))
+    by_thread = {thread: others[end] for (thread, _), end in ends.items() if end in others}
+    return tuple(
+        replace(
+            member, waits=tuple(replace(w, others=by_thread.get(w.thread)) for w in member.waits)
+        )
+        for member in family
+    )
 
 
 def _by_owner(entries: list[Entry]) -> dict[int, list[Entry]]:
