@@ -2,6 +2,9 @@
 #include "bind.h"
 #include "queue.h"
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
 static uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
 /* (owner, pid, parent, name, running, serves, alive, space), or None: the slot is free. */
@@ -98,7 +101,21 @@ static PyObject *peek(PyObject *m, PyObject *arg)
     return NULL;
 }
 
+static PyObject *signal_thread(PyObject *m, PyObject *args)
+{
+    (void)m;
+    int pid, tid, signal;
+    if (!PyArg_ParseTuple(args, "iii", &pid, &tid, &signal))
+        return NULL;
+    if (syscall(SYS_tgkill, pid, tid, signal) < 0)
+        return PyErr_SetFromErrno(PyExc_OSError);
+    Py_RETURN_NONE;
+}
+
 PyMethodDef fk_peek_methods[] = {
+    {"signal_thread", signal_thread, METH_VARARGS,
+     "signal_thread($module, pid, tid, signal, /)\n--\n\nSend a signal to one thread of a "
+     "process."},
     {"peek", peek, METH_O,
      "peek($module, fd, /)\n--\n\nLook at the arena of any family without joining or changing it: "
      "(identity,\n[(owner, pid, parent, name, running, serves, alive, pid_space), ...],\n[(owner, "

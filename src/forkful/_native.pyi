@@ -52,6 +52,7 @@ def board_snapshot() -> list[tuple[int, int, str, int, str, int, float, float, s
 def standstill() -> (
     tuple[list[tuple[int, int, str, int, int, int, int, str, int, str, int]], list[int]] | None
 ): ...
+def signal_thread(pid: int, tid: int, signal: int, /) -> None: ...
 def peek(
     fd: int, /
 ) -> tuple[

@@ -13,7 +13,7 @@ import threading
 import time
 from typing import Literal, NamedTuple
 
-from forkful import _native
+from forkful import _native, stacks
 from forkful.errors import DeadlockError
 
 __all__ = ["ADVICE", "ENABLED", "HARMLESS", "Waiter", "examine", "quiet"]
@@ -24,7 +24,7 @@ _APART = 0.9  # seconds between the two looks, at least; the native side allows 
 _SHOWN = 20  # waiters that the message names
 
 # Signals whose handlers run no Python: the fatal ones (faulthandler) and glibc's own two. Of SIGINT
-# each process tells by `quiet`.
+# and of the one that asks for stacks each process tells by `quiet`.
 HARMLESS = sum(
     1 << (s - 1)
     for s in (
@@ -34,6 +34,7 @@ HARMLESS = sum(
         signal.SIGFPE,
         signal.SIGILL,
         signal.SIGABRT,
+        stacks.SIGNAL,
         32,
         33,
     )
@@ -73,7 +74,11 @@ class _Suspicion:
 
 
 def quiet() -> bool:
-    """Return whether nothing but another process can rouse this one: no timer, no handler of SIGINT."""
+    """Return whether nothing but another process can rouse this one: no timer, no handler of its own of those
+    signals that `HARMLESS` leaves out.
+    """
+    if signal.getsignal(stacks.SIGNAL) not in (signal.SIG_DFL, signal.SIG_IGN):
+        return False
     for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
         if signal.getitimer(timer)[0]:
             return False

@@ -12,7 +12,7 @@ from multiprocessing import context
 from multiprocessing.context import get_spawning_popen
 from typing import Any, TypeVar
 
-from forkful import _native, deadlock, errors, wire
+from forkful import _native, deadlock, errors, stacks, wire
 from forkful.errors import ForkfulError, LockOwnerDied, ShutDown
 
 __all__ = ["Handle", "Words"]
@@ -69,6 +69,9 @@ os.register_at_fork(
     after_in_parent=_native.after_fork_parent,
     after_in_child=_native.after_fork_child,
 )
+
+
+stacks.listen()
 
 
 def _arrive(

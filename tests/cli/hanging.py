@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from typing import Any
 
 import forkful
@@ -111,6 +112,24 @@ def reading_pipe() -> None:
         reader.recv_bytes()
     finally:
         os.waitpid(pid, 0)
+
+
+def lines_and_threads() -> None:
+    """A thread that waits for nothing of forkful's, one that does, and a process that reads."""
+    queue, source = forkful.Queue(), os.dup(0)
+    threading.Thread(target=consume, args=(queue,)).start()
+    child = start(read_line, queue, source)
+    queue.put("first")
+    child.join()
+    queue.put(None)
+    print("done", flush=True)
+
+
+def pausing() -> None:
+    signal.signal(signal.SIGUSR1, lambda *_: None)
+    forkful.Lock()
+    signal.pause()
+    print("went on", flush=True)
 
 
 def stop(queue: Any) -> None:

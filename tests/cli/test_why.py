@@ -175,7 +175,7 @@ def test_a_worker_in_an_endless_loop(start: Start) -> None:
         ]
     )
     assert advice == (
-        "what to do: if it computes too long it may be a loop without an end: see where it is, by a debugger"
+        "what to do: if it computes too long it may be a loop without an end: see where it is, by --stacks"
     )
 
 
@@ -319,6 +319,77 @@ def test_a_program_may_start_its_processes_otherwise(start: Start, method: str) 
     assert any("forkserver" in line and line.endswith(": idle") for line in tree) == (
         method == "forkserver"
     )
+
+
+# ---- stacks ------------------------------------------------------------------------------------------
+
+
+def test_the_stack_of_each_thread_is_told_by_the_process_itself(start: Start) -> None:
+    """Of a lock, of a read, of several threads; and all go on as if nobody had asked."""
+    program = start("lines_and_threads")
+    rest = rest_in("Process.join", "Queue.get")
+    family = family_when(program.pid, lambda f: rest(f) and waits_outside(f))
+
+    for _ in range(3):
+        text = golden(told("--stacks", program.pid), family)
+        _, main, *lines = text.splitlines()
+        assert main == "MainProcess (pid <MainProcess>): 2 threads"
+        stacks = "\n".join(line[5:] for line in lines if not line.startswith("what to do"))
+        first, second, child = re.split(r"stack.*, innermost first:\n", stacks)[1:]
+        by_main, by_thread = sorted((first, second), key=lambda stack: "consume" in stack)
+        assert by_main.splitlines()[:3] == [
+            "  [child.join()] in lines_and_threads",
+            "  [globals()[sys.argv[1]]()] in <module>",
+            by_main.splitlines()[2],
+        ]
+        assert by_thread.splitlines()[0] == "  [while queue.get() is not None:] in consume"
+        assert child.splitlines() == [
+            "     [queue.put(os.read(source, 100).decode())] in read_line"
+        ]
+    assert program.communicate("second\n")[0] == "done\n"
+    assert program.returncode == 0
+
+
+def test_the_stack_of_an_endless_loop_under_each_start_method(
+    start: Start, start_method: str
+) -> None:
+    program = start("endless", start_method)
+
+    def loops(family: list[Member]) -> bool:
+        return rest_in("Pool results", "Pool task")(family) and any(m.active for m in family)
+
+    family_when(program.pid, loops)
+    answer: dict[str, Any] = json.loads("\n".join(told("--json", "--stacks", program.pid)))
+    assert answer["kind"] == "busy"
+    (loop,) = (p for p in answer["processes"] if p["pid"] in answer["pids"])
+    ((inner, *_),) = loop["stacks"]
+    assert (inner["file"], inner["function"], loop["mute"]) == (PROGRAMS, "for_ever", "")
+    assert PROGRAM[inner["line"] - 1].strip() in ("while True:", "pass")
+    assert all(p["stacks"] for p in answer["processes"])
+
+
+def test_a_stopped_process_tells_no_stack_and_is_not_asked(start: Start) -> None:
+    program = start("stopped")
+    family = family_when(program.pid, lambda family: any(m.state == "T" for m in family))
+    (child,) = (m.pid for m in family if m.state == "T")
+
+    *_, before, mute, advice = told("--stacks", program.pid)
+    assert before.endswith("stopped by a signal")
+    assert mute.strip() == "no stack: it is stopped, and cannot tell them"
+    assert advice == f"what to do: let it go on: kill -CONT {child}"
+    os.kill(child, signal.SIGCONT)
+    assert program.communicate()[0] == "went on\n"
+
+
+def test_a_process_that_waits_for_a_signal_is_not_asked(start: Start) -> None:
+    program = start("pausing")
+    family = family_when(program.pid, waits_outside)
+
+    assert "no stack: it waits for a signal, which the question would end" in "\n".join(
+        told("--stacks", program.pid)
+    )
+    os.kill(family[0].pid, signal.SIGUSR1)
+    assert program.communicate()[0] == "went on\n"
 
 
 def test_json_says_the_same(start: Start) -> None:

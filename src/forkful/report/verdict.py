@@ -257,9 +257,7 @@ def _busy(living: list[Member]) -> Verdict | None:
     first, more = running[0], len(running) - 1
     name = who(first) + (f" and {more} more" if more else "")
     text = f"busy: {name} {'compute' if more else 'computes'}"
-    advice = (
-        "if it computes too long it may be a loop without an end: see where it is, by a debugger"
-    )
+    advice = "if it computes too long it may be a loop without an end: see where it is, by --stacks"
     pids = tuple(m.pid for m in running)
     return Verdict("busy", f"{text}{_waiting(living, running)}", advice, pids)
 

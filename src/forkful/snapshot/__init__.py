@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 
 from forkful.snapshot import kernel, pipes
 from forkful.snapshot.arena import OF_PIPES, Entry, Key, Row, Unseen, open_arena, peek
+from forkful.snapshot.stacks import Frame, Stack, ask
 
-__all__ = ["OF_PIPES", "Member", "Unseen", "Wait", "take"]
+__all__ = ["OF_PIPES", "Frame", "Member", "Stack", "Unseen", "Wait", "take", "with_stacks"]
 
 _APART = 0.25  # seconds between the two looks
 _GLANCES = 4  # a standing wait is off the board for moments: so often it is looked for,
@@ -75,6 +76,8 @@ class Member:
         handlers: It handles signals other than Ctrl-C.
         server: It is a fork server.
         waits: Its threads on the board.
+        stacks: Of each thread that runs Python, if they were asked for.
+        mute: Why there are none, if they were.
     """
 
     pid: int
@@ -89,6 +92,8 @@ class Member:
     handlers: bool = False
     server: bool = False
     waits: tuple[Wait, ...] = ()
+    stacks: tuple[Stack, ...] = ()
+    mute: str = ""
 
 
 @dataclass
@@ -161,6 +166,21 @@ def _with_pipes(family: tuple[Member, ...], look: _Look) -> tuple[Member, ...]:
         )
         for member in family
     )
+
+
+def with_stacks(family: tuple[Member, ...]) -> tuple[Member, ...]:
+    """Return the same with the Python stacks of each process that can tell them.
+
+    This is the one look that a process takes part in: a thread of it runs a signal handler for a moment.
+    """
+    return tuple(_asked(member) for member in family)
+
+
+def _asked(member: Member) -> Member:
+    if member.state in "X?" or not member.pid:
+        return member
+    told, why_not = ask(member.pid, [wait.thread for wait in member.waits])
+    return replace(member, stacks=told, mute=why_not)
 
 
 def _by_owner(entries: list[Entry]) -> dict[int, list[Entry]]:
