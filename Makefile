@@ -7,7 +7,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS   ?=
 
 .DELETE_ON_ERROR:
-.PHONY: help venv install build test test-py test-ecosystem test-c model crash run-c-tests conformance lint format types demo bench bench-c third-party clean FORCE
+.PHONY: help venv install build test test-py test-ecosystem test-c model crash run-c-tests conformance lint format types demo bench bench-c instructions third-party clean FORCE
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
@@ -182,6 +182,9 @@ demo: install ## Map a function over every file of the standard library, on ever
 bench: install $(VENV)/.with-bench ## Measure against the field's peers, side by side; figures go to build/bench.json
 	@mkdir -p build
 	$(BIN)/python -m bench --json build/bench.json $(ARGS)
+
+instructions: install ## Count the instructions of the hot paths, against their budget; ARGS=--update sets it
+	@$(BIN)/python bench/instructions.py --check $(ARGS)
 
 bench-c: ## Measure the core alone, in nanoseconds
 	@mkdir -p build
