@@ -30,7 +30,7 @@ typedef struct fk_bind_hooks {
     PyObject *examine; /* () -> an exception instance: a deadlock; None: perhaps, look again; False:
                           none. Both are None when nobody is to look. */
     PyObject *circle;  /* () -> the same for a circle of locks that this thread is in */
-    PyObject *home;    /* str: the package's folder, with a slash */
+    PyObject *homes;   /* tuple of str: folders of frames that are no user's, with a slash */
     PyObject *pickle_dumps, *pickle_loads; /* the C functions of _pickle */
 } fk_bind_hooks;
 
@@ -74,6 +74,9 @@ int fk_blocking(fk_wait_fn fn, void *arg, fk_wait *w, uint32_t op, uint64_t obje
 enum { FK_ONE_WAIT, FK_STANDING_FIRST, FK_STANDING_AGAIN };
 int fk_blocking_on(fk_wait_fn fn, void *arg, fk_wait *w, uint32_t op, uint64_t object,
                    fk_status *st, int standing);
+
+/* Where the caller stands, for the board: the end of the file's path and the line. */
+uint32_t fk_site(char *file, size_t size);
 
 /* fk_still_family without the GIL. */
 bool fk_is_standstill(void);
@@ -123,6 +126,10 @@ extern PyMethodDef fk_family_methods[], fk_board_methods[], fk_peek_methods[], f
 int fk_add_ending_constants(PyObject *m);
 
 /* board_bind.c */
+/* Call fn(arg), which sleeps in the kernel, without the GIL, on the board, until it gives something else than
+ * FK_INTR. 0; -1: a signal handler raised. */
+typedef fk_status (*fk_sleep_fn)(void *arg);
+int fk_sleeping(fk_sleep_fn fn, void *arg, uint32_t op, uint64_t object, fk_status *st);
 const char *fk_op_name(uint32_t op);
 /* Who holds the lock that an entry waits for, and the number of the place where it was taken: an owner
  * word, 0: nobody or not known. Works on a peeked arena. */

@@ -8,13 +8,16 @@
 static PyObject *board_enter(PyObject *m, PyObject *args)
 {
     (void)m;
-    unsigned int op, line;
-    unsigned long long object, deadline;
-    const char *file;
-    if (!PyArg_ParseTuple(args, "IKKsI", &op, &object, &deadline, &file, &line))
+    unsigned int op;
+    unsigned long long object;
+    PyObject *timeout;
+    fk_wait w;
+    if (!PyArg_ParseTuple(args, "IKO", &op, &object, &timeout) || fk_parse_timeout(timeout, &w) < 0)
         return NULL;
+    char file[80];
+    uint32_t line = fk_family.base ? fk_site(file, sizeof file) : 0;
     if (fk_family.base)
-        fk_board_enter(&fk_family, op, object, deadline, file, line);
+        fk_board_enter(&fk_family, op, object, w.deadline_ns, file, line);
     Py_RETURN_NONE;
 }
 
@@ -27,14 +30,16 @@ static PyObject *board_leave(PyObject *m, PyObject *unused)
 }
 
 static const char *const OP_NAMES[FK_OPS] = {
-    [FK_OP_NONE] = "nothing",          [FK_OP_LOCK] = "Lock.acquire",
-    [FK_OP_RLOCK] = "RLock.acquire",   [FK_OP_SEMAPHORE] = "Semaphore.acquire",
-    [FK_OP_EVENT] = "Event.wait",      [FK_OP_CONDITION] = "Condition.wait",
-    [FK_OP_QUEUE_GET] = "Queue.get",   [FK_OP_QUEUE_PUT] = "Queue.put",
-    [FK_OP_QUEUE_JOIN] = "Queue.join", [FK_OP_PROCESS] = "Process.join",
-    [FK_OP_TASK] = "Pool task",        [FK_OP_RESULTS] = "Pool results",
-    [FK_OP_TABLE] = "Dict or List",
-    [FK_OP_RESULT] = "Pool results",   [FK_OP_POOL] = "Pool thread",
+    [FK_OP_NONE] = "nothing",           [FK_OP_LOCK] = "Lock.acquire",
+    [FK_OP_RLOCK] = "RLock.acquire",    [FK_OP_SEMAPHORE] = "Semaphore.acquire",
+    [FK_OP_EVENT] = "Event.wait",       [FK_OP_CONDITION] = "Condition.wait",
+    [FK_OP_QUEUE_GET] = "Queue.get",    [FK_OP_QUEUE_PUT] = "Queue.put",
+    [FK_OP_QUEUE_JOIN] = "Queue.join",  [FK_OP_PROCESS] = "Process.join",
+    [FK_OP_TASK] = "Pool task",         [FK_OP_RESULTS] = "Pool results",
+    [FK_OP_TABLE] = "Dict or List",     [FK_OP_RESULT] = "Pool results",
+    [FK_OP_POOL] = "Pool thread",       [FK_OP_RECV] = "Connection.recv",
+    [FK_OP_SEND] = "Connection.send",   [FK_OP_POLL] = "Connection.poll",
+    [FK_OP_ACCEPT] = "Listener.accept", [FK_OP_WAIT] = "connection.wait",
 };
 
 const char *fk_op_name(uint32_t op) { return OP_NAMES[op < FK_OPS ? op : FK_OP_NONE]; }
@@ -233,6 +238,36 @@ static PyObject *held(PyObject *m, PyObject *arg)
     return PyLong_FromUnsignedLongLong(taken);
 }
 
+int fk_sleeping(fk_sleep_fn fn, void *arg, uint32_t op, uint64_t object, fk_status *st)
+{
+    fk_arena *a = fk_family.base ? &fk_family : NULL; /* NULL: in no family so far */
+    char file[80];
+    uint32_t line = a ? fk_site(file, sizeof file) : 0, number = 0;
+    for (;;) {
+        Py_BEGIN_ALLOW_THREADS
+            if (a && (number == 0 || fk_board_wait(a) != number)) {
+                fk_board_enter(a, op, object, FK_NEVER, file, line);
+                number = fk_board_wait(a);
+            }
+            fk_nap *nap = a ? fk_board_nap(a) : NULL;
+            if (nap)
+                fk_nap_begin(nap, NULL, 0);
+            *st = fn(arg);
+            if (nap)
+                fk_nap_end(nap);
+            if (a && *st != FK_INTR)
+                fk_board_leave(a);
+        Py_END_ALLOW_THREADS
+        if (*st != FK_INTR)
+            return 0;
+        if (PyErr_CheckSignals() < 0) {
+            if (a)
+                fk_board_leave(a);
+            return -1;
+        }
+    }
+}
+
 /* ---- waits for processes: in the kernel, and not in slices ------------------------------------------ */
 
 typedef int (*kernel_wait)(int what, bool block); /* 1: it has come; 0: not yet; -1: errno */
@@ -294,8 +329,9 @@ static PyObject *wait_readable(PyObject *m, PyObject *fd)
 
 PyMethodDef fk_board_methods[] = {
     {"board_enter", board_enter, METH_VARARGS,
-     "board_enter($module, op, object, deadline_ns, file, line, /)\n--\n\nSay that this thread is "
-     "about to wait."},
+     "board_enter($module, op, object, timeout, /)\n--\n\nSay that this thread is about to wait, "
+     "so "
+     "many seconds or for ever (None)."},
     {"board_leave", board_leave, METH_NOARGS,
      "board_leave($module, /)\n--\n\nSay that it waits no more."},
     {"board_snapshot", board_snapshot, METH_NOARGS,

@@ -3,8 +3,7 @@
 #include <math.h>
 #include <time.h>
 
-/* Where the caller stands, for the board: the end of the file's path and the line. */
-static uint32_t site(char *file, size_t size)
+uint32_t fk_site(char *file, size_t size)
 {
     file[0] = 0;
     PyFrameObject *frame = fk_callers_frame();
@@ -121,7 +120,7 @@ static FK_COLD int park(fk_wait_fn fn, void *arg, fk_wait *w, uint32_t op, uint6
                         fk_status *st, int standing)
 {
     char file[80];
-    uint32_t line = site(file, sizeof file);
+    uint32_t line = fk_site(file, sizeof file);
     bool endless = standing || w->deadline_ns == FK_NEVER;
     look l = {0};
     fk_watch_offer(&fk_family, w);

@@ -5,7 +5,10 @@ fk_spot fk_spots[FK_SPOTS];
 static bool is_ours(PyFrameObject *frame)
 {
     PyCodeObject *code = PyFrame_GetCode(frame);
-    bool ours = PyUnicode_Tailmatch(code->co_filename, fk_hooks.home, 0, PY_SSIZE_T_MAX, -1) > 0;
+    bool ours = false;
+    for (Py_ssize_t i = 0; !ours && i < PyTuple_GET_SIZE(fk_hooks.homes); i++)
+        ours = PyUnicode_Tailmatch(code->co_filename, PyTuple_GET_ITEM(fk_hooks.homes, i), 0,
+                                   PY_SSIZE_T_MAX, -1) > 0;
     Py_DECREF(code);
     return ours;
 }

@@ -7,8 +7,9 @@ static PyObject *configure(PyObject *m, PyObject *args)
 {
     (void)m;
     fk_bind_hooks h = {0};
-    if (!PyArg_ParseTuple(args, "OOOOOOOOOU", &h.dumps, &h.owner_died, &h.shut_down, &h.empty,
-                          &h.full, &h.lost, &h.quiet, &h.examine, &h.circle, &h.home))
+    if (!PyArg_ParseTuple(args, "OOOOOOOOOO!", &h.dumps, &h.owner_died, &h.shut_down, &h.empty,
+                          &h.full, &h.lost, &h.quiet, &h.examine, &h.circle, &PyTuple_Type,
+                          &h.homes))
         return NULL;
     PyObject *pickle = PyImport_ImportModule("_pickle");
     if (!pickle)
@@ -27,7 +28,7 @@ static PyObject *configure(PyObject *m, PyObject *args)
     Py_INCREF(h.quiet);
     Py_INCREF(h.examine);
     Py_INCREF(h.circle);
-    Py_INCREF(h.home);
+    Py_INCREF(h.homes);
     fk_hooks = h;
     Py_RETURN_NONE;
 }
@@ -45,7 +46,7 @@ static PyMethodDef methods[] = {
      "None."},
     {"configure", configure, METH_VARARGS,
      "configure($module, dumps, owner_died, shut_down, empty, full, lost, quiet, examine, "
-     "circle, home, "
+     "circle, homes, "
      "/)\n--\n\nHand over the Python side's pickler, exceptions and search for deadlocks; once, "
      "before any handle is used."},
     {NULL, NULL, 0, NULL},
@@ -103,6 +104,10 @@ static int exec(PyObject *m)
         PyModule_AddIntConstant(m, "OP_RLOCK", FK_OP_RLOCK) < 0 ||
         PyModule_AddIntConstant(m, "OP_QUEUE_GET", FK_OP_QUEUE_GET) < 0 ||
         PyModule_AddIntConstant(m, "OP_TASK", FK_OP_TASK) < 0 ||
+        PyModule_AddIntConstant(m, "OP_RECV", FK_OP_RECV) < 0 ||
+        PyModule_AddIntConstant(m, "OP_POLL", FK_OP_POLL) < 0 ||
+        PyModule_AddIntConstant(m, "OP_ACCEPT", FK_OP_ACCEPT) < 0 ||
+        PyModule_AddIntConstant(m, "OP_WAIT", FK_OP_WAIT) < 0 ||
         PyModule_AddIntConstant(m, "OP_RESULTS", FK_OP_RESULTS) < 0 ||
         PyModule_AddIntConstant(m, "OP_RESULT", FK_OP_RESULT) < 0 ||
         PyModule_AddIntConstant(m, "OP_POOL", FK_OP_POOL) < 0)

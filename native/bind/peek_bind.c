@@ -2,6 +2,9 @@
 #include "bind.h"
 #include "queue.h"
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
 static uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
 /* (owner, pid, parent, name, running, serves, alive, space), or None: the slot is free. */
@@ -28,6 +31,8 @@ static PyObject *member(const fk_arena *a, uint32_t index)
 static void queue_of(const fk_arena *a, const fk_seen *s, long long *size, long long *bound)
 {
     *size = *bound = -1;
+    if (s->op == FK_OP_PROCESS || fk_op_is_for_a_pipe(s->op))
+        return;
     fk_block *b = fk_block_at(a, s->object);
     fk_queue *q = b ? fk_at(a, s->object + FK_BLOCK_HEAD, sizeof *q) : NULL;
     if (!q || b->kind != FK_KIND_QUEUE || atomic_load(&b->tag) == 0)
@@ -47,7 +52,7 @@ static PyObject *wait_of(const fk_arena *a, uint32_t index)
     uint64_t object = s.object;
     if (s.op == FK_OP_PROCESS)
         object = fk_board_joined(a, &s);
-    else if (s.object % FK_CACHE_LINE != 0)
+    else if (!fk_op_is_for_a_pipe(s.op) && s.object % FK_CACHE_LINE != 0)
         object = s.object = 0; /* where no block is */
     long long size, bound;
     queue_of(a, &s, &size, &bound);
@@ -101,7 +106,21 @@ static PyObject *peek(PyObject *m, PyObject *arg)
     return NULL;
 }
 
+static PyObject *signal_thread(PyObject *m, PyObject *args)
+{
+    (void)m;
+    int pid, tid, signal;
+    if (!PyArg_ParseTuple(args, "iii", &pid, &tid, &signal))
+        return NULL;
+    if (syscall(SYS_tgkill, pid, tid, signal) < 0)
+        return PyErr_SetFromErrno(PyExc_OSError);
+    Py_RETURN_NONE;
+}
+
 PyMethodDef fk_peek_methods[] = {
+    {"signal_thread", signal_thread, METH_VARARGS,
+     "signal_thread($module, pid, tid, signal, /)\n--\n\nSend a signal to one thread of a "
+     "process."},
     {"peek", peek, METH_O,
      "peek($module, fd, /)\n--\n\nLook at the arena of any family without joining or changing it: "
      "(identity,\n[(owner, pid, parent, name, running, serves, alive, pid_space), ...],\n[(owner, "

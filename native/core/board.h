@@ -20,10 +20,19 @@ enum {
     FK_OP_RESULT,  /* or for another of its threads, which does: an event */
     FK_OP_POOL,    /* a thread of the pool itself has nothing to do: an event */
     FK_OP_TABLE,   /* for whoever is just changing a shared dict or list */
+    /* For the other end of a pipe or socket. The object is the descriptor. Who is in one of these is never
+     * taken for a part of a standstill: the other end may be anybody's. */
+    FK_OP_RECV,
+    FK_OP_SEND,
+    FK_OP_POLL,
+    FK_OP_ACCEPT,
+    FK_OP_WAIT, /* for any of several; the object is 0 */
     FK_OPS,
 };
 
 #define FK_BY_PID (UINT64_C(1) << 32)
+
+static inline bool fk_op_is_for_a_pipe(uint32_t op) { return op >= FK_OP_RECV && op < FK_OPS; }
 
 /* Say what this thread is about to wait for; only for who is about to sleep. `file` may be NULL.
  * Returns where the thread tells that it sleeps, for fk_wait.nap; NULL: the board is full, and the

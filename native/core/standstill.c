@@ -37,8 +37,8 @@ static const uint32_t KIND_OF[FK_OPS] = {
     [FK_OP_CONDITION] = FK_KIND_COND,  [FK_OP_QUEUE_GET] = FK_KIND_QUEUE,
     [FK_OP_QUEUE_PUT] = FK_KIND_QUEUE, [FK_OP_QUEUE_JOIN] = FK_KIND_QUEUE,
     [FK_OP_TASK] = FK_KIND_QUEUE,      [FK_OP_RESULTS] = FK_KIND_QUEUE,
-    [FK_OP_TABLE] = FK_KIND_TABLE,
-    [FK_OP_RESULT] = FK_KIND_EVENT,    [FK_OP_POOL] = FK_KIND_EVENT,
+    [FK_OP_TABLE] = FK_KIND_TABLE,     [FK_OP_RESULT] = FK_KIND_EVENT,
+    [FK_OP_POOL] = FK_KIND_EVENT,
 };
 
 /* Whoever wakes a sleeper changes its word first. */

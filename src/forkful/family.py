@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import queue
 from collections.abc import Callable, Sequence
+from multiprocessing import context
 from multiprocessing.context import get_spawning_popen
 from typing import Any, TypeVar
 
-from forkful import _native, deadlock, errors, wire
+from forkful import _native, deadlock, errors, stacks, wire
 from forkful.errors import ForkfulError, LockOwnerDied, ShutDown
 
 __all__ = ["Handle", "Words"]
@@ -64,13 +65,16 @@ _native.configure(
     deadlock.quiet if deadlock.ENABLED else None,
     deadlock.examine if deadlock.ENABLED else None,
     deadlock.examine_circle if deadlock.ENABLED else None,
-    os.path.join(os.path.dirname(__file__), ""),
+    tuple(os.path.join(os.path.dirname(f), "") for f in (__file__, context.__file__)),
 )
 os.register_at_fork(
     before=_native.before_fork,
     after_in_parent=_native.after_fork_parent,
     after_in_child=_native.after_fork_child,
 )
+
+
+stacks.listen()
 
 
 def _arrive(

@@ -11,9 +11,7 @@ import io
 import os
 import signal
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from multiprocessing import TimeoutError, process
 from multiprocessing.process import BaseProcess, active_children, current_process, parent_process
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -167,8 +165,16 @@ class Process(BaseProcess):
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until the process has ended, at most `timeout` seconds."""
-        with self._parked(timeout):
+        popen = self._popen
+        if popen is None or popen.returncode is not None:
+            return super().join(timeout)
+        # The fork server's children have slots of which only they know.
+        owner = getattr(popen, "owner", 0) or _native.BY_PID | popen.pid
+        _native.board_enter(_native.OP_PROCESS, owner, timeout)
+        try:
             super().join(timeout)
+        finally:
+            _native.board_leave()
 
     def close(self) -> None:
         """Give up all that this process keeps of the ended child, its report included.
@@ -178,28 +184,6 @@ class Process(BaseProcess):
         """
         super().close()
         self.__dict__.pop("_report", None)
-
-    @contextmanager
-    def _parked(self, timeout: float | None) -> Iterator[None]:
-        popen = self._popen
-        if popen is None or popen.returncode is not None:
-            yield
-            return
-        deadline = 2**64 - 1 if timeout is None else time.monotonic_ns() + int(timeout * 1e9)
-        frame = sys._getframe(2)
-        while frame.f_back and frame.f_code.co_filename == __file__:
-            frame = frame.f_back
-        _native.board_enter(
-            _native.OP_PROCESS,
-            getattr(popen, "owner", 0) or _native.BY_PID | popen.pid,
-            max(0, deadline),
-            frame.f_code.co_filename,
-            frame.f_lineno or 0,
-        )
-        try:
-            yield
-        finally:
-            _native.board_leave()
 
     # -- the report --------------------------------------------------------------------------
 

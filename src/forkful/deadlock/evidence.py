@@ -7,7 +7,7 @@ import signal
 import threading
 from typing import NamedTuple
 
-from forkful import _native
+from forkful import _native, stacks
 
 __all__ = [
     "ADVICE",
@@ -23,8 +23,8 @@ __all__ = [
     "threads",
 ]
 
-# Signals whose handlers run no Python: the fatal ones (faulthandler), forkful's and glibc's own. Of SIGINT
-# and SIGTERM each process tells by `quiet`.
+# Signals whose handlers run no Python: the fatal ones (faulthandler), forkful's and glibc's own. Of SIGINT,
+# SIGTERM and the one that asks for stacks each process tells by `quiet`.
 HARMLESS = sum(
     1 << (s - 1)
     for s in (
@@ -36,6 +36,7 @@ HARMLESS = sum(
         signal.SIGFPE,
         signal.SIGILL,
         signal.SIGABRT,
+        stacks.SIGNAL,
         32,
         33,
     )
@@ -71,8 +72,11 @@ class Waiter(NamedTuple):
 def quiet() -> bool:
     """Return whether nothing but another process can rouse this one: no timer, no handler of a signal.
 
-    Of SIGINT and SIGTERM; handlers that only end the process, as these signals do by default, are none.
+    Of those signals that `HARMLESS` leaves out; handlers that only end the process, as SIGINT and SIGTERM do by
+    default, are none.
     """
+    if signal.getsignal(stacks.SIGNAL) not in (signal.SIG_DFL, signal.SIG_IGN):
+        return False
     for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
         if signal.getitimer(timer)[0]:
             return False
