@@ -37,8 +37,9 @@ def fail(text: str) -> None:
 
 
 def block(path: str) -> None:
-    """Be in one call until somebody ends it; the file tells that its end was orderly."""
+    """Be in one call until somebody ends it; files tell that it has begun, and that its end was orderly."""
     try:
+        open(f"{path} begun", "w").close()
         time.sleep(1000)  # sleep: until a signal ends it
     finally:
         open(path, "w").close()
@@ -113,7 +114,7 @@ def main(kind: str, method: str, options: str = "{}") -> None:
         if by_thread:
 
             def end() -> None:
-                sys.stdin.read()
+                os.read(0, 1)  # no lock of sys.stdin that a fork would copy
                 server.shutdown()
                 print("shutdown has returned", flush=True)
 

@@ -204,9 +204,7 @@ class Server(BaseServer[_Worker]):
                 logger.error("%s%s: another takes its place", self._how(worker), with_client)
             return
         pause = self._births.failed(time.monotonic())
-        logger.error(
-            "%s before it was ready: another is tried in %g s", self._how(worker), pause
-        )
+        logger.error("%s before it was ready: another is tried in %g s", self._how(worker), pause)
         if self._births.hopeless and not any(w.ready for w in self._members.values()):
             raise errors.WorkerDied(
                 f"the server gives up: its workers end before they are ready, the last one "

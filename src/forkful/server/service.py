@@ -1,8 +1,8 @@
 """What a server's process does with one connection, and how it obeys its parent.
 
 The parent gives orders by signals, which a program's own tools can give too: SIGTERM, end after this
-connection; SIGQUIT, end now, by an exception that the handler's `finally` blocks see. SIGINT comes from a
-terminal to everybody: the parent decides. When the parent is dead the kernel kills.
+connection; SIGQUIT, end now: the connection is cut, and an exception lets the handler's `finally` blocks run. SIGINT
+comes from a terminal to everybody: the parent decides. When the parent is dead the kernel kills.
 """
 
 from __future__ import annotations
@@ -35,9 +35,11 @@ class Orders:
         stopping: It shall end when it is through with its connection.
         quitting: It shall end now.
         wake: An eventfd that is readable as soon as it is to stop.
+        client: The connection that is being served.
     """
 
     def __init__(self) -> None:
+        self.client: socket.socket | None = None
         self.stopping = self.quitting = False
         self.wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         parent = parent_process()
@@ -55,6 +57,10 @@ class Orders:
 
     def _quit(self, *_: object) -> None:
         self.stopping = self.quitting = True
+        if self.client is not None:
+            # The exception may come just when a line is sent: a buffer that is then flushed by a `finally`
+            # would send it twice.
+            _cut(self.client, socket.SHUT_RDWR)
         raise SystemExit(0)
 
 
@@ -80,9 +86,11 @@ class Service:
     def __init__(self, handler: Handler, server_address: Any) -> None:
         self.RequestHandlerClass = handler
         self.server_address = server_address
-        is_class = isinstance(handler, type) and issubclass(handler, socketserver.BaseRequestHandler)
+        is_class = isinstance(handler, type) and issubclass(
+            handler, socketserver.BaseRequestHandler
+        )
         self._handle: Callable[[socket.socket, Any], object] = (
-            self._construct if is_class else handler  # type: ignore[assignment]
+            self._construct if is_class else handler
         )
 
     def _construct(self, client: socket.socket, address: Any) -> None:
@@ -94,25 +102,31 @@ class Service:
 
         What it raises ends the connection only, be it SystemExit: the log has its traceback.
         """
+        orders.client = client
         try:
             self._handle(client, address)
         except BaseException as error:
             if orders.quitting:
-                raise
+                raise SystemExit(0) from None  # and not what it made of it, such as a broken pipe
             ledger.failed(error)
             logger.exception("the handler of client %s has failed", name_of(address))
         finally:
+            orders.client = None
             hang_up(client)
 
 
 def hang_up(client: socket.socket) -> None:
     """End a connection, also for those who have copies of the socket."""
     if client.fileno() >= 0:
-        try:
-            client.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass  # the client has ended it
+        _cut(client, socket.SHUT_WR)
         client.close()
+
+
+def _cut(client: socket.socket, how: int) -> None:
+    try:
+        client.shutdown(how)
+    except OSError:
+        pass  # the handler has closed it, or the client has ended it
 
 
 def name_of(address: Any) -> str:
