@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -180,6 +181,36 @@ def test_a_worker_is_replaced_after_its_requests(tmp_path: Path) -> None:
         assert pids[::2] == pids[1::2]
         assert len({*pids}) == 3
         assert server.log() == ""
+
+
+def test_workers_are_replaced_after_different_numbers_of_requests(tmp_path: Path) -> None:
+    with serving(
+        tmp_path, "Server", "fork", workers=1, max_requests=2, max_requests_jitter=2
+    ) as server:
+        pids = [server.ask("pid") for _ in range(15)]
+        lives = [len([*same]) for _, same in itertools.groupby(pids)]
+        assert {*lives[:-1]} <= {2, 3, 4}
+
+
+def test_a_killed_worker_whose_own_child_lives_on_is_replaced(tmp_path: Path) -> None:
+    with serving(tmp_path, "Server", "fork", workers=1) as server:
+        client = server.client()
+        child = int(client.ask(f"fork {tmp_path}/end"))
+        client.send("kill")  # the child has a copy of the connection, so that does not end
+        assert server.ask("shout a") == "A"
+        assert not is_gone(child)
+        (tmp_path / "end").touch()
+        until(lambda: is_gone(child))
+
+
+def test_a_worker_that_is_short_of_descriptors_says_so_and_goes_on(tmp_path: Path) -> None:
+    with serving(tmp_path, "Server", "fork", workers=1) as server:
+        assert server.ask(f"exhaust {tmp_path}/release") == "exhausted"
+        client = server.client()
+        client.send("shout a")
+        server.until_logged("cannot accept", "Too many open files", "ulimit -n")
+        (tmp_path / "release").touch()
+        assert client.receive() == "A"
 
 
 def test_workers_that_die_at_birth_end_the_server_with_an_error(

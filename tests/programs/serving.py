@@ -9,10 +9,10 @@ from __future__ import annotations
 import http.server
 import json
 import os
+import resource
 import signal
 import socket
 import socketserver
-import subprocess
 import sys
 import threading
 import time
@@ -58,6 +58,30 @@ def use_a_pool(text: str) -> list[int]:
         return pool.map(len, text.split())
 
 
+def leave_a_child(path: str) -> int:
+    """Fork what outlives this process, and has copies of all its descriptors."""
+    pid = os.fork()
+    if pid == 0:
+        while not os.path.exists(path):
+            time.sleep(0.01)  # sleep: until the test makes the file
+        os._exit(0)
+    return pid
+
+
+def exhaust(path: str) -> str:
+    """Let this process open nothing more, until the test makes a file."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+
+    def release() -> None:
+        while not os.path.exists(path):
+            time.sleep(0.01)  # sleep: until the test makes the file
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+    threading.Thread(target=release, daemon=True).start()
+    return "exhausted"
+
+
 WORDS: dict[str, Any] = {
     "pid": lambda _: os.getpid(),
     "shout": str.upper,
@@ -68,8 +92,8 @@ WORDS: dict[str, Any] = {
     "kill": be_killed,
     "crash": crash,
     "pool": use_a_pool,
-    "fds": lambda _: len(os.listdir("/proc/self/fd")),
-    "run": lambda text: subprocess.run(text.split(), capture_output=True, text=True).stdout.strip(),
+    "fork": leave_a_child,
+    "exhaust": exhaust,
 }
 
 

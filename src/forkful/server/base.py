@@ -48,17 +48,19 @@ class Member:
 
     Attributes:
         process: The Process object.
+        pid, name: Its own, which it no longer tells once it is closed.
         doomed: Why it was killed, if it was; then its end is no news.
         told: It was told to stop; then its end is no news either.
     """
 
     def __init__(self, process: Any) -> None:
         self.process = process
+        self.pid, self.name = 0, ""
         self.doomed = ""
         self.told = False
 
     def __str__(self) -> str:
-        return f"{self.process.name} (pid {self.process.pid})"
+        return f"{self.name} (pid {self.pid})"
 
 
 _M = TypeVar("_M", bound=Member)
@@ -97,6 +99,8 @@ class BaseServer(Generic[_M]):
         self._pid = os.getpid()
         self._thread: int | None = None  # that serves
         self._over = threading.Event()
+        self._wake = -1  # an eventfd, as long as it serves
+        self._wake_lock = threading.RLock()  # signal handlers run in the midst of anything
 
     def __enter__(self) -> Self:
         return self
@@ -145,7 +149,9 @@ class BaseServer(Generic[_M]):
                     self._end()
         finally:
             self._selector.close()
-            os.close(self._wake)
+            with self._wake_lock:
+                os.close(self._wake)
+                self._wake = -1
             self._over.set()
         if self._interrupted:
             raise Interrupted
@@ -189,6 +195,7 @@ class BaseServer(Generic[_M]):
         process._config[NESTS] = True  # a handler may use processes and pools of its own
         with orders_held(process):
             process.start()
+        member.pid, member.name = process.pid, process.name
         self._members[process.sentinel] = member
         self._selector.register(process.sentinel, selectors.EVENT_READ)
 
@@ -251,8 +258,9 @@ class BaseServer(Generic[_M]):
 
     def _ask(self, how: int) -> None:
         self._ending = max(self._ending, how)
-        if self._thread is not None and not self._over.is_set():
-            os.eventfd_write(self._wake, 1)
+        with self._wake_lock:
+            if self._wake >= 0:
+                os.eventfd_write(self._wake, 1)
 
     def _interrupt(self) -> None:
         self._interrupted = True

@@ -97,7 +97,6 @@ class ProcessServer(BaseServer[_Clerk]):
     def _serve(self, client: socket.socket, address: Any) -> None:
         name = name_of(address)
         process = self._context.Process(target=serve_one, args=(self._service, client, address))
-        client.setblocking(True)
         try:
             self._start(_Clerk(process, name))
         except OSError as error:

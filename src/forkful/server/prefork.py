@@ -134,8 +134,8 @@ class Server(BaseServer[_Worker]):
             since, words = worker.words.load(SINCE), worker.words
             state = "busy" if since else "idle" if words.load(READY) else "starting"
             seconds = max(0, now - since) / 1e9 if since else 0.0
-            pid, name, served = worker.process.pid, worker.process.name, words.load(CONNECTIONS)
-            rows.append(ServerWorker(pid, name, state, seconds, served))
+            served = words.load(CONNECTIONS)
+            rows.append(ServerWorker(worker.pid, worker.name, state, seconds, served))
         served = self._served + sum(row.connections for row in rows)
         return ServerStatistics(tuple(rows), served, self._died)
 
@@ -209,9 +209,9 @@ class Server(BaseServer[_Worker]):
             raise errors.WorkerDied(
                 f"the server gives up: its workers end before they are ready, the last one "
                 f"{self._how(worker)}. What they wrote to standard error says why",
-                pid=worker.process.pid,
+                pid=worker.pid,
                 exitcode=worker.process.exitcode,
-                name=worker.process.name,
+                name=worker.name,
             )
 
     def _stop_all(self) -> None:

@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing.process import current_process
 from typing import Any
 
 from forkful.family import Words
@@ -85,10 +86,11 @@ def _bear(error: OSError) -> None:
     """Accepting has failed: go on if that will pass."""
     if error.errno in _SHORT_OF:
         logger.error(
-            "cannot accept: %s. %d descriptors are open here: close what handlers no longer need, or "
-            "raise the limit (ulimit -n)",
+            "%s (pid %d) cannot accept: %s. It will try again: close what handlers no longer need, or raise "
+            "the limit (ulimit -n)",
+            current_process().name,
+            os.getpid(),
             error,
-            len(os.listdir("/proc/self/fd")),
         )
         time.sleep(0.1)  # nothing tells when there is room again
     elif error.errno in (errno.EBADF, errno.ENOTSOCK):
