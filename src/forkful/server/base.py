@@ -1,8 +1,7 @@
 """What both servers share: the listening socket, the parent's loop, its signals, and the end.
 
 The parent never serves. It waits for the ends of its processes (and, with a process for each client, for
-clients) in one selector, and looks round at least once a second. Signals and `shutdown()` only note what is
-wanted and wake the selector; the loop acts.
+clients) in one selector, and looks round at least once a second.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from multiprocessing.context import BaseContext
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
@@ -23,12 +22,12 @@ from typing import Any, Generic, Self, TypeVar
 from forkful.launch.defaults import defaults
 from forkful.process import NESTS, describe_exit
 from forkful.server.service import ORDERS, Handler, Service
+from forkful.server.wishes import GRACEFUL, QUICK, Wishes
 
 __all__ = ["BaseServer", "Interrupted", "Member", "orders_held"]
 
 _LOOK_EVERY = 1.0  # seconds
 _GRACE = 1.0  # seconds that processes have to end at SIGQUIT, before SIGKILL
-_GRACEFUL, _QUICK = 1, 2
 
 logger = logging.getLogger("forkful.server")
 
@@ -89,18 +88,11 @@ class BaseServer(Generic[_M]):
         self.graceful_timeout = graceful_timeout
         self._service = Service(RequestHandlerClass, self.server_address)
         self._members: dict[int, _M] = {}  # by sentinel
-        self._wishes: dict[int, Callable[[], None]] = {  # what signals mean; see _obeying_signals
-            signal.SIGTERM: lambda: self._ask(_GRACEFUL),
-            signal.SIGQUIT: lambda: self._ask(_QUICK),
-            signal.SIGINT: self._interrupt,
-        }
-        self._ending = 0
-        self._interrupted = False
+        self._wishes = Wishes()
+        self._wake = -1  # readable after each wish
         self._pid = os.getpid()
         self._thread: int | None = None  # that serves
         self._over = threading.Event()
-        self._wake = -1  # an eventfd, as long as it serves
-        self._wake_lock = threading.RLock()  # signal handlers run in the midst of anything
 
     def __enter__(self) -> Self:
         return self
@@ -133,27 +125,13 @@ class BaseServer(Generic[_M]):
             raise RuntimeError("a server serves once: make another one")
         self._thread = threading.get_ident()
         self._pid = os.getpid()  # it may have been made in a parent
-        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(self._wake, selectors.EVENT_READ)
         try:
-            with self._obeying_signals():
-                try:
-                    logger.info("serving on %s, pid %d", self.server_address, self._pid)
-                    while not self._ending:
-                        self._turn()
-                except BaseException:
-                    self._ending = _QUICK
-                    raise
-                finally:
-                    self._end()
+            with selectors.DefaultSelector() as self._selector, self._wishes.heard() as self._wake:
+                self._selector.register(self._wake, selectors.EVENT_READ)
+                self._loop()
         finally:
-            self._selector.close()
-            with self._wake_lock:
-                os.close(self._wake)
-                self._wake = -1
             self._over.set()
-        if self._interrupted:
+        if self._wishes.interrupted:
             raise Interrupted
 
     def shutdown(self) -> None:
@@ -169,7 +147,7 @@ class BaseServer(Generic[_M]):
                 f"only process {self._pid}, which made the server, can shut it down; from others, send it "
                 "SIGTERM"
             )
-        self._ask(_GRACEFUL)
+        self._wishes.ask(GRACEFUL)
         if self._thread not in (None, threading.get_ident()):
             self._over.wait()
 
@@ -185,6 +163,19 @@ class BaseServer(Generic[_M]):
 
     def _stop_all(self) -> None:
         """Tell processes that have no connection to end. The socket is shut already."""
+
+    # -- the loop ------------------------------------------------------------------------------------
+
+    def _loop(self) -> None:
+        logger.info("serving on %s, pid %d", self.server_address, self._pid)
+        try:
+            while not self._wishes.ending:
+                self._turn()
+        except BaseException:
+            self._wishes.ask(QUICK)
+            raise
+        finally:
+            self._end()
 
     # -- processes -----------------------------------------------------------------------------------
 
@@ -231,9 +222,9 @@ class BaseServer(Generic[_M]):
             member.told = True
         self._stop_all()
         deadline = time.monotonic() + self.graceful_timeout
-        while self._members and self._ending < _QUICK and time.monotonic() < deadline:
+        while self._members and self._wishes.ending < QUICK and time.monotonic() < deadline:
             self._wait(deadline - time.monotonic())
-        if self._members and self._ending < _QUICK:
+        if self._members and self._wishes.ending < QUICK:
             names = ", ".join(map(str, self._members.values()))
             logger.warning(
                 "not through after %g s (graceful_timeout): ending %s", self.graceful_timeout, names
@@ -253,38 +244,6 @@ class BaseServer(Generic[_M]):
 
     def _how(self, member: _M) -> str:
         return f"{member} {describe_exit(member.process.exitcode)}"
-
-    # -- wishes --------------------------------------------------------------------------------------
-
-    def _ask(self, how: int) -> None:
-        self._ending = max(self._ending, how)
-        with self._wake_lock:
-            if self._wake >= 0:
-                os.eventfd_write(self._wake, 1)
-
-    def _interrupt(self) -> None:
-        self._interrupted = True
-        self._ask(_QUICK)
-
-    @contextlib.contextmanager
-    def _obeying_signals(self) -> Iterator[None]:
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def obey(signum: int, frame: object) -> None:
-            if os.getpid() == self._pid:
-                self._wishes[signum]()
-            else:  # somebody's fork, which has inherited this function
-                signal.signal(signum, signal.SIG_DFL)
-                signal.raise_signal(signum)
-
-        before = {signum: signal.signal(signum, obey) for signum in self._wishes}
-        try:
-            yield
-        finally:
-            for signum, handler in before.items():
-                signal.signal(signum, handler)
 
 
 @contextlib.contextmanager

@@ -84,7 +84,7 @@ class ProcessServer(BaseServer[_Clerk]):
                 self._selector.unregister(self.socket)
             self._listening = room
         self._wait(self._kill_late())
-        while len(self._members) < self.max_children and not self._ending:
+        while len(self._members) < self.max_children and not self._wishes.ending:
             try:
                 client, address = self.socket.accept()
             except BlockingIOError:

@@ -110,8 +110,9 @@ class Server(BaseServer[_Worker]):
         self._max_requests, self._jitter = max_requests, max_requests_jitter
         self._initializer, self._initargs = initializer, tuple(initargs)
         self._births = Births()
+        self._reload = False  # asked for, and not begun
         self._served = self._died = 0  # of those that have ended
-        self._wishes |= {
+        self._wishes.means |= {
             signal.SIGHUP: self.reload,
             signal.SIGTTIN: lambda: self._resize(1),
             signal.SIGTTOU: lambda: self._resize(-1),
@@ -122,9 +123,8 @@ class Server(BaseServer[_Worker]):
 
         With spawn and forkserver the new ones import the program anew (not what the fork server preloads).
         """
-        for worker in tuple(self._members.values()):
-            worker.old = True
-        self._ask(0)
+        self._reload = True
+        self._wishes.ask()
 
     def statistics(self) -> ServerStatistics:
         """Return what the workers do at this moment."""
@@ -143,6 +143,10 @@ class Server(BaseServer[_Worker]):
 
     def _turn(self) -> None:
         now = time.monotonic()
+        if self._reload:
+            self._reload = False
+            for worker in self._members.values():
+                worker.old = True
         self._note_ready()
         current = [w for w in self._members.values() if not (w.told or w.old)]
         unready = sum(not w.ready for w in current)
@@ -220,4 +224,4 @@ class Server(BaseServer[_Worker]):
 
     def _resize(self, by: int) -> None:
         self._size = max(1, self._size + by)
-        self._ask(0)
+        self._wishes.ask()
