@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from forkful.server import ProcessServer, Server
+from forkful.server import Interrupted, ProcessServer, Server
 from tests.contract.children import is_gone, until
 from tests.contract.serving import Client, serving
 from tests.programs.serving import obey
@@ -175,6 +175,14 @@ def test_shutdown_returns_when_all_has_ended(kind: str, tmp_path: Path) -> None:
         assert is_gone(pid)
 
 
+@BOTH
+def test_a_handler_cannot_shut_its_server_down_and_is_told_how(kind: str, tmp_path: Path) -> None:
+    with serving(tmp_path, kind, "fork", **options(kind)) as server:
+        assert server.ask("shutdown") == ""
+        server.until_logged(f"only process {server.process.pid}", "send it SIGTERM")
+        assert server.ask("shout a") == "A"
+
+
 # ---- the crew -----------------------------------------------------------------------------------
 
 
@@ -325,6 +333,13 @@ def test_arguments_that_make_no_server_are_refused() -> None:
         Server(("127.0.0.1", 0), obey, workers=0)
     with pytest.raises(ValueError, match="at least one process"):
         ProcessServer(("127.0.0.1", 0), obey, max_children=0)
+
+
+def test_an_interrupted_server_can_be_caught_as_any_other_interrupt() -> None:
+    with pytest.raises(KeyboardInterrupt) as caught:
+        raise Interrupted
+    assert isinstance(caught.value, SystemExit)
+    assert caught.value.code == 130
 
 
 def test_importing_forkful_does_not_import_servers() -> None:

@@ -134,6 +134,7 @@ def main(kind: str, method: str, options: str = "{}") -> None:
         told["initializer"] = globals()[told["initializer"]]
     forkful.set_start_method(method)
     with getattr(servers, kind)(("127.0.0.1", 0), handler, **told) as server:
+        WORDS["shutdown"] = lambda _: server.shutdown()
         print(server.server_address[1], flush=True)
         if by_thread:
 

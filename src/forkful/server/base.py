@@ -144,7 +144,7 @@ class BaseServer(Generic[_M]):
         """
         if os.getpid() != self._pid:
             raise RuntimeError(
-                f"only process {self._pid}, which made the server, can shut it down; from others, send it "
+                f"only process {self._pid}, which serves, can shut it down; from others, send it "
                 "SIGTERM"
             )
         self._wishes.ask(GRACEFUL)
