@@ -10,8 +10,16 @@ sys.path.insert(0, str(Path(__file__).parent))
 from side_by_side import main
 
 FILES = (
-    *("queue_small", "queue_array", "pool", "lock", "event", "shared", "startup", "map_cli"),
+    "queue_small",
+    "queue_array",
+    "pool",
+    "lock",
+    "event",
+    "shared",
+    "startup",
+    "map_cli",
     "growth",
+    "tcp",
 )
 
 if __name__ == "__main__":
