@@ -15,17 +15,18 @@ failure can cost the last seconds, never the journal's order.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
-from hashlib import blake2b
+from itertools import repeat
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
 from forkful.cli.encode import encode
 from forkful.cli.errors import CommandError
+from forkful.cli.keys import key_of
 from forkful.cli.known import Known
 
 _APPLICATION_ID = 0x666B6D70  # "fkmp": marks the database as ours
@@ -57,7 +58,6 @@ class Place(NamedTuple):
 
     id: int
     seq: int
-    key: bytes
 
 
 @dataclass(frozen=True)
@@ -161,55 +161,74 @@ class Journal:
         Returns:
             Where its outcome will be recorded, or None if it is to be skipped.
         """
-        key = _key(item)
+        key = key_of(item, encode(item))
         found = None if self._known is None else self._known.take(key, seq)
         if found is not None and found.ok:
             return None
         if found is not None and found.id is not None:
-            return Place(found.id, found.seq, key)
+            return Place(found.id, found.seq)
         if self._resume is Resume.FAILED:
             return None
         self._next_id += 1
-        return Place(self._next_id - 1, seq if found is None else found.seq, key)
+        return Place(self._next_id - 1, seq if found is None else found.seq)
+
+    @property
+    def is_new(self) -> bool:
+        """Whether all items are to be run under their own numbers, as nothing was recorded before."""
+        return self._known is None and self._resume is not Resume.FAILED
+
+    def new_ids(self, count: int) -> range:
+        """Return the rows of so many items of a journal that `is_new`, instead of their `place`s."""
+        self._next_id += count
+        return range(self._next_id - count, self._next_id)
 
     def record(
         self,
         place: Place,
+        item: object,
         *,
         seconds: float,
         attempts: int,
         pid: int | None,
-        failure: tuple[object, str, str] | None = None,
+        failure: tuple[str, str] | None = None,
     ) -> None:
         """Remember an outcome for the next `commit`. Does not block.
 
         Args:
-            place: What `place` returned for the item.
+            place: Where: what `place` returned for the item, or its part of `new_ids`.
+            item: The item.
             seconds: How long the last try took.
             attempts: How often it was tried.
             pid: The worker of the last try.
-            failure: For a failure, the item, the type of the error and its message.
+            failure: For a failure, the type of the error and its message.
         """
+        said = encode(item)
         told: tuple[str | None, ...] = (None, None, None)
         if failure is not None:
-            item, kind, message = failure
-            told = (
-                encode(item).decode(),
-                kind,
-                message.encode("utf-8", "backslashreplace").decode(),
-            )
-        self._rows.append(
-            (
-                place.id,
-                place.seq,
-                place.key,
-                failure is None,
-                seconds,
-                attempts,
-                pid,
-                *told,
-            )
-        )
+            kind, message = failure
+            told = said.decode(), kind, message.encode("utf-8", "backslashreplace").decode()
+        key = key_of(item, said)
+        self._rows.append((*place, key, failure is None, seconds, attempts, pid, *told))
+
+    def record_successes(
+        self,
+        ids: Iterable[int],
+        seqs: Iterable[int],
+        keys: Iterable[bytes],
+        seconds: Iterable[float],
+        pid: int,
+    ) -> None:
+        """Remember the outcomes of items that succeeded at their first try. Does not block.
+
+        Args:
+            ids: Their rows.
+            seqs: Their numbers in the input.
+            keys: Their hashes.
+            seconds: How long each took.
+            pid: The worker.
+        """
+        same = repeat(1), repeat(pid), repeat(None), repeat(None), repeat(None)
+        self._rows.extend(zip(ids, seqs, keys, repeat(1), seconds, *same, strict=False))
 
     def commit(self, output_size: int | None) -> None:
         """Make everything recorded so far durable, with the length of the output that contains it.
@@ -285,14 +304,3 @@ class Journal:
             if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
                 raise CommandError(f"{name!r} is not a journal of forkful map") from error
             raise CommandError(f"the journal {name!r}: {error}") from error
-
-
-def _key(item: object) -> bytes:
-    """Return the hash that an item is known by. A string and a JSON value that looks like it
-    differ.
-    """
-    if isinstance(item, str):
-        return blake2b(
-            item.encode("utf-8", "surrogatepass"), digest_size=16, person=b"text"
-        ).digest()
-    return blake2b(encode(item), digest_size=16, person=b"json").digest()

@@ -45,3 +45,15 @@ class Plan:
     max_tasks: int | None
     max_memory: int | None
     start_method: str | None
+
+    @property
+    def takes_blocks(self) -> bool:
+        """Whether workers may be given several items at once. What the pool does to an item (end it
+        when its time is up, try it again, replace its worker after it) it does to each by itself.
+        """
+        return (
+            self.timeout is None
+            and not self.retries
+            and self.max_tasks is None
+            and self.max_memory is None
+        )
