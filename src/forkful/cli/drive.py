@@ -239,7 +239,7 @@ class Drive:
             if is_begun:
                 rest = done + 1
                 self._turns.take(block.first + done, 1, self._fail, block, done, seconds, outcome)
-        elif isinstance(outcome.value, bytes):
+        elif isinstance(outcome.value, tuple):
             rest = done + 1
             self._feed.sizer.took(1, seconds)
             self._turns.take(block.first + done, 1, self._succeed, block, done, seconds, outcome)
@@ -260,7 +260,7 @@ class Drive:
         first, begin = block.taken, block.size
         if done > first:
             block.taken, block.size = done, size
-            keys = tray.keys(first, done) if self._journal is not None else []
+            keys = tray.keys(first, done) if self._journal is not None else b""
             lines, seconds = tray.lines(begin, size), tray.seconds(first, done)
             self._turns.take(
                 block.first + first,
@@ -271,7 +271,7 @@ class Drive:
         return done, is_begun
 
     def _succeed_together(
-        self, finished: tuple[Block, int, int, bytes, list[float], list[bytes], int]
+        self, finished: tuple[Block, int, int, bytes, list[float], bytes, int]
     ) -> None:
         """Count, record and write items that a worker has finished in a tray."""
         block, first, last, lines, seconds, keys, pid = finished
@@ -287,11 +287,12 @@ class Drive:
                     tally.saw_slow(each, block.seqs[index], shown(block.items[index]))
 
     def _succeed(self, block: Block, index: int, seconds: float, outcome: Outcome) -> None:
-        """Count, record and write an item whose worker has returned the middle of its line."""
+        """Count, record and write an item whose worker has returned what its line says."""
         self.tally.succeeded += 1
         seq, item, place = block.seqs[index], block.items[index], block.place(index)
         attempts, pid = outcome.attempts, outcome.pid or 0
-        self._lines.append(line(seq, outcome.value, seconds, attempts, pid))
+        said, result = outcome.value
+        self._lines.append(line(seq, said, result, seconds, attempts, pid))
         if place is not None and self._journal is not None:
             self._journal.record(place, item, seconds=seconds, attempts=attempts, pid=pid)
         self._count(seq, item, seconds, attempts)

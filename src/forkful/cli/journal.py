@@ -15,7 +15,7 @@ failure can cost the last seconds, never the journal's order.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
@@ -28,6 +28,7 @@ from forkful.cli.encode import encode
 from forkful.cli.errors import CommandError
 from forkful.cli.keys import key_of
 from forkful.cli.known import Known
+from forkful.cli.trays import KEY_SIZE
 
 _APPLICATION_ID = 0x666B6D70  # "fkmp": marks the database as ours
 _VERSION = 1
@@ -40,6 +41,19 @@ CREATE TABLE outcomes(
 """
 
 _RECORD = "INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+
+_WIDTH = 16
+_SECONDS = b"%%%d.6f" % _WIDTH
+
+_RECORD_RUN = f"""
+INSERT OR REPLACE INTO outcomes(id, seq, key, ok, seconds, attempts, pid)
+WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?1)
+SELECT ?2 + i, ?3 + i, substr(?4, {KEY_SIZE} * i + 1, {KEY_SIZE}), 1,
+    CAST(substr(?5, {_WIDTH} * i + 1, {_WIDTH}) AS REAL), 1, ?6 FROM n
+"""
+"""Records successes that follow each other. SQLite takes them apart, which costs a third of what it
+costs to bind a row of its own for each. What it takes apart are bytes: it counts through text.
+"""
 
 
 class Resume(Enum):
@@ -94,6 +108,7 @@ class Journal:
         self._path = path
         self._resume = resume
         self._rows: list[tuple[Any, ...]] = []
+        self._runs: list[tuple[int, int, int, bytes, bytes, int]] = []
         with self._refusals():
             if resume is Resume.FAILED and not path.exists():
                 raise CommandError(f"--resume-failed: there is no journal {str(path)!r}")
@@ -211,24 +226,25 @@ class Journal:
         self._rows.append((*place, key, failure is None, seconds, attempts, pid, *told))
 
     def record_successes(
-        self,
-        ids: Iterable[int],
-        seqs: Iterable[int],
-        keys: Iterable[bytes],
-        seconds: Iterable[float],
-        pid: int,
+        self, ids: Sequence[int], seqs: Sequence[int], keys: bytes, seconds: list[float], pid: int
     ) -> None:
         """Remember the outcomes of items that succeeded at their first try. Does not block.
 
         Args:
             ids: Their rows.
             seqs: Their numbers in the input.
-            keys: Their hashes.
+            keys: Their hashes, one after the other.
             seconds: How long each took.
             pid: The worker.
         """
+        count = len(seconds)
+        if isinstance(ids, range) and isinstance(seqs, range):
+            said = _SECONDS * count % tuple(seconds)
+            self._runs.append((count, ids.start, seqs.start, keys, said, pid))
+            return
+        each = [keys[at : at + KEY_SIZE] for at in range(0, len(keys), KEY_SIZE)]
         same = repeat(1), repeat(pid), repeat(None), repeat(None), repeat(None)
-        self._rows.extend(zip(ids, seqs, keys, repeat(1), seconds, *same, strict=False))
+        self._rows.extend(zip(ids, seqs, each, repeat(1), seconds, *same, strict=False))
 
     def commit(self, output_size: int | None) -> None:
         """Make everything recorded so far durable, with the length of the output that contains it.
@@ -236,15 +252,17 @@ class Journal:
         Raises:
             CommandError: The journal cannot be written, such as on a full disk.
         """
-        if not self._rows:
+        if not self._rows and not self._runs:
             return
         with self._refusals():
             self._db.execute("BEGIN")
             self._db.executemany(_RECORD, self._rows)
+            self._db.executemany(_RECORD_RUN, self._runs)
             if output_size is not None:
                 self._set("output_size", output_size)
             self._db.execute("COMMIT")
         self._rows.clear()
+        self._runs.clear()
 
     @property
     def output(self) -> OutputMark | None:

@@ -1,29 +1,22 @@
-"""The line of an item whose function returned. Workers make it, and the parent where only it knows all
+"""The line of an item whose function returned. Workers make it, or the parent where only it knows all
 that the line says.
 """
 
 from __future__ import annotations
 
 
-def middle(said: bytes, result: bytes) -> bytes:
-    """Return the part of the line that only the worker can make: input and result, as JSON."""
-    return b'"input": %b, "ok": true, "result": %b' % (said, result)
-
-
-def line(seq: int, middle: bytes, seconds: float, attempts: int, pid: int) -> bytes:
-    """Return the whole line.
+def line(seq: int, said: bytes, result: bytes, seconds: float, attempts: int, pid: int) -> bytes:
+    """Return the line.
 
     Args:
         seq: The item's number in the input.
-        middle: What `middle` returned.
+        said: The item, as JSON.
+        result: What the function returned, as JSON.
         seconds: How long the last try took.
         attempts: How often it was tried.
         pid: The worker of the last try.
     """
-    return b'{"seq": %d, %b, "seconds": %.6f, "attempts": %d, "pid": %d}\n' % (
-        seq,
-        middle,
-        seconds,
-        attempts,
-        pid,
-    )
+    return (
+        b'{"seq": %d, "input": %b, "ok": true, "result": %b, '
+        b'"seconds": %.6f, "attempts": %d, "pid": %d}\n'
+    ) % (seq, said, result, seconds, attempts, pid)

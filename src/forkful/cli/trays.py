@@ -11,7 +11,7 @@ The words of a tray::
            2i + 1      the first i are finished, and the next is begun
            The bits from END_SHIFT on: how many bytes the finished items' lines have together.
            Set to 0 by the parent before it sends the block, then changed by the worker alone.
-           /* release: tray.step */ in `Tray.finished`, after line, seconds and key;
+           /* release: tray.step */ in `Tray.finish`, after line, seconds and key;
            /* acquire: tray.step */ in `Tray.read`
     SPLIT  1           the worker is to return after the item that it is at. Set by the parent
     PID    the worker that has begun the block
@@ -91,12 +91,12 @@ class Tray:
 
     def seconds(self, first: int, last: int) -> list[float]:
         """Return how long each of the finished items from `first` to before `last` took."""
-        return self._seconds[first:last].tolist()
+        taken: list[float] = list(self._seconds[first:last])
+        return taken
 
-    def keys(self, first: int, last: int) -> list[bytes]:
-        """Return the keys of these items, if the run has a journal."""
-        keys = bytes(self._keys[first * KEY_SIZE : last * KEY_SIZE])
-        return [keys[at : at + KEY_SIZE] for at in range(0, len(keys), KEY_SIZE)]
+    def keys(self, first: int, last: int) -> bytes:
+        """Return the keys of these items, one after the other, if the run has a journal."""
+        return bytes(self._keys[first * KEY_SIZE : last * KEY_SIZE])
 
     # -- the worker's ----------------------------------------------------------------------------------
 
@@ -104,25 +104,41 @@ class Tray:
         """Begin the block."""
         self._store(self._pid, pid)
 
-    @property
-    def is_split(self) -> bool:
-        """Whether the parent wants the rest of the block back."""
-        return self._load(self._split) != 0
+    def begin(self, index: int, end: int) -> bool:
+        """Say that an item is begun, unless the parent wants the rest of the block back.
 
-    def begun(self, index: int, end: int) -> None:
-        """Say that the item is begun; `end` is the bytes of the lines before it."""
+        Args:
+            index: Its place in the block.
+            end: Where the lines before it end.
+
+        Returns:
+            Whether it is to be begun.
+        """
+        if self._load(self._split):
+            return False
         self._store(self._step, end << _END_SHIFT | 2 * index + 1)
+        return True
 
-    def measured(self, index: int, seconds: float, key: bytes | None) -> None:
-        """Put down what belongs to the item beside its line."""
+    def finish(self, index: int, end: int, line: bytes, seconds: float, key: bytes | None) -> int:
+        """Put down what the item has given.
+
+        Args:
+            index: Its place in the block.
+            end: Where the lines before it end.
+            line: Its line.
+            seconds: How long it took.
+            key: What the journal knows it by, if there is one.
+
+        Returns:
+            Where its line ends; -1 if there is no room for it. Then nothing has been put down.
+        """
+        after = end + len(line)
+        if after > ROOM:
+            return -1
+        self._lines[end:after] = line
         self._seconds[index] = seconds
         if key is not None:
             self._keys[index * KEY_SIZE : (index + 1) * KEY_SIZE] = key
-
-    def finished(self, index: int, end: int, line: bytes) -> int:
-        """Put down the item's line and say that it is finished. Return where its line ends."""
-        after = end + len(line)
-        self._lines[end:after] = line
         self._store(self._step, after << _END_SHIFT | 2 * index + 2)
         return after
 

@@ -15,9 +15,9 @@ from typing import Any
 from forkful.cli.encode import encode
 from forkful.cli.keys import key_of
 from forkful.cli.shell import CommandLine, Runner
-from forkful.cli.success import line, middle
+from forkful.cli.success import line
 from forkful.cli.target import Target
-from forkful.cli.trays import ROOM, Tray, Trays
+from forkful.cli.trays import Tray, Trays
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,9 @@ Block = tuple[int | None, int | list[int], list[Any]]
 they follow each other), the items. Without a tray it is one item.
 """
 
+Done = tuple[bytes, bytes]
+"""An item and its result, as JSON: the parts of a line that only the worker can make."""
+
 NOT_BEGUN = False
 """What `run` returns when it has left items unbegun because the run has been halted."""
 
@@ -108,13 +111,13 @@ def begin(duty: Duty) -> None:
     _trays = [] if duty.trays is None else duty.trays.views()
 
 
-def run(block: Block) -> bytes | bool | None:
+def run(block: Block) -> Done | bool | None:
     """Do the work for each item of a block, in order.
 
     Returns:
         None: what was finished is in the tray; that may be less than all if the parent has split
-        the block. Bytes: the middle of the line (input and result) of the item that was begun last,
-        as it has no room in the tray, or there is none. `NOT_BEGUN`: the run was halted.
+        the block. A `Done` of the item that was begun last, for whose line there is no room in the
+        tray, or no tray. `NOT_BEGUN`: the run was halted.
 
     Raises:
         BaseException: What the function raises; what was finished before it is in the tray.
@@ -134,33 +137,30 @@ def _is_halted() -> bool:
     return _duty.halted is not None and _duty.halted.is_set()
 
 
-def _single(item: Any) -> bytes:
+def _single(item: Any) -> Done:
     said = encode(item)  # before the call, which may change the item
-    return middle(said, encode(_call(item)))
+    return said, encode(_call(item))
 
 
-def _several(tray: Tray, seqs: int | list[int], items: list[Any]) -> bytes | bool | None:
-    call, keyed, halts = _call, _duty.keyed, _duty.halted is not None
-    pid = os.getpid()
+def _several(tray: Tray, seqs: int | list[int], items: list[Any]) -> Done | bool | None:
+    call, begin, finish = _call, tray.begin, tray.finish
+    keyed, halts, pid = _duty.keyed, _duty.halted is not None, os.getpid()
     numbers = range(seqs, seqs + len(items)) if isinstance(seqs, int) else seqs
     tray.take_up(pid)
-    end = 0
-    before = perf_counter()
-    for index, item in enumerate(items):
-        if tray.is_split:
-            return None
+    key, end, before = None, 0, perf_counter()
+    for index, (seq, item) in enumerate(zip(numbers, items, strict=True)):
         if halts and _is_halted():
             return NOT_BEGUN
-        tray.begun(index, end)
+        if not begin(index, end):
+            return None
         said = encode(item)  # before the call, which may change the item
-        key = key_of(item, said) if keyed else None
+        if keyed:
+            key = key_of(item, said)
         result = encode(call(item))
         now = perf_counter()
         seconds = now - before
+        end = finish(index, end, line(seq, said, result, seconds, 1, pid), seconds, key)
+        if end < 0:
+            return said, result
         before = now
-        tray.measured(index, seconds, key)
-        whole = line(numbers[index], middle(said, result), seconds, 1, pid)
-        if end + len(whole) > ROOM:
-            return middle(said, result)
-        end = tray.finished(index, end, whole)
     return None
