@@ -57,7 +57,8 @@ def test_a_line_without_room_changes_nothing() -> None:
 
 def feed(items: str, most: int) -> Feed:
     made = Feed(from_arguments(tuple(items)), None, Trays.make(2).views(), lambda: False)
-    made.sizer.size = most
+    made.took(1, 0.002 / most)
+    made.took(1, 0.002 / most)
     return made
 
 
@@ -87,15 +88,15 @@ def test_blocks_are_of_the_size_that_is_worth_it_and_wait_for_a_tray() -> None:
 def test_the_rest_of_a_block_is_sent_before_anything_new() -> None:
     made = feed("abcdefg", most=3)
     first = block(made)
-    made.send_again(first.part(1))
-    made.sizer.size = 1
+    made.send_again(first.part(1, 3))
+    made.took(1, 1.0)
 
     assert [list(block(made).items) for _ in range(3)] == [["b"], ["c"], ["d"]]
 
 
 def test_what_is_to_be_alone_is_sent_one_by_one() -> None:
     made = feed("abcdefg", most=3)
-    rest = block(made).part(0)
+    rest = block(made).part(0, 3)
     rest.alone = True
     made.send_again(rest)
 
@@ -114,6 +115,15 @@ def test_outcomes_are_handled_when_everything_before_them_has_been() -> None:
     turns.take(0, 1, handled.append, "a")
     assert handled == ["a", "b-c", "d-e"]
     assert turns.next == 5
+
+
+def test_what_waits_for_items_that_will_not_be_run_is_handled_in_order() -> None:
+    handled: list[str] = []
+    turns = Turns(ordered=True)
+    turns.take(5, 1, handled.append, "f")
+    turns.take(1, 1, handled.append, "b")
+    turns.skip()
+    assert handled == ["b", "f"]
 
 
 @pytest.mark.parametrize("ordered", [True, False])

@@ -20,14 +20,13 @@ from forkful.cli.feed import Block, Feed, Nothing
 from forkful.cli.inputs import Source
 from forkful.cli.interrupts import Interrupts
 from forkful.cli.journal import Journal
-from forkful.cli.lines import Failure, shown
+from forkful.cli.landing import Landing
+from forkful.cli.lines import shown
 from forkful.cli.output import Output
 from forkful.cli.plan import Halt, Plan
 from forkful.cli.screen import Screen
-from forkful.cli.success import line
 from forkful.cli.tally import Tally
-from forkful.cli.trays import Tray, Trays
-from forkful.cli.turns import Turns
+from forkful.cli.trays import Trays
 from forkful.pool import LATER, Outcome, Pool
 from forkful.remote.anatomy import text_of
 from forkful.report.progress import Progress, WorkerView
@@ -73,16 +72,15 @@ class Drive:
             source,
             journal,
             [] if trays is None else trays.views(),
-            lambda: bool(self._flights or self._lines or self._stopping),
+            lambda: bool(self._flights or self._landing.lines or self._stopping),
         )
-        self._turns = Turns(plan.ordered)
+        self._landing = Landing(self.tally, journal, plan.ordered)
         self._output = output
         self._journal = journal
         self._screen = screen
         self._interrupts = interrupts
         self._flights: dict[int, Block] = {}
         self._fed = 0
-        self._lines: list[bytes] = []
         self._stopping = False
         self._halted: Any = None
         self._must_feed = False
@@ -124,6 +122,8 @@ class Drive:
             finally:
                 self._interrupts.busy = True
                 self._look()
+                if self._stopping:
+                    self._landing.turns.skip()
                 self._flush(monotonic())
                 if self._journal is not None:
                     self._output.sync()
@@ -158,8 +158,10 @@ class Drive:
         """Give the pool its blocks, as it asks for them."""
         while not self._stopping:
             self._must_feed = False
-            is_far_ahead = self._plan.ordered and self._feed.numbered - self._turns.next > _AHEAD
-            block = self._feed.next(only_again=is_far_ahead)
+            is_far_ahead = (
+                self._plan.ordered and self._feed.numbered - self._landing.turns.next > _AHEAD
+            )
+            block = self._feed.next(only_read=is_far_ahead)
             self.tally.skipped = self._feed.skipped
             if block is Nothing.ANY_MORE and not self._flights:
                 return
@@ -203,7 +205,7 @@ class Drive:
         if self._must_feed:
             self._must_feed = False  # the pool reads its input when it is asked without a wait
             return 0.0
-        if self._lines:
+        if self._landing.lines:
             return self._screen.linger
         if self._trays is not None and self._flights:
             return patience
@@ -215,125 +217,48 @@ class Drive:
         """
         for block in self._flights.values():
             if block.tray is not None and (begun := block.tray.pid):
-                self._take_finished(block, block.tray)
+                self._landing.finished(block, block.tray)
                 if block.was_begun:
                     block.tray.split()
                 block.was_begun = bool(begun)
 
     def _take(self, outcome: Outcome) -> None:
-        """Turn one outcome into lines, rows and counts."""
+        """Take in the outcome of a block, and send again what it left undone."""
         block = self._flights.pop(outcome.seq)
-        tray = block.tray
+        feed, tray, seconds = self._feed, block.tray, outcome.seconds
         done, is_begun = 0, True
-        seconds = outcome.seconds
         if tray is not None:
-            done, is_begun = self._take_finished(block, tray)
+            done, is_begun = self._landing.finished(block, tray)
             spent = sum(tray.seconds(0, done))
             seconds = max(0.0, seconds - spent)
-            if done:
-                self._feed.sizer.took(done, spent)
-            self._feed.free(tray)
+            feed.took(done, spent)
+            feed.free(tray)
         rest = done
-        if not outcome.ok:
-            self._feed.sizer.took(1, 1.0)  # the next may fail as well, and each costs a block
-            if is_begun:
-                rest = done + 1
-                self._turns.take(block.first + done, 1, self._fail, block, done, seconds, outcome)
-        elif isinstance(outcome.value, tuple):
-            rest = done + 1
-            self._feed.sizer.took(1, seconds)
-            self._turns.take(block.first + done, 1, self._succeed, block, done, seconds, outcome)
-        elif outcome.value is worker.NOT_BEGUN:
+        if outcome.value is worker.NOT_BEGUN:
             rest = len(block)
+        elif isinstance(outcome.value, tuple) or (is_begun and not outcome.ok):
+            rest = done + 1
+            # The next one may fail as well, and each that does costs a block.
+            feed.took(1, seconds if outcome.ok else _LONGEST)
+            self._landing.ended(block, done, seconds, outcome)
         if rest < len(block):
-            left = block.part(rest)
-            # Who was killed before the first item may have been killed by the block.
-            left.alone = block.alone or not (outcome.ok or is_begun or done)
-            self._feed.send_again(left)
+            left = block.part(rest, len(block))
+            # A worker that died before the first item may have died of the block.
+            left.alone = not (outcome.ok or is_begun or done)
+            feed.send_again(left)
         self._must_feed = rest < len(block) or not self._flights
-
-    def _take_finished(self, block: Block, tray: Tray) -> tuple[int, bool]:
-        """Take what a worker has finished in a block and has not been taken. Return how many items
-        are finished in all, and whether the next is begun.
-        """
-        done, is_begun, size = tray.read()
-        first, begin = block.taken, block.size
-        if done > first:
-            block.taken, block.size = done, size
-            keys = tray.keys(first, done) if self._journal is not None else b""
-            lines, seconds = tray.lines(begin, size), tray.seconds(first, done)
-            self._turns.take(
-                block.first + first,
-                done - first,
-                self._succeed_together,
-                (block, first, done, lines, seconds, keys, tray.pid),
-            )
-        return done, is_begun
-
-    def _succeed_together(
-        self, finished: tuple[Block, int, int, bytes, list[float], bytes, int]
-    ) -> None:
-        """Count, record and write items that a worker has finished in a tray."""
-        block, first, last, lines, seconds, keys, pid = finished
-        tally = self.tally
-        tally.succeeded += last - first
-        self._lines.append(lines)
-        if self._journal is not None and block.ids is not None:
-            ids, seqs = block.ids[first:last], block.seqs[first:last]
-            self._journal.record_successes(ids, seqs, keys, seconds, pid)
-        if max(seconds) > tally.slow_from:
-            for index, each in enumerate(seconds, first):
-                if each > tally.slow_from:
-                    tally.saw_slow(each, block.seqs[index], shown(block.items[index]))
-
-    def _succeed(self, block: Block, index: int, seconds: float, outcome: Outcome) -> None:
-        """Count, record and write an item whose worker has returned what its line says."""
-        self.tally.succeeded += 1
-        seq, item, place = block.seqs[index], block.items[index], block.place(index)
-        attempts, pid = outcome.attempts, outcome.pid or 0
-        said, result = outcome.value
-        self._lines.append(line(seq, said, result, seconds, attempts, pid))
-        if place is not None and self._journal is not None:
-            self._journal.record(place, item, seconds=seconds, attempts=attempts, pid=pid)
-        self._count(seq, item, seconds, attempts)
-
-    def _fail(self, block: Block, index: int, seconds: float, outcome: Outcome) -> None:
-        """Count, record and write an item that has failed."""
-        assert outcome.error is not None
-        failure = Failure.of(outcome.error)
-        seq, item, place = block.seqs[index], block.items[index], block.place(index)
-        attempts, pid = outcome.attempts, outcome.pid
-        self.tally.failed += 1
-        self.tally.saw_failure(failure.type, failure.message, seq, shown(item))
-        self._lines.append(failure.line(seq, item, seconds, attempts, pid))
-        if place is not None and self._journal is not None:
-            self._journal.record(
-                place,
-                item,
-                seconds=seconds,
-                attempts=attempts,
-                pid=pid,
-                failure=(failure.type, failure.message),
-            )
-        self._count(seq, item, seconds, attempts)
-        if self._plan.halt is not Halt.NEVER:
+        if self.tally.failed and self._plan.halt is not Halt.NEVER:
             self._stopping = True
             if self._halted is not None:
                 self._halted.set()
 
-    def _count(self, seq: int, item: Any, seconds: float, attempts: int) -> None:
-        tally = self.tally
-        tally.retried += attempts - 1
-        if seconds > tally.slow_from:
-            tally.saw_slow(seconds, seq, shown(item))
-
     def _flush(self, now: float) -> None:
         """Write the lines and then record them: what the journal says was done is in the output."""
         self._written = now
-        if not self._lines:
+        lines = b"".join(self._landing.lines)
+        if not lines:
             return
-        lines = b"".join(self._lines)
-        self._lines.clear()
+        self._landing.lines.clear()
         with self._screen.set_aside():
             self._output.write(lines)
         if self._journal is not None:

@@ -56,15 +56,11 @@ class Block:
     def __len__(self) -> int:
         return len(self.items)
 
-    def part(self, begin: int, end: int | None = None) -> Block:
+    def part(self, begin: int, end: int) -> Block:
         """Return a block of some of the items, which has not been sent."""
-        return Block(
-            self.first + begin,
-            self.seqs[begin:end],
-            None if self.ids is None else self.ids[begin:end],
-            self.items[begin:end],
-            self.alone,
-        )
+        ids = None if self.ids is None else self.ids[begin:end]
+        seqs, items = self.seqs[begin:end], self.items[begin:end]
+        return Block(self.first + begin, seqs, ids, items, self.alone)
 
     def place(self, index: int) -> Place | None:
         """Return where the journal records an item."""
@@ -73,8 +69,10 @@ class Block:
     @property
     def message(self) -> Message:
         """What is sent to the worker."""
+        if self.tray is None:
+            return None, 0, [self.items[0]]
         seqs = self.seqs.start if isinstance(self.seqs, range) else list(self.seqs)
-        return None if self.tray is None else self.tray.number, seqs, list(self.items)
+        return self.tray.number, seqs, list(self.items)
 
     @property
     def current(self) -> Any:
@@ -102,8 +100,8 @@ class Feed:
 
     Attributes:
         skipped: How many items were not run because the journal has their outcome.
+        numbered: How many items to be run have been read.
         bad_input: What is wrong with the input at the place where it ended, if anything is.
-        sizer: How many items a block has.
     """
 
     def __init__(
@@ -114,85 +112,89 @@ class Feed:
         is_awaited: Callable[[], bool],
     ) -> None:
         self.skipped = 0
+        self.numbered = 0
         self.bad_input: CommandError | None = None
-        self.sizer = ChunkSizer(1, target=_TARGET, most=MOST_ITEMS if trays else 1)
+        self._sizer = ChunkSizer(1, target=_TARGET, most=MOST_ITEMS) if trays else None
         self._source = source
         self._journal = journal
         self._free = trays
         self._is_awaited = is_awaited
-        self._again: deque[Block] = deque()
+        self._waiting: deque[Block] = deque()
+        self._begin = 0  # items of the first of them have been sent
         self._run: Run = ()
         self._at = 0
         self._seq = 0
-        self._number = 0
         self._is_used_up = False
         source.impatient = is_awaited
 
-    @property
-    def numbered(self) -> int:
-        """How many items to be run have been read."""
-        return self._number
-
-    def next(self, only_again: bool = False) -> Block | Nothing:
+    def next(self, only_read: bool = False) -> Block | Nothing:
         """Return the next block. Blocks while the input does, unless outcomes are awaited.
 
         Args:
-            only_again: Give nothing new, only what has come back.
+            only_read: Read nothing more: give what has come back or was read before.
         """
-        if not self._again:
-            if only_again:
+        if not self._waiting:
+            if only_read:
                 return Nothing.NOW
-            nothing = self._read(self.sizer.size)
+            nothing = self._read()
             if nothing is not None:
                 return nothing
-        block = self._again.popleft()
-        count = 1 if block.alone else self.sizer.size
-        if count > 1 and len(block) > 1 and not self._free:
-            self._again.appendleft(block)
+        head, begin = self._waiting[0], self._begin
+        end = min(begin + (1 if self._sizer is None or head.alone else self._sizer.size), len(head))
+        if end - begin > 1 and not self._free:
             return Nothing.NOW
-        if len(block) > count:
-            self._again.appendleft(block.part(count))
-            block = block.part(0, count)
-        if len(block) > 1:
+        if end == len(head):
+            self._waiting.popleft()
+            self._begin = 0
+        else:
+            self._begin = end
+        block = head.part(begin, end)
+        if end - begin > 1:
             block.tray = self._free.pop()
             block.tray.clear()
         return block
 
     def send_again(self, rest: Block) -> None:
         """Take back the rest of a block."""
-        if rest.items:
-            self._again.append(rest)
+        if self._begin:
+            self._waiting[0] = self._waiting[0].part(self._begin, len(self._waiting[0]))
+            self._begin = 0
+        self._waiting.appendleft(rest)
+
+    def took(self, items: int, seconds: float) -> None:
+        """Learn from how long some items took how many make a block."""
+        if items and self._sizer is not None:
+            self._sizer.took(items, seconds)
 
     def free(self, tray: Tray) -> None:
         """Take back the tray of a block whose outcome is known."""
         self._free.append(tray)
 
-    def _read(self, count: int) -> Nothing | None:
-        """Read about so many items, and have those that are to be run sent; None if there are."""
+    def _read(self) -> Nothing | None:
+        """Read some items of which some at least are to be run; None if there are such."""
         skipped = 0
-        while not self._again:
+        while not self._waiting:
             if self._at == len(self._run):
                 nothing = self._read_run()
                 if nothing is not None:
                     return nothing
-            if self._journal is not None and not self._journal.is_new:
-                count = MOST_ITEMS  # many may be skipped; what is too many for a block waits
-            items = self._run[self._at : self._at + count]
+            items = self._run[self._at : self._at + MOST_ITEMS]
             self._at += len(items)
             seqs = range(self._seq, self._seq + len(items))
             self._seq += len(items)
             if self._journal is None:
-                block = Block(self._number, seqs, None, items)
+                block = Block(self.numbered, seqs, None, items)
             elif self._journal.is_new:
-                block = Block(self._number, seqs, self._journal.new_ids(len(items)), items)
+                block = Block(self.numbered, seqs, self._journal.new_ids(len(items)), items)
             else:
                 block = self._not_done(self._journal, seqs, items)
                 skipped += len(items) - len(block)
                 self.skipped += len(items) - len(block)
-            self._number += len(block)
-            self.send_again(block)
-            if skipped >= _SKIPS and self._is_awaited():
-                return None if self._again else Nothing.NOW
+            self.numbered += len(block)
+            if block.items:
+                self._waiting.append(block)
+            elif skipped >= _SKIPS and self._is_awaited():
+                return Nothing.NOW
         return None
 
     def _read_run(self) -> Nothing | None:
@@ -216,7 +218,7 @@ class Feed:
             if place is not None
         ]
         return Block(
-            self._number,
+            self.numbered,
             [seq for seq, _, _ in to_run],
             [row for _, row, _ in to_run],
             [item for _, _, item in to_run],

@@ -38,3 +38,9 @@ class Turns:
             count, handle, args = due
             self.next += count
             handle(*args)
+
+    def skip(self) -> None:
+        """Handle what still waits, in order, as what it waits for will not be run."""
+        for _, (_, handle, args) in sorted(self._early.items()):
+            handle(*args)
+        self._early.clear()

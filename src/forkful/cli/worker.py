@@ -65,7 +65,7 @@ class Work:
 
 Block = tuple[int | None, int | list[int], list[Any]]
 """What is sent to a worker: the tray for its lines, the items' numbers in the input (the first one if
-they follow each other), the items. Without a tray it is one item.
+they follow each other), the items. Without a tray it is one item, whose number does not matter.
 """
 
 Done = tuple[bytes, bytes]

@@ -1,0 +1,111 @@
+"""What has come back from the workers: into lines, rows of the journal and counts, in the order in
+which lines are to come.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from forkful.cli.feed import Block
+from forkful.cli.journal import Journal
+from forkful.cli.lines import Failure, shown
+from forkful.cli.success import line
+from forkful.cli.tally import Tally
+from forkful.cli.trays import Tray
+from forkful.cli.turns import Turns
+from forkful.pool import Outcome
+
+
+class Landing:
+    """Takes in what became of items.
+
+    Args:
+        tally: Counts them.
+        journal: Records them, if it does.
+        ordered: Whether lines come in the order of the inputs.
+
+    Attributes:
+        lines: Lines to be written.
+        turns: Whose turn it is.
+    """
+
+    def __init__(self, tally: Tally, journal: Journal | None, ordered: bool) -> None:
+        self.lines: list[bytes] = []
+        self.turns = Turns(ordered)
+        self._tally = tally
+        self._journal = journal
+
+    def finished(self, block: Block, tray: Tray) -> tuple[int, bool]:
+        """Take in what a worker has finished in a block and has not been taken.
+
+        Returns:
+            How many of its items are finished in all, and whether the next is begun.
+        """
+        done, is_begun, size = tray.read()
+        first, begin = block.taken, block.size
+        if done > first:
+            block.taken, block.size = done, size
+            keys = tray.keys(first, done) if self._journal is not None else b""
+            lines, seconds = tray.lines(begin, size), tray.seconds(first, done)
+            what = block, first, done, lines, seconds, keys, tray.pid
+            self.turns.take(block.first + first, done - first, self._together, *what)
+        return done, is_begun
+
+    def ended(self, block: Block, index: int, seconds: float, outcome: Outcome) -> None:
+        """Take in the outcome of one item of a block."""
+        handle = self._success if outcome.ok else self._failure
+        self.turns.take(block.first + index, 1, handle, block, index, seconds, outcome)
+
+    def _together(
+        self,
+        block: Block,
+        first: int,
+        last: int,
+        lines: bytes,
+        seconds: list[float],
+        keys: bytes,
+        pid: int,
+    ) -> None:
+        """Successes whose lines a worker has made."""
+        tally = self._tally
+        tally.succeeded += last - first
+        self.lines.append(lines)
+        if self._journal is not None and block.ids is not None:
+            ids, seqs = block.ids[first:last], block.seqs[first:last]
+            self._journal.record_successes(ids, seqs, keys, seconds, pid)
+        if max(seconds) > tally.slow_from:
+            for index, each in enumerate(seconds, first):
+                if each > tally.slow_from:
+                    tally.saw_slow(each, block.seqs[index], shown(block.items[index]))
+
+    def _success(self, block: Block, index: int, seconds: float, outcome: Outcome) -> None:
+        """A success for whose line the worker has sent what only it can say."""
+        self._tally.succeeded += 1
+        seq, item, place = block.seqs[index], block.items[index], block.place(index)
+        attempts, pid = outcome.attempts, outcome.pid or 0
+        said, result = outcome.value
+        self.lines.append(line(seq, said, result, seconds, attempts, pid))
+        if place is not None and self._journal is not None:
+            self._journal.record(place, item, seconds=seconds, attempts=attempts, pid=pid)
+        self._count(seq, item, seconds, attempts)
+
+    def _failure(self, block: Block, index: int, seconds: float, outcome: Outcome) -> None:
+        assert outcome.error is not None
+        failure = Failure.of(outcome.error)
+        seq, item, place = block.seqs[index], block.items[index], block.place(index)
+        attempts, pid = outcome.attempts, outcome.pid
+        self._tally.failed += 1
+        self._tally.saw_failure(failure.type, failure.message, seq, shown(item))
+        self.lines.append(failure.line(seq, item, seconds, attempts, pid))
+        if place is not None and self._journal is not None:
+            told = failure.type, failure.message
+            self._journal.record(
+                place, item, seconds=seconds, attempts=attempts, pid=pid, failure=told
+            )
+        self._count(seq, item, seconds, attempts)
+
+    def _count(self, seq: int, item: Any, seconds: float, attempts: int) -> None:
+        tally = self._tally
+        tally.retried += attempts - 1
+        if seconds > tally.slow_from:
+            tally.saw_slow(seconds, seq, shown(item))
