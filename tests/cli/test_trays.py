@@ -18,11 +18,11 @@ def test_a_tray_tells_what_is_finished_and_whether_the_next_is_begun() -> None:
 
     assert parent.read() == (0, False, 0)
     worker.take_up(7)
-    assert worker.begin(0, 0)
+    worker.begin(0, 0)
     assert (parent.read(), parent.pid) == ((0, True, 0), 7)
     end = worker.finish(0, 0, b"one\n", 0.5, b"k" * 16)
     assert parent.read() == (1, False, 4)
-    assert worker.begin(1, end)
+    worker.begin(1, end)
     end = worker.finish(1, end, b"three\n", 0.25, b"K" * 16)
     assert parent.read() == (2, False, 10)
     assert parent.lines(4, 10) == b"three\n"
@@ -32,16 +32,6 @@ def test_a_tray_tells_what_is_finished_and_whether_the_next_is_begun() -> None:
 
     parent.clear()
     assert (parent.read(), parent.pid) == ((0, False, 0), 0)
-
-
-def test_a_split_block_goes_no_further() -> None:
-    (tray,) = Trays.make(1).views()
-    assert tray.begin(0, 0)
-    tray.split()
-    end = tray.finish(0, 0, b"line\n", 0.0, None)
-
-    assert not tray.begin(1, end)
-    assert tray.read() == (1, False, 5)
 
 
 def test_a_line_without_room_changes_nothing() -> None:

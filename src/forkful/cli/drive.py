@@ -74,7 +74,7 @@ class Drive:
             [] if trays is None else trays.views(),
             lambda: bool(self._flights or self._landing.lines or self._stopping),
         )
-        self._landing = Landing(self.tally, journal, plan.ordered)
+        self._landing = Landing(plan, self.tally, journal)
         self._output = output
         self._journal = journal
         self._screen = screen
@@ -111,7 +111,7 @@ class Drive:
             outcomes = pool.outcomes(
                 worker.run,
                 self._messages(),
-                timeout=plan.timeout,
+                timeout=None if plan.timeout is None else plan.timeout + plan.longest_block,
                 retries=plan.retries,
                 retry_on=plan.retry_on,
                 backoff=plan.backoff,
@@ -140,7 +140,12 @@ class Drive:
             # Keeps the workers from what they have been sent and not begun.
             self._halted = context.Event()
         duty = worker.Duty(
-            plan.work, self._trays, self._journal is not None, self._halted, not plan.retries
+            plan.work,
+            self._trays,
+            plan.longest_block,
+            self._journal is not None,
+            self._halted,
+            not plan.retries,
         )
         try:
             pool: Pool = context.Pool(
@@ -212,15 +217,12 @@ class Drive:
         return self._screen.interval
 
     def _look(self) -> None:
-        """Take the lines that have been finished in blocks under way. A block that a worker was at
-        when this was done before is split: its next item may take long.
+        """Take the lines that have been finished in blocks under way: an item may take long, and those
+        before it in its block do not wait for it.
         """
         for block in self._flights.values():
-            if block.tray is not None and (begun := block.tray.pid):
+            if block.tray is not None and block.tray.pid:
                 self._landing.finished(block, block.tray)
-                if block.was_begun:
-                    block.tray.split()
-                block.was_begun = bool(begun)
 
     def _take(self, outcome: Outcome) -> None:
         """Take in the outcome of a block, and send again what it left undone."""

@@ -1,7 +1,7 @@
 """Items on their way to the workers, in blocks: as many as take about two milliseconds together.
 
-A block whose end is not reached (an item failed, its worker was killed, the parent wanted the rest
-back) gives its rest back, which is sent again before anything new.
+A block whose end is not reached (an item failed, its worker was killed, it took longer than expected)
+gives its rest back, which is sent again before anything new.
 """
 
 from __future__ import annotations
@@ -40,7 +40,6 @@ class Block:
         tray: Where their lines are put; None for a block of one item.
         taken: How many items' lines the parent has taken.
         size: The bytes of these lines.
-        was_begun: Whether a worker was at it when the parent last looked.
     """
 
     first: int
@@ -51,7 +50,6 @@ class Block:
     tray: Tray | None = None
     taken: int = 0
     size: int = 0
-    was_begun: bool = False
 
     def __len__(self) -> int:
         return len(self.items)

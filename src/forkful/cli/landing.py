@@ -9,6 +9,7 @@ from typing import Any
 from forkful.cli.feed import Block
 from forkful.cli.journal import Journal
 from forkful.cli.lines import Failure, shown
+from forkful.cli.plan import Plan
 from forkful.cli.success import line
 from forkful.cli.tally import Tally
 from forkful.cli.trays import Tray
@@ -20,18 +21,19 @@ class Landing:
     """Takes in what became of items.
 
     Args:
+        plan: How the run is made.
         tally: Counts them.
         journal: Records them, if it does.
-        ordered: Whether lines come in the order of the inputs.
 
     Attributes:
         lines: Lines to be written.
         turns: Whose turn it is.
     """
 
-    def __init__(self, tally: Tally, journal: Journal | None, ordered: bool) -> None:
+    def __init__(self, plan: Plan, tally: Tally, journal: Journal | None) -> None:
         self.lines: list[bytes] = []
-        self.turns = Turns(ordered)
+        self.turns = Turns(plan.ordered)
+        self._timeout = plan.timeout
         self._tally = tally
         self._journal = journal
 
@@ -91,7 +93,7 @@ class Landing:
 
     def _failure(self, block: Block, index: int, seconds: float, outcome: Outcome) -> None:
         assert outcome.error is not None
-        failure = Failure.of(outcome.error)
+        failure = Failure.of(outcome.error, self._timeout)
         seq, item, place = block.seqs[index], block.items[index], block.place(index)
         attempts, pid = outcome.attempts, outcome.pid
         self._tally.failed += 1

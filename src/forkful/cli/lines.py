@@ -36,9 +36,14 @@ class Failure:
     told: dict[str, Any]
 
     @classmethod
-    def of(cls, error: BaseException) -> Failure:
-        """Describe an exception."""
-        error = _without_task(error)
+    def of(cls, error: BaseException, timeout: float | None = None) -> Failure:
+        """Describe an exception.
+
+        Args:
+            error: What the pool says.
+            timeout: The time that an item may take.
+        """
+        error = _said_for_item(error, timeout)
         kind = type_name(error)
         message = error.text if isinstance(error, errors.RemoteError) else text_of(error)
         told: dict[str, Any] = {"type": kind, "message": message}
@@ -65,10 +70,13 @@ class Failure:
         )
 
 
-def _without_task(error: BaseException) -> BaseException:
-    """Return the error without the pool's own name for the item, of which its line says more."""
+def _said_for_item(error: BaseException, timeout: float | None) -> BaseException:
+    """Return the error without the pool's own name and time for what an item was sent in, of which
+    its line says more.
+    """
     if isinstance(error, errors.TaskTimeout):
-        return errors.TaskTimeout(seconds=error.seconds, task="it", pid=error.pid)
+        seconds = error.seconds if timeout is None else timeout
+        return errors.TaskTimeout(seconds=seconds, task="it", pid=error.pid)
     if isinstance(error, errors.WorkerDied):
         return errors.WorkerDied(
             pid=error.pid,
@@ -78,5 +86,5 @@ def _without_task(error: BaseException) -> BaseException:
             reason=error.reason,
         )
     if isinstance(error, errors.PoisonTask) and error.last is not None:
-        return errors.PoisonTask(attempts=error.attempts, last=_without_task(error.last))
+        return errors.PoisonTask(attempts=error.attempts, last=_said_for_item(error.last, timeout))
     return error

@@ -7,6 +7,9 @@ from enum import Enum
 
 from forkful.cli.worker import Work
 
+_LONGEST = 0.02
+"""Ten times what a block should take."""
+
 
 class Halt(Enum):
     """What the first failure does to the rest."""
@@ -48,12 +51,16 @@ class Plan:
 
     @property
     def takes_blocks(self) -> bool:
-        """Whether workers may be given several items at once. What the pool does to an item (end it
-        when its time is up, try it again, replace its worker after it) it does to each by itself.
+        """Whether workers may be given several items at once. What the pool does with an item (try it
+        again, replace its worker after it) it does with each by itself.
         """
-        return (
-            self.timeout is None
-            and not self.retries
-            and self.max_tasks is None
-            and self.max_memory is None
-        )
+        return not self.retries and self.max_tasks is None and self.max_memory is None
+
+    @property
+    def longest_block(self) -> float:
+        """Seconds after which a worker begins no further item of a block. The pool measures blocks:
+        what it gives them beyond the timeout is this, so no item has less than its time.
+        """
+        if not self.takes_blocks:
+            return 0.0
+        return _LONGEST if self.timeout is None else min(_LONGEST, self.timeout / 10)

@@ -13,8 +13,7 @@ The words of a tray::
            Set to 0 by the parent before it sends the block, then changed by the worker alone.
            /* release: tray.step */ in `Tray.finish`, after line, seconds and key;
            /* acquire: tray.step */ in `Tray.read`
-    SPLIT  1           the worker is to return after the item that it is at. Set by the parent
-    PID    the worker that has begun the block
+    PID    the worker that has begun the block; 0 until one has
 
 When the worker is killed, STEP says what it had finished and whether an item is to blame.
 """
@@ -35,8 +34,8 @@ KEY_SIZE = 16
 _SIZE = 1 << 17
 _KEYS = 8 * MOST_ITEMS
 _LINES = _KEYS + KEY_SIZE * MOST_ITEMS
-_WORDS = 3
-_STEP, _SPLIT, _PID = range(_WORDS)
+_WORDS = 2
+_STEP, _PID = range(_WORDS)
 _END_SHIFT = 32
 
 ROOM = _SIZE - _LINES
@@ -59,20 +58,14 @@ class Tray:
         self._keys = mine[_KEYS:_LINES]
         self._lines = mine[_LINES:]
         self._load, self._store = words.load, words.store
-        base = number * _WORDS
-        self._step, self._split, self._pid = base + _STEP, base + _SPLIT, base + _PID
+        self._step, self._pid = number * _WORDS + _STEP, number * _WORDS + _PID
 
     # -- the parent's ----------------------------------------------------------------------------------
 
     def clear(self) -> None:
         """Make it ready for another block, which no worker has yet."""
         self._store(self._step, 0)
-        self._store(self._split, 0)
         self._store(self._pid, 0)
-
-    def split(self) -> None:
-        """Let the worker return after the item that it is at."""
-        self._store(self._split, 1)
 
     def read(self) -> tuple[int, bool, int]:
         """Return how many items are finished, whether the next is begun, and the bytes of lines."""
@@ -104,20 +97,14 @@ class Tray:
         """Begin the block."""
         self._store(self._pid, pid)
 
-    def begin(self, index: int, end: int) -> bool:
-        """Say that an item is begun, unless the parent wants the rest of the block back.
+    def begin(self, index: int, end: int) -> None:
+        """Say that an item is begun.
 
         Args:
             index: Its place in the block.
             end: Where the lines before it end.
-
-        Returns:
-            Whether it is to be begun.
         """
-        if self._load(self._split):
-            return False
         self._store(self._step, end << _END_SHIFT | 2 * index + 1)
-        return True
 
     def finish(self, index: int, end: int, line: bytes, seconds: float, key: bytes | None) -> int:
         """Put down what the item has given.

@@ -82,6 +82,7 @@ class Duty:
     Attributes:
         work: What to do.
         trays: Where blocks put their lines; None if each item travels by itself.
+        longest: Seconds after which no further item of a block is begun.
         keyed: Whether the journal's key of each item is wanted.
         halted: An event; once it is set, no further item is begun. None if failures halt nothing.
         is_final: Whether the first exception is the failure of the item, as there are no retries:
@@ -90,6 +91,7 @@ class Duty:
 
     work: Work
     trays: Trays | None
+    longest: float
     keyed: bool
     halted: Any
     is_final: bool
@@ -115,8 +117,8 @@ def run(block: Block) -> Done | bool | None:
     """Do the work for each item of a block, in order.
 
     Returns:
-        None: what was finished is in the tray; that may be less than all if the parent has split
-        the block. A `Done` of the item that was begun last, for whose line there is no room in the
+        None: what was finished is in the tray, and that is less than all if it has taken longer
+        than expected. A `Done` of the item that was begun last, for whose line there is no room in the
         tray, or no tray. `NOT_BEGUN`: the run was halted.
 
     Raises:
@@ -148,11 +150,13 @@ def _several(tray: Tray, seqs: int | list[int], items: list[Any]) -> Done | bool
     numbers = range(seqs, seqs + len(items)) if isinstance(seqs, int) else seqs
     tray.take_up(pid)
     key, end, before = None, 0, perf_counter()
+    too_late = before + _duty.longest
     for index, (seq, item) in enumerate(zip(numbers, items, strict=True)):
         if halts and _is_halted():
             return NOT_BEGUN
-        if not begin(index, end):
+        if before > too_late:
             return None
+        begin(index, end)
         said = encode(item)  # before the call, which may change the item
         if keyed:
             key = key_of(item, said)
