@@ -8,6 +8,7 @@ import pytest
 
 from forkful.cli.feed import Block, Feed, Nothing
 from forkful.cli.inputs import from_arguments
+from forkful.cli.tally import Tally
 from forkful.cli.trays import ROOM, Trays
 from forkful.cli.turns import Turns
 
@@ -46,7 +47,7 @@ def test_a_line_without_room_changes_nothing() -> None:
 
 
 def feed(items: str, most: int) -> Feed:
-    made = Feed(from_arguments(tuple(items)), None, Trays.make(2).views(), lambda: False)
+    made = Feed(from_arguments(tuple(items)), None, Trays.make(2).views(), Tally(), lambda: False)
     made.took(1, 0.002 / most)
     made.took(1, 0.002 / most)
     return made
@@ -54,8 +55,9 @@ def feed(items: str, most: int) -> Feed:
 
 def block(made: Feed) -> Block:
     got = made.next()
-    assert isinstance(got, Block)
-    return got
+    assert not isinstance(got, Nothing)
+    block, index = got
+    return block if block.tray is not None else block.part(index, index + 1)
 
 
 def test_blocks_are_of_the_size_that_is_worth_it_and_wait_for_a_tray() -> None:
@@ -63,7 +65,7 @@ def test_blocks_are_of_the_size_that_is_worth_it_and_wait_for_a_tray() -> None:
     first, second = block(made), block(made)
 
     assert (list(first.items), list(second.items)) == (["a", "b", "c"], ["d", "e", "f"])
-    assert second.message[1:] == (3, ["d", "e", "f"])
+    assert second.message(0)[1:] == (3, ["d", "e", "f"])
     assert list(block(made).items) == ["g"]  # which needs no tray
     assert made.next() is Nothing.ANY_MORE
     made = feed("abcdefgh", most=3)

@@ -72,6 +72,7 @@ class Drive:
             source,
             journal,
             [] if trays is None else trays.views(),
+            self.tally,
             lambda: bool(self._flights or self._landing.lines or self._stopping),
         )
         self._landing = Landing(plan, self.tally, journal)
@@ -79,7 +80,7 @@ class Drive:
         self._journal = journal
         self._screen = screen
         self._interrupts = interrupts
-        self._flights: dict[int, Block] = {}
+        self._flights: dict[int, tuple[Block, int]] = {}
         self._fed = 0
         self._stopping = False
         self._halted: Any = None
@@ -161,21 +162,20 @@ class Drive:
 
     def _messages(self) -> Iterator[Any]:
         """Give the pool its blocks, as it asks for them."""
+        feed, landing, ordered = self._feed, self._landing, self._plan.ordered
         while not self._stopping:
             self._must_feed = False
-            is_far_ahead = (
-                self._plan.ordered and self._feed.numbered - self._landing.turns.next > _AHEAD
-            )
-            block = self._feed.next(only_read=is_far_ahead)
-            self.tally.skipped = self._feed.skipped
-            if block is Nothing.ANY_MORE and not self._flights:
+            is_far_ahead = ordered and feed.numbered - landing.turns.next > _AHEAD
+            flight = feed.next(is_far_ahead)
+            if flight is Nothing.ANY_MORE and not self._flights:
                 return
-            if isinstance(block, Nothing):
+            if isinstance(flight, Nothing):
                 yield LATER
                 continue
-            self._flights[self._fed] = block
+            self._flights[self._fed] = flight
             self._fed += 1
-            yield block.message
+            block, index = flight
+            yield block.message(index)
 
     def _loop(self, pool: Pool, outcomes: Any) -> None:
         interrupts, screen, linger = self._interrupts, self._screen, self._screen.linger
@@ -220,16 +220,17 @@ class Drive:
         """Take the lines that have been finished in blocks under way: an item may take long, and those
         before it in its block do not wait for it.
         """
-        for block in self._flights.values():
+        for block, _ in self._flights.values():
             if block.tray is not None and block.tray.pid:
                 self._landing.finished(block, block.tray)
 
     def _take(self, outcome: Outcome) -> None:
         """Take in the outcome of a block, and send again what it left undone."""
-        block = self._flights.pop(outcome.seq)
+        block, done = self._flights.pop(outcome.seq)
         feed, tray, seconds = self._feed, block.tray, outcome.seconds
-        done, is_begun = 0, True
+        is_begun, end = True, done + 1
         if tray is not None:
+            end = len(block)
             done, is_begun = self._landing.finished(block, tray)
             spent = sum(tray.seconds(0, done))
             seconds = max(0.0, seconds - spent)
@@ -237,18 +238,18 @@ class Drive:
             feed.free(tray)
         rest = done
         if outcome.value is worker.NOT_BEGUN:
-            rest = len(block)
+            rest = end
         elif isinstance(outcome.value, tuple) or (is_begun and not outcome.ok):
             rest = done + 1
             # The next one may fail as well, and each that does costs a block.
             feed.took(1, seconds if outcome.ok else _LONGEST)
             self._landing.ended(block, done, seconds, outcome)
-        if rest < len(block):
-            left = block.part(rest, len(block))
+        if rest < end:
+            left = block.part(rest, end)
             # A worker that died before the first item may have died of the block.
             left.alone = not (outcome.ok or is_begun or done)
             feed.send_again(left)
-        self._must_feed = rest < len(block) or not self._flights
+        self._must_feed = rest < end or not self._flights
         if self.tally.failed and self._plan.halt is not Halt.NEVER:
             self._stopping = True
             if self._halted is not None:
@@ -274,7 +275,7 @@ class Drive:
             workers.append(
                 WorkerView(
                     each.pid,
-                    shown(flight.current) if flight else "",
+                    shown(flight[0].current(flight[1])) if flight else "",
                     each.seconds if flight else 0.0,
                 )
             )

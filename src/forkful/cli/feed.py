@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from itertools import islice
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 from forkful.cli.errors import CommandError
 from forkful.cli.inputs import Run, Source
 from forkful.cli.journal import Journal, Place
+from forkful.cli.tally import Tally
 from forkful.cli.trays import MOST_ITEMS, Tray
 from forkful.cli.worker import Block as Message
 from forkful.pool.state import ChunkSizer
@@ -27,29 +27,31 @@ _SKIPS = 4096
 """Items to skip before the pool is asked whether an outcome has come meanwhile."""
 
 
-@dataclass(slots=True)
 class Block:
     """Items that go to a worker together.
 
-    Attributes:
+    Args:
         first: The place of its first item in the order of lines; the others follow.
         seqs: Their numbers in the input.
         ids: Their rows in the journal; None without one.
         items: The items.
+
+    Attributes:
         alone: Whether each of them must be sent by itself.
-        tray: Where their lines are put; None for a block of one item.
+        tray: Where their lines are put; None if each item is sent by itself.
         taken: How many items' lines the parent has taken.
         size: The bytes of these lines.
     """
 
-    first: int
-    seqs: Sequence[int]
-    ids: Sequence[int] | None
-    items: Sequence[Any]
-    alone: bool = False
+    alone = False
     tray: Tray | None = None
-    taken: int = 0
-    size: int = 0
+    taken = 0
+    size = 0
+
+    def __init__(
+        self, first: int, seqs: Sequence[int], ids: Sequence[int] | None, items: Sequence[Any]
+    ) -> None:
+        self.first, self.seqs, self.ids, self.items = first, seqs, ids, items
 
     def __len__(self) -> int:
         return len(self.items)
@@ -57,27 +59,24 @@ class Block:
     def part(self, begin: int, end: int) -> Block:
         """Return a block of some of the items, which has not been sent."""
         ids = None if self.ids is None else self.ids[begin:end]
-        seqs, items = self.seqs[begin:end], self.items[begin:end]
-        return Block(self.first + begin, seqs, ids, items, self.alone)
+        return Block(self.first + begin, self.seqs[begin:end], ids, self.items[begin:end])
 
     def place(self, index: int) -> Place | None:
         """Return where the journal records an item."""
         return None if self.ids is None else Place(self.ids[index], self.seqs[index])
 
-    @property
-    def message(self) -> Message:
-        """What is sent to the worker."""
+    def message(self, index: int) -> Message:
+        """Return what is sent to the worker: all with a tray, without one the item at `index`."""
         if self.tray is None:
-            return None, 0, [self.items[0]]
+            return None, 0, [self.items[index]]
         seqs = self.seqs.start if isinstance(self.seqs, range) else list(self.seqs)
         return self.tray.number, seqs, list(self.items)
 
-    @property
-    def current(self) -> Any:
-        """The item that the worker is at."""
-        if self.tray is None:
-            return self.items[0]
-        return self.items[min(self.tray.read()[0], len(self) - 1)]
+    def current(self, index: int) -> Any:
+        """Return the item that the worker is at, if it was sent what `message` says."""
+        if self.tray is not None:
+            index = min(self.tray.read()[0], len(self) - 1)
+        return self.items[index]
 
 
 class Nothing(Enum):
@@ -94,10 +93,10 @@ class Feed:
         source: The items.
         journal: What says which of them are to be run, if anything does.
         trays: All trays; none if each item must be sent by itself.
+        tally: Counts the items that are not run because the journal has their outcome.
         is_awaited: Tells whether outcomes are on their way, or waiting to be written.
 
     Attributes:
-        skipped: How many items were not run because the journal has their outcome.
         numbered: How many items to be run have been read.
         bad_input: What is wrong with the input at the place where it ended, if anything is.
     """
@@ -107,15 +106,16 @@ class Feed:
         source: Source,
         journal: Journal | None,
         trays: list[Tray],
+        tally: Tally,
         is_awaited: Callable[[], bool],
     ) -> None:
-        self.skipped = 0
         self.numbered = 0
         self.bad_input: CommandError | None = None
         self._sizer = ChunkSizer(1, target=_TARGET, most=MOST_ITEMS) if trays else None
         self._source = source
         self._journal = journal
         self._free = trays
+        self._tally = tally
         self._is_awaited = is_awaited
         self._waiting: deque[Block] = deque()
         self._begin = 0  # items of the first of them have been sent
@@ -125,8 +125,9 @@ class Feed:
         self._is_used_up = False
         source.impatient = is_awaited
 
-    def next(self, only_read: bool = False) -> Block | Nothing:
-        """Return the next block. Blocks while the input does, unless outcomes are awaited.
+    def next(self, only_read: bool = False) -> tuple[Block, int] | Nothing:
+        """Return the next block with a tray, and 0; or a block without, and which of its items is next.
+        Blocks while the input does, unless outcomes are awaited.
 
         Args:
             only_read: Read nothing more: give what has come back or was read before.
@@ -138,19 +139,20 @@ class Feed:
             if nothing is not None:
                 return nothing
         head, begin = self._waiting[0], self._begin
-        end = min(begin + (1 if self._sizer is None or head.alone else self._sizer.size), len(head))
-        if end - begin > 1 and not self._free:
+        left = len(head) - begin
+        count = 1 if self._sizer is None or head.alone else min(self._sizer.size, left)
+        if count > 1 and not self._free:
             return Nothing.NOW
-        if end == len(head):
+        self._begin += count
+        if count == left:
             self._waiting.popleft()
             self._begin = 0
-        else:
-            self._begin = end
-        block = head.part(begin, end)
-        if end - begin > 1:
-            block.tray = self._free.pop()
-            block.tray.clear()
-        return block
+        if count == 1:
+            return head, begin
+        block = head.part(begin, begin + count)
+        block.tray = self._free.pop()
+        block.tray.clear()
+        return block, 0
 
     def send_again(self, rest: Block) -> None:
         """Take back the rest of a block."""
@@ -187,7 +189,7 @@ class Feed:
             else:
                 block = self._not_done(self._journal, seqs, items)
                 skipped += len(items) - len(block)
-                self.skipped += len(items) - len(block)
+                self._tally.skipped += len(items) - len(block)
             self.numbered += len(block)
             if block.items:
                 self._waiting.append(block)

@@ -33,6 +33,7 @@ class Landing:
     def __init__(self, plan: Plan, tally: Tally, journal: Journal | None) -> None:
         self.lines: list[bytes] = []
         self.turns = Turns(plan.ordered)
+        self._ordered = plan.ordered
         self._timeout = plan.timeout
         self._tally = tally
         self._journal = journal
@@ -56,7 +57,10 @@ class Landing:
     def ended(self, block: Block, index: int, seconds: float, outcome: Outcome) -> None:
         """Take in the outcome of one item of a block."""
         handle = self._success if outcome.ok else self._failure
-        self.turns.take(block.first + index, 1, handle, block, index, seconds, outcome)
+        if self._ordered:
+            self.turns.take(block.first + index, 1, handle, block, index, seconds, outcome)
+        else:
+            handle(block, index, seconds, outcome)
 
     def _together(
         self,
@@ -83,13 +87,14 @@ class Landing:
     def _success(self, block: Block, index: int, seconds: float, outcome: Outcome) -> None:
         """A success for whose line the worker has sent what only it can say."""
         self._tally.succeeded += 1
-        seq, item, place = block.seqs[index], block.items[index], block.place(index)
+        seq, item = block.seqs[index], block.items[index]
         attempts, pid = outcome.attempts, outcome.pid or 0
         said, result = outcome.value
         self.lines.append(line(seq, said, result, seconds, attempts, pid))
-        if place is not None and self._journal is not None:
+        if self._journal is not None and (place := block.place(index)) is not None:
             self._journal.record(place, item, seconds=seconds, attempts=attempts, pid=pid)
-        self._count(seq, item, seconds, attempts)
+        if attempts > 1 or seconds > self._tally.slow_from:
+            self._count(seq, item, seconds, attempts)
 
     def _failure(self, block: Block, index: int, seconds: float, outcome: Outcome) -> None:
         assert outcome.error is not None
