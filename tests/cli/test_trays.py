@@ -1,4 +1,4 @@
-"""What a tray says of a block at each step, blocks on their way, and the order of lines."""
+"""What a tray says of a lot at each step, lots on their way, and the order of lines."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from forkful.cli.feed import Block, Feed, Nothing
+from forkful.cli.feed import Feed, Lot, Nothing
 from forkful.cli.inputs import from_arguments
 from forkful.cli.tally import Tally
 from forkful.cli.trays import ROOM, Trays
@@ -53,46 +53,46 @@ def feed(items: str, most: int) -> Feed:
     return made
 
 
-def block(made: Feed) -> Block:
+def lot(made: Feed) -> Lot:
     got = made.next()
     assert not isinstance(got, Nothing)
-    block, index = got
-    return block if block.tray is not None else block.part(index, index + 1)
+    lot, index = got
+    return lot if lot.tray is not None else lot.part(index, index + 1)
 
 
-def test_blocks_are_of_the_size_that_is_worth_it_and_wait_for_a_tray() -> None:
+def test_lots_are_of_the_size_that_is_worth_it_and_wait_for_a_tray() -> None:
     made = feed("abcdefg", most=3)
-    first, second = block(made), block(made)
+    first, second = lot(made), lot(made)
 
     assert (list(first.items), list(second.items)) == (["a", "b", "c"], ["d", "e", "f"])
     assert second.message(0)[1:] == (3, ["d", "e", "f"])
-    assert list(block(made).items) == ["g"]  # which needs no tray
+    assert list(lot(made).items) == ["g"]  # which needs no tray
     assert made.next() is Nothing.ANY_MORE
     made = feed("abcdefgh", most=3)
-    assert block(made).tray is not None
-    tray = block(made).tray
+    assert lot(made).tray is not None
+    tray = lot(made).tray
     assert tray is not None
     assert made.next() is Nothing.NOW
     made.free(tray)
-    assert list(block(made).items) == ["g", "h"]
+    assert list(lot(made).items) == ["g", "h"]
 
 
-def test_the_rest_of_a_block_is_sent_before_anything_new() -> None:
+def test_the_rest_of_a_lot_is_sent_before_anything_new() -> None:
     made = feed("abcdefg", most=3)
-    first = block(made)
+    first = lot(made)
     made.send_again(first.part(1, 3))
     made.took(1, 1.0)
 
-    assert [list(block(made).items) for _ in range(3)] == [["b"], ["c"], ["d"]]
+    assert [list(lot(made).items) for _ in range(3)] == [["b"], ["c"], ["d"]]
 
 
 def test_what_is_to_be_alone_is_sent_one_by_one() -> None:
     made = feed("abcdefg", most=3)
-    rest = block(made).part(0, 3)
+    rest = lot(made).part(0, 3)
     rest.alone = True
     made.send_again(rest)
 
-    sent = [block(made) for _ in range(4)]
+    sent = [lot(made) for _ in range(4)]
     assert [list(each.items) for each in sent] == [["a"], ["b"], ["c"], ["d", "e", "f"]]
     assert [each.first for each in sent] == [0, 1, 2, 3]
     assert sent[0].tray is None

@@ -1,7 +1,7 @@
 """The run itself: items into the pool, outcomes out of it, into lines, the journal and the tally.
 
 Everything here happens in one thread, which is what a run with trivial work waits for. So nothing
-is done here for each item: items come in blocks (`feed`), workers make whole lines and put them
+is done here for each item: items come in lots (`feed`), workers make whole lines and put them
 where they can be taken many at once (`trays`), and lines are joined and written in batches. A batch
 is never kept longer than `Screen.linger`, and a line that comes alone is written at once.
 """
@@ -16,7 +16,7 @@ from typing import Any
 import forkful
 from forkful.cli import worker
 from forkful.cli.errors import CommandError
-from forkful.cli.feed import Block, Feed, Nothing
+from forkful.cli.feed import Feed, Lot, Nothing
 from forkful.cli.inputs import Source
 from forkful.cli.interrupts import Interrupts
 from forkful.cli.journal import Journal
@@ -66,7 +66,7 @@ class Drive:
         self.tally = Tally()
         self._plan = plan
         self._source = source
-        trays = Trays.make(_TRAYS_PER_WORKER * plan.jobs) if plan.takes_blocks else None
+        trays = Trays.make(_TRAYS_PER_WORKER * plan.jobs) if plan.takes_lots else None
         self._trays = trays
         self._feed = Feed(
             source,
@@ -80,7 +80,7 @@ class Drive:
         self._journal = journal
         self._screen = screen
         self._interrupts = interrupts
-        self._flights: dict[int, tuple[Block, int]] = {}
+        self._flights: dict[int, tuple[Lot, int]] = {}
         self._fed = 0
         self._stopping = False
         self._halted: Any = None
@@ -112,7 +112,7 @@ class Drive:
             outcomes = pool.outcomes(
                 worker.run,
                 self._messages(),
-                timeout=None if plan.timeout is None else plan.timeout + plan.longest_block,
+                timeout=None if plan.timeout is None else plan.timeout + plan.longest_lot,
                 retries=plan.retries,
                 retry_on=plan.retry_on,
                 backoff=plan.backoff,
@@ -143,7 +143,7 @@ class Drive:
         duty = worker.Duty(
             plan.work,
             self._trays,
-            plan.longest_block,
+            plan.longest_lot,
             self._journal is not None,
             self._halted,
             not plan.retries,
@@ -161,7 +161,7 @@ class Drive:
             raise CommandError(f"the workers cannot start: {error}") from error
 
     def _messages(self) -> Iterator[Any]:
-        """Give the pool its blocks, as it asks for them."""
+        """Give the pool its lots, as it asks for them."""
         feed, landing, ordered = self._feed, self._landing, self._plan.ordered
         while not self._stopping:
             self._must_feed = False
@@ -174,8 +174,8 @@ class Drive:
                 continue
             self._flights[self._fed] = flight
             self._fed += 1
-            block, index = flight
-            yield block.message(index)
+            lot, index = flight
+            yield lot.message(index)
 
     def _loop(self, pool: Pool, outcomes: Any) -> None:
         interrupts, screen, linger = self._interrupts, self._screen, self._screen.linger
@@ -217,21 +217,21 @@ class Drive:
         return self._screen.interval
 
     def _look(self) -> None:
-        """Take the lines that have been finished in blocks under way: an item may take long, and those
-        before it in its block do not wait for it.
+        """Take the lines that have been finished in lots under way: an item may take long, and those
+        before it in its lot do not wait for it.
         """
-        for block, _ in self._flights.values():
-            if block.tray is not None and block.tray.pid:
-                self._landing.finished(block, block.tray)
+        for lot, _ in self._flights.values():
+            if lot.tray is not None and lot.tray.pid:
+                self._landing.finished(lot, lot.tray)
 
     def _take(self, outcome: Outcome) -> None:
-        """Take in the outcome of a block, and send again what it left undone."""
-        block, done = self._flights.pop(outcome.seq)
-        feed, tray, seconds = self._feed, block.tray, outcome.seconds
+        """Take in the outcome of a lot, and send again what it left undone."""
+        lot, done = self._flights.pop(outcome.seq)
+        feed, tray, seconds = self._feed, lot.tray, outcome.seconds
         is_begun, end = True, done + 1
         if tray is not None:
-            end = len(block)
-            done, is_begun = self._landing.finished(block, tray)
+            end = len(lot)
+            done, is_begun = self._landing.finished(lot, tray)
             spent = sum(tray.seconds(0, done))
             seconds = max(0.0, seconds - spent)
             feed.took(done, spent)
@@ -241,12 +241,12 @@ class Drive:
             rest = end
         elif isinstance(outcome.value, tuple) or (is_begun and not outcome.ok):
             rest = done + 1
-            # The next one may fail as well, and each that does costs a block.
+            # The next one may fail as well, and each that does costs a lot.
             feed.took(1, seconds if outcome.ok else _LONGEST)
-            self._landing.ended(block, done, seconds, outcome)
+            self._landing.ended(lot, done, seconds, outcome)
         if rest < end:
-            left = block.part(rest, end)
-            # A worker that died before the first item may have died of the block.
+            left = lot.part(rest, end)
+            # A worker that died before the first item may have died of the lot.
             left.alone = not (outcome.ok or is_begun or done)
             feed.send_again(left)
         self._must_feed = rest < end or not self._flights

@@ -1,6 +1,6 @@
-"""Items on their way to the workers, in blocks: as many as take about two milliseconds together.
+"""Items on their way to the workers, in lots: as many as take about two milliseconds together.
 
-A block whose end is not reached (an item failed, its worker was killed, it took longer than expected)
+A lot whose end is not reached (an item failed, its worker was killed, it took longer than expected)
 gives its rest back, which is sent again before anything new.
 """
 
@@ -17,17 +17,17 @@ from forkful.cli.inputs import Run, Source
 from forkful.cli.journal import Journal, Place
 from forkful.cli.tally import Tally
 from forkful.cli.trays import MOST_ITEMS, Tray
-from forkful.cli.worker import Block as Message
+from forkful.cli.worker import Lot as Message
 from forkful.pool.state import ChunkSizer
 
 _TARGET = 0.002
-"""Seconds that the items of a block should take together."""
+"""Seconds that the items of a lot should take together."""
 
 _SKIPS = 4096
 """Items to skip before the pool is asked whether an outcome has come meanwhile."""
 
 
-class Block:
+class Lot:
     """Items that go to a worker together.
 
     Args:
@@ -56,10 +56,10 @@ class Block:
     def __len__(self) -> int:
         return len(self.items)
 
-    def part(self, begin: int, end: int) -> Block:
-        """Return a block of some of the items, which has not been sent."""
+    def part(self, begin: int, end: int) -> Lot:
+        """Return a lot of some of the items, which has not been sent."""
         ids = None if self.ids is None else self.ids[begin:end]
-        return Block(self.first + begin, self.seqs[begin:end], ids, self.items[begin:end])
+        return Lot(self.first + begin, self.seqs[begin:end], ids, self.items[begin:end])
 
     def place(self, index: int) -> Place | None:
         """Return where the journal records an item."""
@@ -80,14 +80,14 @@ class Block:
 
 
 class Nothing(Enum):
-    """Why there is no block."""
+    """Why there is no lot."""
 
     NOW = "no input at the moment, or no tray"
     ANY_MORE = "the input is used up"
 
 
 class Feed:
-    """Makes blocks.
+    """Makes lots.
 
     Args:
         source: The items.
@@ -117,7 +117,7 @@ class Feed:
         self._free = trays
         self._tally = tally
         self._is_awaited = is_awaited
-        self._waiting: deque[Block] = deque()
+        self._waiting: deque[Lot] = deque()
         self._begin = 0  # items of the first of them have been sent
         self._run: Run = ()
         self._at = 0
@@ -125,8 +125,8 @@ class Feed:
         self._is_used_up = False
         source.impatient = is_awaited
 
-    def next(self, only_read: bool = False) -> tuple[Block, int] | Nothing:
-        """Return the next block with a tray, and 0; or a block without, and which of its items is next.
+    def next(self, only_read: bool = False) -> tuple[Lot, int] | Nothing:
+        """Return the next lot with a tray, and 0; or a lot without, and which of its items is next.
         Blocks while the input does, unless outcomes are awaited.
 
         Args:
@@ -149,25 +149,25 @@ class Feed:
             self._begin = 0
         if count == 1:
             return head, begin
-        block = head.part(begin, begin + count)
-        block.tray = self._free.pop()
-        block.tray.clear()
-        return block, 0
+        lot = head.part(begin, begin + count)
+        lot.tray = self._free.pop()
+        lot.tray.clear()
+        return lot, 0
 
-    def send_again(self, rest: Block) -> None:
-        """Take back the rest of a block."""
+    def send_again(self, rest: Lot) -> None:
+        """Take back the rest of a lot."""
         if self._begin:
             self._waiting[0] = self._waiting[0].part(self._begin, len(self._waiting[0]))
             self._begin = 0
         self._waiting.appendleft(rest)
 
     def took(self, items: int, seconds: float) -> None:
-        """Learn from how long some items took how many make a block."""
+        """Learn from how long some items took how many make a lot."""
         if items and self._sizer is not None:
             self._sizer.took(items, seconds)
 
     def free(self, tray: Tray) -> None:
-        """Take back the tray of a block whose outcome is known."""
+        """Take back the tray of a lot whose outcome is known."""
         self._free.append(tray)
 
     def _read(self) -> Nothing | None:
@@ -183,16 +183,16 @@ class Feed:
             seqs = range(self._seq, self._seq + len(items))
             self._seq += len(items)
             if self._journal is None:
-                block = Block(self.numbered, seqs, None, items)
+                lot = Lot(self.numbered, seqs, None, items)
             elif self._journal.is_new:
-                block = Block(self.numbered, seqs, self._journal.new_ids(len(items)), items)
+                lot = Lot(self.numbered, seqs, self._journal.new_ids(len(items)), items)
             else:
-                block = self._not_done(self._journal, seqs, items)
-                skipped += len(items) - len(block)
-                self._tally.skipped += len(items) - len(block)
-            self.numbered += len(block)
-            if block.items:
-                self._waiting.append(block)
+                lot = self._not_done(self._journal, seqs, items)
+                skipped += len(items) - len(lot)
+                self._tally.skipped += len(items) - len(lot)
+            self.numbered += len(lot)
+            if lot.items:
+                self._waiting.append(lot)
             elif skipped >= _SKIPS and self._is_awaited():
                 return Nothing.NOW
         return None
@@ -209,7 +209,7 @@ class Feed:
         self._run, self._at = runs[0], 0
         return None if self._run else Nothing.NOW
 
-    def _not_done(self, journal: Journal, seqs: range, items: Run) -> Block:
+    def _not_done(self, journal: Journal, seqs: range, items: Run) -> Lot:
         """Leave out what the journal says is not to be run."""
         places = [journal.place(seq, item) for seq, item in zip(seqs, items, strict=True)]
         to_run = [
@@ -217,7 +217,7 @@ class Feed:
             for place, item in zip(places, items, strict=True)
             if place is not None
         ]
-        return Block(
+        return Lot(
             self.numbered,
             [seq for seq, _, _ in to_run],
             [row for _, row, _ in to_run],

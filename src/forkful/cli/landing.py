@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from forkful.cli.feed import Block
+from forkful.cli.feed import Lot
 from forkful.cli.journal import Journal
 from forkful.cli.lines import Failure, shown
 from forkful.cli.plan import Plan
@@ -38,33 +38,33 @@ class Landing:
         self._tally = tally
         self._journal = journal
 
-    def finished(self, block: Block, tray: Tray) -> tuple[int, bool]:
-        """Take in what a worker has finished in a block and has not been taken.
+    def finished(self, lot: Lot, tray: Tray) -> tuple[int, bool]:
+        """Take in what a worker has finished in a lot and has not been taken.
 
         Returns:
             How many of its items are finished in all, and whether the next is begun.
         """
         done, is_begun, size = tray.read()
-        first, begin = block.taken, block.size
+        first, begin = lot.taken, lot.size
         if done > first:
-            block.taken, block.size = done, size
+            lot.taken, lot.size = done, size
             keys = tray.keys(first, done) if self._journal is not None else b""
             lines, seconds = tray.lines(begin, size), tray.seconds(first, done)
-            what = block, first, done, lines, seconds, keys, tray.pid
-            self.turns.take(block.first + first, done - first, self._together, *what)
+            what = lot, first, done, lines, seconds, keys, tray.pid
+            self.turns.take(lot.first + first, done - first, self._together, *what)
         return done, is_begun
 
-    def ended(self, block: Block, index: int, seconds: float, outcome: Outcome) -> None:
-        """Take in the outcome of one item of a block."""
+    def ended(self, lot: Lot, index: int, seconds: float, outcome: Outcome) -> None:
+        """Take in the outcome of one item of a lot."""
         handle = self._success if outcome.ok else self._failure
         if self._ordered:
-            self.turns.take(block.first + index, 1, handle, block, index, seconds, outcome)
+            self.turns.take(lot.first + index, 1, handle, lot, index, seconds, outcome)
         else:
-            handle(block, index, seconds, outcome)
+            handle(lot, index, seconds, outcome)
 
     def _together(
         self,
-        block: Block,
+        lot: Lot,
         first: int,
         last: int,
         lines: bytes,
@@ -76,30 +76,30 @@ class Landing:
         tally = self._tally
         tally.succeeded += last - first
         self.lines.append(lines)
-        if self._journal is not None and block.ids is not None:
-            ids, seqs = block.ids[first:last], block.seqs[first:last]
+        if self._journal is not None and lot.ids is not None:
+            ids, seqs = lot.ids[first:last], lot.seqs[first:last]
             self._journal.record_successes(ids, seqs, keys, seconds, pid)
         if max(seconds) > tally.slow_from:
             for index, each in enumerate(seconds, first):
                 if each > tally.slow_from:
-                    tally.saw_slow(each, block.seqs[index], shown(block.items[index]))
+                    tally.saw_slow(each, lot.seqs[index], shown(lot.items[index]))
 
-    def _success(self, block: Block, index: int, seconds: float, outcome: Outcome) -> None:
+    def _success(self, lot: Lot, index: int, seconds: float, outcome: Outcome) -> None:
         """A success for whose line the worker has sent what only it can say."""
         self._tally.succeeded += 1
-        seq, item = block.seqs[index], block.items[index]
+        seq, item = lot.seqs[index], lot.items[index]
         attempts, pid = outcome.attempts, outcome.pid or 0
         said, result = outcome.value
         self.lines.append(line(seq, said, result, seconds, attempts, pid))
-        if self._journal is not None and (place := block.place(index)) is not None:
+        if self._journal is not None and (place := lot.place(index)) is not None:
             self._journal.record(place, item, seconds=seconds, attempts=attempts, pid=pid)
         if attempts > 1 or seconds > self._tally.slow_from:
             self._count(seq, item, seconds, attempts)
 
-    def _failure(self, block: Block, index: int, seconds: float, outcome: Outcome) -> None:
+    def _failure(self, lot: Lot, index: int, seconds: float, outcome: Outcome) -> None:
         assert outcome.error is not None
         failure = Failure.of(outcome.error, self._timeout)
-        seq, item, place = block.seqs[index], block.items[index], block.place(index)
+        seq, item, place = lot.seqs[index], lot.items[index], lot.place(index)
         attempts, pid = outcome.attempts, outcome.pid
         self._tally.failed += 1
         self._tally.saw_failure(failure.type, failure.message, seq, shown(item))

@@ -2,7 +2,7 @@
 
 What an item has given is safe there from whatever the next one does to the process, as in a message
 of its own, but for a store instead of a system call; and the parent writes the lines as they lie
-there. A tray belongs to one block of items, from when the parent sends it until its outcome is
+there. A tray belongs to one lot of items, from when the parent sends it until its outcome is
 known: so at any moment one worker at most writes to it, and the parent only reads.
 
 The words of a tray::
@@ -10,10 +10,10 @@ The words of a tray::
     STEP   2i          the first i items are finished, and none is begun
            2i + 1      the first i are finished, and the next is begun
            The bits from END_SHIFT on: how many bytes the finished items' lines have together.
-           Set to 0 by the parent before it sends the block, then changed by the worker alone.
+           Set to 0 by the parent before it sends the lot, then changed by the worker alone.
            /* release: tray.step */ in `Tray.finish`, after line, seconds and key;
            /* acquire: tray.step */ in `Tray.read`
-    PID    the worker that has begun the block; 0 until one has
+    PID    the worker that has begun the lot; 0 until one has
 
 When the worker is killed, STEP says what it had finished and whether an item is to blame.
 """
@@ -26,7 +26,7 @@ from forkful.family import Words
 from forkful.sharedctypes.memory import Memory
 
 MOST_ITEMS = 256
-"""Items in a block at most."""
+"""Items in a lot at most."""
 
 KEY_SIZE = 16
 """Bytes of the hash by which a journal knows an item."""
@@ -63,7 +63,7 @@ class Tray:
     # -- the parent's ----------------------------------------------------------------------------------
 
     def clear(self) -> None:
-        """Make it ready for another block, which no worker has yet."""
+        """Make it ready for another lot, which no worker has yet."""
         self._store(self._step, 0)
         self._store(self._pid, 0)
 
@@ -75,7 +75,7 @@ class Tray:
 
     @property
     def pid(self) -> int:
-        """The worker that has begun the block; 0 before."""
+        """The worker that has begun the lot; 0 before."""
         return self._load(self._pid)
 
     def lines(self, begin: int, end: int) -> bytes:
@@ -94,14 +94,14 @@ class Tray:
     # -- the worker's ----------------------------------------------------------------------------------
 
     def take_up(self, pid: int) -> None:
-        """Begin the block."""
+        """Begin the lot."""
         self._store(self._pid, pid)
 
     def begin(self, index: int, end: int) -> None:
         """Say that an item is begun.
 
         Args:
-            index: Its place in the block.
+            index: Its place in the lot.
             end: Where the lines before it end.
         """
         self._store(self._step, end << _END_SHIFT | 2 * index + 1)
@@ -110,7 +110,7 @@ class Tray:
         """Put down what the item has given.
 
         Args:
-            index: Its place in the block.
+            index: Its place in the lot.
             end: Where the lines before it end.
             line: Its line.
             seconds: How long it took.

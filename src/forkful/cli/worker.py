@@ -63,7 +63,7 @@ class Work:
         return f"{self.what.name}({given})"
 
 
-Block = tuple[int | None, int | list[int], list[Any]]
+Lot = tuple[int | None, int | list[int], list[Any]]
 """What is sent to a worker: the tray for its lines, the items' numbers in the input (the first one if
 they follow each other), the items. Without a tray it is one item, whose number does not matter.
 """
@@ -81,8 +81,8 @@ class Duty:
 
     Attributes:
         work: What to do.
-        trays: Where blocks put their lines; None if each item travels by itself.
-        longest: Seconds after which no further item of a block is begun.
+        trays: Where lots put their lines; None if each item travels by itself.
+        longest: Seconds after which no further item of a lot is begun.
         keyed: Whether the journal's key of each item is wanted.
         halted: An event; once it is set, no further item is begun. None if failures halt nothing.
         is_final: Whether the first exception is the failure of the item, as there are no retries:
@@ -113,8 +113,8 @@ def begin(duty: Duty) -> None:
     _trays = [] if duty.trays is None else duty.trays.views()
 
 
-def run(block: Block) -> Done | bool | None:
-    """Do the work for each item of a block, in order.
+def run(lot: Lot) -> Done | bool | None:
+    """Do the work for each item of a lot, in order.
 
     Returns:
         None: what was finished is in the tray, and that is less than all if it has taken longer
@@ -124,7 +124,7 @@ def run(block: Block) -> Done | bool | None:
     Raises:
         BaseException: What the function raises; what was finished before it is in the tray.
     """
-    tray, seqs, items = block
+    tray, seqs, items = lot
     try:
         if tray is None:
             return NOT_BEGUN if _is_halted() else _single(items[0])

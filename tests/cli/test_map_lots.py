@@ -1,4 +1,4 @@
-"""Items that take no time travel in blocks; what happens to one is still its own affair."""
+"""Items that take no time travel in lots; what happens to one is still its own affair."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from tests.cli.conftest import Gate, Map, by_seq
 
 COUNT = 1500
-"""So many that blocks have grown to their full size."""
+"""So many that lots have grown to their full size."""
 
 
 def write_lines(path: Path, lines: list[str]) -> None:
@@ -22,7 +22,7 @@ def write_lines(path: Path, lines: list[str]) -> None:
 
 
 @pytest.mark.parametrize("options", [[], ["--journal", "run.db", "-k"]])
-def test_what_ends_badly_in_a_block_costs_its_item_and_none_is_run_twice(
+def test_what_ends_badly_in_a_lot_costs_its_item_and_none_is_run_twice(
     forkful_map: Map, tmp_path: Path, options: list[str]
 ) -> None:
     """Whoever is killed has finished items right before, whose lines nobody has taken yet."""
@@ -58,7 +58,7 @@ def _seq(line: str) -> int:
     return int(line.partition(": ")[2].partition(",")[0])
 
 
-def test_a_line_is_written_while_a_later_item_of_its_block_runs(
+def test_a_line_is_written_while_a_later_item_of_its_lot_runs(
     started: Callable[..., subprocess.Popen[bytes]], tmp_path: Path, gate: Gate
 ) -> None:
     items = [str(n) for n in range(COUNT)]
@@ -89,7 +89,7 @@ def test_results_that_have_no_room_in_a_tray_arrive(
     assert [line["seq"] for line in ran.lines] == list(range(len(sizes)))
 
 
-def test_a_resumed_run_sends_what_is_left_in_blocks(forkful_map: Map, tmp_path: Path) -> None:
+def test_a_resumed_run_sends_what_is_left_in_lots(forkful_map: Map, tmp_path: Path) -> None:
     write_lines(tmp_path / "in", [str(n) for n in range(COUNT)])
     run = ("--lines", "in", "-o", "out", "--journal", "run.db", "--resume")
 
@@ -106,7 +106,7 @@ def test_a_resumed_run_sends_what_is_left_in_blocks(forkful_map: Map, tmp_path: 
     assert rows == [(n, 1, 1) for n in range(2 * COUNT)]
 
 
-def test_halt_soon_leaves_the_rest_of_a_block_unbegun(forkful_map: Map, tmp_path: Path) -> None:
+def test_halt_soon_leaves_the_rest_of_a_lot_unbegun(forkful_map: Map, tmp_path: Path) -> None:
     log = tmp_path / "log"
     write_lines(tmp_path / "in", [f"{log}|{n}" for n in range(100, 100 + 57 + COUNT)])
 
