@@ -154,6 +154,14 @@ def raises_at_57(line: str) -> str:
     return line
 
 
+def never_ends_at_1400(line: str) -> str:
+    """Log the number after the `|`; wait for ever at 1400."""
+    number = logs(line)
+    while number == "1400":
+        signal.pause()
+    return number
+
+
 def refuses_sevens(x: str) -> int:
     """Refuse a multiple of 7, if the test says so."""
     if int(x) % 7 == 0 and os.environ["SEVENS"] == "refused":

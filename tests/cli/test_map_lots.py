@@ -35,13 +35,13 @@ def test_what_ends_badly_in_a_lot_costs_its_item_and_none_is_run_twice(
     assert [line["seq"] for line in ran.lines] == list(range(COUNT))
     for line in ran.lines:
         seq = line["seq"]
-        bad = {13: "forkful.errors.WorkerDied", 57: "ValueError"}.get(seq % 100)
+        bad = {13: "forkful.WorkerDied", 57: "ValueError"}.get(seq % 100)
         assert line["ok"] == (bad is None), line
         assert line["attempts"] == 1
         if bad is None:
             assert line["result"] == f"done {seq}"
         else:
-            assert line["error"]["type"].rpartition(".")[2] == bad.rpartition(".")[2]
+            assert line["error"]["type"] == bad
     assert ran.status == 2 * COUNT // 100
     if "-k" in options:
         assert ran.out.splitlines() == sorted(ran.out.splitlines(), key=_seq)
@@ -115,6 +115,21 @@ def test_halt_soon_leaves_the_rest_of_a_lot_unbegun(forkful_map: Map, tmp_path: 
     begun = [int(word) for word in log.read_text().split()]
     assert begun == list(range(100, 158))
     assert [line["ok"] for line in ran.lines] == [True] * 57 + [False]
+
+
+def test_a_timeout_costs_the_item_of_a_lot_that_had_its_whole_time(
+    forkful_map: Map, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    write_lines(tmp_path / "in", [f"{log}|{n}" for n in range(COUNT)])
+
+    ran = forkful_map("--lines", "in", "--timeout", "1.5", deed="never_ends_at_1400")
+
+    assert Counter(log.read_text().split()) == Counter(map(str, range(COUNT)))
+    (late,) = [line for line in ran.lines if not line["ok"]]
+    assert (late["seq"], late["error"]["type"]) == (1400, "forkful.TaskTimeout")
+    assert "1.5" in late["error"]["message"]
+    assert late["seconds"] >= 1.5
 
 
 @pytest.mark.parametrize("start_method", ["spawn", "forkserver"])
