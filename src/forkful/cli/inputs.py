@@ -27,6 +27,9 @@ Run = Sequence[Any]
 
 _CHUNK = 1 << 16
 
+_SLICE_MS = 100
+"""How often whoever waits for input looks whether a signal has come."""
+
 _COUNTABLE = 1 << 30
 """Bytes of a file whose lines are counted for the sake of a progress bar: a second's reading."""
 
@@ -230,8 +233,11 @@ def _chunks(path: str, descriptor: int, source: Source) -> Iterator[bytes]:
         poll.register(descriptor, select.POLLIN)
     begun: list[bytes] = []
     while True:
-        while may_block and source.impatient() and not poll.poll(0):
-            yield b""
+        # In slices, and never in the read itself: a signal that comes right before a system call does
+        # not interrupt it, and would have to wait for the input.
+        while may_block and not poll.poll(0 if source.impatient() else _SLICE_MS):
+            if source.impatient():
+                yield b""
         try:
             chunk = os.read(descriptor, _CHUNK)
         except OSError as error:
