@@ -15,12 +15,13 @@ FILES = (
     "pool",
     "lock",
     "event",
+    "shared",
     "startup",
     "many",
     "map_cli",
     "growth",
+    "tcp",
 )
-
 
 if __name__ == "__main__":
     main([each for file in FILES for each in importlib.import_module(file).QUESTIONS])

@@ -13,7 +13,7 @@ from typing import Any
 HERE = os.path.dirname(os.path.abspath(__file__))
 PACKAGES = (
     *("forkful", "billiard", "multiprocess", "loky", "joblib", "mpire", "pebble"),
-    *("faster-fifo", "numpy"),
+    *("faster-fifo", "numpy", "lmdb"),
 )
 
 

@@ -8,10 +8,13 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include "circle.h"
 #include "cond.h"
 #include "event.h"
 #include "family.h"
+#include "place.h"
 #include "standstill.h"
+#include "watch.h"
 
 /* The one family of this process; base is NULL before it has one. */
 extern fk_arena fk_family;
@@ -19,14 +22,15 @@ extern fk_arena fk_family;
 /* What the Python layer hands over by configure(). All are callables or classes, never NULL after. */
 typedef struct fk_bind_hooks {
     PyObject *dumps;      /* dumps(obj) -> (bytes, [PickleBuffer], [handle]) */
-    PyObject *owner_died; /* (handle, pid, name) -> exception instance */
+    PyObject *owner_died; /* (handle, pid, name, where) -> exception instance; where: str or None */
     PyObject *shut_down;  /* exception class */
     PyObject *empty, *full;
     PyObject *lost;    /* (handle, items) -> exception instance */
     PyObject *quiet;   /* () -> whether only others can rouse this process */
     PyObject *examine; /* () -> an exception instance: a deadlock; None: perhaps, look again; False:
                           none. Both are None when nobody is to look. */
-    PyObject *home;    /* str: the package's folder, with a slash */
+    PyObject *circle;  /* () -> the same for a circle of locks that this thread is in */
+    PyObject *homes;   /* tuple of str: folders of frames that are no user's, with a slash */
     PyObject *pickle_dumps, *pickle_loads; /* the C functions of _pickle */
 } fk_bind_hooks;
 
@@ -52,7 +56,7 @@ static inline fk_hold *fk_handle_hold(fk_handle *h) { return fk_hold_at(&fk_fami
 
 /* errors.c: the one way out for a status that is not FK_OK. Sets an exception, returns NULL. */
 PyObject *fk_raise(fk_status st, const char *doing);
-PyObject *fk_raise_owner_died(fk_handle *h, fk_owner owner);
+PyObject *fk_raise_owner_died(fk_handle *h, fk_owner owner, uint32_t place);
 /* Make this process a family's root if it is in none. 0, or -1 with an exception. */
 int fk_need_family(void);
 
@@ -70,6 +74,9 @@ int fk_blocking(fk_wait_fn fn, void *arg, fk_wait *w, uint32_t op, uint64_t obje
 enum { FK_ONE_WAIT, FK_STANDING_FIRST, FK_STANDING_AGAIN };
 int fk_blocking_on(fk_wait_fn fn, void *arg, fk_wait *w, uint32_t op, uint64_t object,
                    fk_status *st, int standing);
+
+/* Where the caller stands, for the board: the end of the file's path and the line. */
+uint32_t fk_site(char *file, size_t size);
 
 /* fk_still_family without the GIL. */
 bool fk_is_standstill(void);
@@ -89,6 +96,14 @@ int fk_parse_wait(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, Py
 /* A timeout in seconds or None. */
 int fk_parse_timeout(PyObject *timeout, fk_wait *w);
 
+/* lock_type.c: __enter__ and __exit__ of a handle of that kind, FK_KIND_LOCK or FK_KIND_RLOCK. */
+PyObject *fk_lock_enter(PyObject *lock, uint32_t kind);
+PyObject *fk_lock_exit(PyObject *lock, uint32_t kind, PyObject *const *args, Py_ssize_t nargs);
+
+/* here.c: the innermost frame that is not forkful's own; if all are, the innermost one. A new
+ * reference; NULL: there is none. */
+PyFrameObject *fk_callers_frame(void);
+
 /* pickle.c */
 /* bytes; *extras: NULL, or (bytes, buffers, handles) if any of the latter two go with them */
 PyObject *fk_pickle(PyObject *obj, PyObject **extras);
@@ -105,18 +120,31 @@ PyObject *fk_block_bytes(uint32_t hold);
 
 /* one spec for each *_type.c */
 extern PyType_Spec fk_lock_spec, fk_rlock_spec, fk_sema_spec, fk_event_spec, fk_cond_spec,
-    fk_queue_spec, fk_words_spec, fk_memory_spec, fk_block_spec, fk_ends_spec;
-extern PyTypeObject *fk_lock_type, *fk_rlock_type, *fk_block_type;
-extern PyMethodDef fk_family_methods[], fk_board_methods[], fk_peek_methods[], fk_stream_methods[];
+    fk_queue_spec, fk_words_spec, fk_memory_spec, fk_block_spec, fk_guard_spec, fk_guarded_spec,
+    fk_items_spec, fk_attribute_spec, fk_ends_spec;
+extern PyTypeObject *fk_lock_type, *fk_rlock_type, *fk_block_type, *fk_guard_type, *fk_guarded_type;
+extern PyMethodDef fk_family_methods[], fk_board_methods[], fk_peek_methods[], fk_stream_methods[],
+    fk_ending_methods[];
+
+/* ending.c */
+int fk_add_ending_constants(PyObject *m);
 
 /* ties.c */
 /* In a newborn: close what it must not keep. */
 void fk_cut_ties(void);
 
 /* board_bind.c */
+/* Call fn(arg), which sleeps in the kernel, without the GIL, on the board, until it gives something else than
+ * FK_INTR. 0; -1: a signal handler raised. */
+typedef fk_status (*fk_sleep_fn)(void *arg);
+int fk_sleeping(fk_sleep_fn fn, void *arg, uint32_t op, uint64_t object, fk_status *st);
 const char *fk_op_name(uint32_t op);
-/* Who holds what an entry waits for: an owner word, 0: nobody or not known. Works on a peeked arena. */
-fk_owner fk_holder_of(const fk_arena *a, const fk_seen *s);
+/* Who holds the lock that an entry waits for, and the number of the place where it was taken: an owner
+ * word, 0: nobody or not known. Works on a peeked arena. */
+fk_owner fk_holder_of(const fk_arena *a, const fk_seen *s, uint32_t *place);
+/* A place as people read it, "main.py:12 in transfer": a new str, or None if there is none of that
+ * number. Works on a peeked arena. */
+PyObject *fk_place_text(const fk_arena *a, uint32_t number);
 
 /* Each text begins with a signature as inspect and help() read it. */
 #define FK_ENTER_DOC "__enter__($self, /)\n--\n\nacquire()"

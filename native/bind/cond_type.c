@@ -30,7 +30,7 @@ static bool is_mine(fk_handle *lock)
 static long unlock(fk_handle *lock)
 {
     if (PyObject_TypeCheck((PyObject *)lock, fk_lock_type)) {
-        fk_lock_release(lock->data);
+        fk_user_release(lock->data);
         return 1;
     }
     fk_rlock *l = lock->data;

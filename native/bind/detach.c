@@ -3,31 +3,10 @@
 #include <math.h>
 #include <time.h>
 
-static bool is_ours(PyFrameObject *frame)
-{
-    PyCodeObject *code = PyFrame_GetCode(frame);
-    bool ours = PyUnicode_Tailmatch(code->co_filename, fk_hooks.home, 0, PY_SSIZE_T_MAX, -1) > 0;
-    Py_DECREF(code);
-    return ours;
-}
-
-/* The innermost frame that is not forkful's own; if all are, the innermost one. A new reference. */
-static PyFrameObject *callers_frame(void)
-{
-    PyFrameObject *innermost = PyEval_GetFrame(); /* borrowed */
-    PyFrameObject *frame = (PyFrameObject *)Py_XNewRef(innermost);
-    while (frame && is_ours(frame)) {
-        PyFrameObject *back = PyFrame_GetBack(frame);
-        Py_DECREF(frame);
-        frame = back;
-    }
-    return frame ? frame : (PyFrameObject *)Py_XNewRef(innermost);
-}
-
 uint32_t fk_site(char *file, size_t size)
 {
     file[0] = 0;
-    PyFrameObject *frame = callers_frame();
+    PyFrameObject *frame = fk_callers_frame();
     if (!frame)
         return 0;
     PyCodeObject *code = PyFrame_GetCode(frame);
@@ -75,33 +54,19 @@ static uint64_t used_ns(void)
 }
 
 /* Waits that end by themselves when another process ends, or that only serve others, raise nothing. */
-static bool may_raise(uint32_t op)
-{
-    return op != FK_OP_PROCESS && op != FK_OP_TASK && op != FK_OP_RESULTS;
-}
+static bool may_raise(uint32_t op) { return op != FK_OP_PROCESS && op < FK_OP_TASK; }
 
-/* After a slice of a wait without a deadline: say, once (*told), whether this process is quiet, and look
- * whether the whole family is deadlocked. *error: the DeadlockError, a new reference, or NULL.
- * 0, or -1 with an exception (of a signal handler). */
-static int look_round(uint32_t op, bool *told, PyObject **error)
+/* What a wait has done about its being one of a deadlock. */
+typedef struct look {
+    bool told;          /* whether this process is quiet */
+    uint64_t circle_ns; /* when to look for a circle of locks next */
+} look;
+
+/* *error: an exception that `found` is, a new reference. Takes `found` over. 0, or -1 with an exception. */
+static int take_finding(PyObject *found, PyObject **error)
 {
-    *error = NULL;
-    uint64_t waited = fk_now_ns() - fk_board_since(&fk_family);
-    if (!*told && waited >= FK_QUIET_AFTER_NS) {
-        *told = true;
-        if (fk_tell_quiet() < 0)
-            return -1;
-    }
-    if (fk_hooks.examine == Py_None || !may_raise(op) || waited < FK_STILL_AFTER_NS ||
-        !fk_still_turn(&fk_family))
-        return 0;
-    uint64_t used = used_ns();
-    PyObject *found =
-        fk_is_standstill() ? PyObject_CallNoArgs(fk_hooks.examine) : Py_NewRef(Py_False);
     if (!found)
         return -1;
-    if (found == Py_False)
-        fk_still_pass(&fk_family, used_ns() - used);
     if (PyExceptionInstance_Check(found))
         *error = found;
     else
@@ -109,12 +74,56 @@ static int look_round(uint32_t op, bool *told, PyObject **error)
     return 0;
 }
 
+/* Each that waits for a lock looks for itself, once a second and so seldom that it takes no more than
+ * 2 % of a processor: who is in no circle is soon done. */
+static int look_for_circle(uint64_t object, look *l, PyObject **error)
+{
+    uint64_t now = fk_now_ns();
+    if (now < l->circle_ns || !fk_circle_suspected(&fk_family, object))
+        return 0;
+    uint64_t used = used_ns();
+    PyObject *found = PyObject_CallNoArgs(fk_hooks.circle);
+    used = used_ns() - used;
+    l->circle_ns = now + (50 * used > FK_LOOK_EVERY_NS ? 50 * used : FK_LOOK_EVERY_NS);
+    return take_finding(found, error);
+}
+
+/* After a slice of a wait without a deadline: say, once, whether this process is quiet, and look whether it
+ * waits for itself, or the whole family is deadlocked. *error: the DeadlockError, a new reference, or NULL.
+ * 0, or -1 with an exception (of a signal handler). */
+static int look_round(uint32_t op, uint64_t object, look *l, PyObject **error)
+{
+    uint64_t waited = fk_now_ns() - fk_board_since(&fk_family);
+    if (!l->told && waited >= FK_QUIET_AFTER_NS) {
+        l->told = true;
+        if (fk_tell_quiet() < 0)
+            return -1;
+    }
+    if (fk_hooks.examine == Py_None || !may_raise(op) || waited < FK_STILL_AFTER_NS)
+        return 0;
+    if (op == FK_OP_LOCK || op == FK_OP_RLOCK) {
+        int r = look_for_circle(object, l, error);
+        if (r < 0 || *error)
+            return r;
+    }
+    if (!fk_still_turn(&fk_family))
+        return 0;
+    uint64_t used = used_ns();
+    PyObject *found =
+        fk_is_standstill() ? PyObject_CallNoArgs(fk_hooks.examine) : Py_NewRef(Py_False);
+    if (found == Py_False)
+        fk_still_pass(&fk_family, used_ns() - used);
+    return take_finding(found, error);
+}
+
 static FK_COLD int park(fk_wait_fn fn, void *arg, fk_wait *w, uint32_t op, uint64_t object,
                         fk_status *st, int standing)
 {
     char file[80];
     uint32_t line = fk_site(file, sizeof file);
-    bool endless = standing || w->deadline_ns == FK_NEVER, told = false;
+    bool endless = standing || w->deadline_ns == FK_NEVER;
+    look l = {0};
+    fk_watch_offer(&fk_family, w);
     uint32_t number = 0;
     for (;;) {
         Py_BEGIN_ALLOW_THREADS
@@ -124,7 +133,7 @@ static FK_COLD int park(fk_wait_fn fn, void *arg, fk_wait *w, uint32_t op, uint6
                                               file, line)
                              : fk_board_enter(&fk_family, op, object, w->deadline_ns, file, line);
                 number = fk_board_wait(&fk_family);
-                told = false;
+                l.told = false;
             }
             *st = fn(arg, w);
             if (*st != FK_INTR && !standing) /* before the GIL: it no longer waits for this */
@@ -136,9 +145,9 @@ static FK_COLD int park(fk_wait_fn fn, void *arg, fk_wait *w, uint32_t op, uint6
         PyObject *error = NULL;
         int r = over ? 0 : PyErr_CheckSignals();
         if (r == 0 && !over)
-            fk_reap_all(&fk_family);
+            fk_watch_look(&fk_family);
         if (r == 0 && endless && (!over || standing))
-            r = look_round(op, &told, &error);
+            r = look_round(op, object, &l, &error);
         if (error) {
             fk_wait now = {.deadline_ns = 0};
             *st = fn(arg, &now); /* the last word is with what it waits for */
@@ -151,6 +160,7 @@ static FK_COLD int park(fk_wait_fn fn, void *arg, fk_wait *w, uint32_t op, uint6
         }
         if (over || r < 0) {
             fk_board_leave(&fk_family);
+            fk_watch_end(&fk_family, w);
             return r;
         }
     }

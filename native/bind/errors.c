@@ -27,12 +27,15 @@ PyObject *fk_raise(fk_status st, const char *doing)
     }
 }
 
-PyObject *fk_raise_owner_died(fk_handle *h, fk_owner owner)
+PyObject *fk_raise_owner_died(fk_handle *h, fk_owner owner, uint32_t place)
 {
     uint32_t pid = 0;
     char name[64] = "";
     fk_slot_describe(&fk_family, owner, &pid, name);
-    PyObject *e = PyObject_CallFunction(fk_hooks.owner_died, "OIs", (PyObject *)h, pid, name);
+    PyObject *where = fk_place_text(&fk_family, place);
+    PyObject *e =
+        where ? PyObject_CallFunction(fk_hooks.owner_died, "OIsN", (PyObject *)h, pid, name, where)
+              : NULL;
     if (e) {
         PyErr_SetObject((PyObject *)Py_TYPE(e), e);
         Py_DECREF(e);

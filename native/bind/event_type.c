@@ -44,6 +44,24 @@ static PyObject *Event_wait(PyObject *self, PyObject *const *args, Py_ssize_t na
     return fk_raise(st, "waiting for an event");
 }
 
+static PyObject *Event_stand(PyObject *self, PyObject *args)
+{
+    fk_handle *h = (fk_handle *)self;
+    call c = {.event = fk_handle_data(h)};
+    PyObject *timeout;
+    unsigned int op;
+    int standing;
+    fk_wait w;
+    fk_status st;
+    if (!c.event || !PyArg_ParseTuple(args, "OIi", &timeout, &op, &standing) ||
+        fk_parse_timeout(timeout, &w) < 0 ||
+        fk_blocking_on(event_wait, &c, &w, op, h->off, &st, standing) < 0)
+        return NULL;
+    if (st != FK_OK && st != FK_AGAIN && st != FK_TIMEOUT)
+        return fk_raise(st, "waiting for an event");
+    return PyBool_FromLong(st == FK_OK);
+}
+
 static PyObject *Event_set(PyObject *self, PyObject *unused)
 {
     (void)unused;
@@ -71,6 +89,13 @@ static PyObject *Event_is_set(PyObject *self, PyObject *unused)
     return e ? PyBool_FromLong(fk_event_is_set(e)) : NULL;
 }
 
+static PyObject *Event_times_set(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    fk_event *e = fk_handle_data((fk_handle *)self);
+    return e ? PyLong_FromUnsignedLong(fk_event_epoch(e)) : NULL;
+}
+
 static PyObject *Event_create(PyObject *self, PyObject *unused)
 {
     (void)unused;
@@ -85,11 +110,17 @@ static PyMethodDef methods[] = {
               "seconds.\n\n"
               "Returns:\n    True: it was set (even if it has been cleared again since). False: "
               "not in that time."),
+    {"_stand", Event_stand, METH_VARARGS,
+     "_stand($self, timeout, op, standing, /)\n--\n\nThe same as wait; op and standing say what "
+     "the "
+     "wait is on the board."},
     {"set", Event_set, METH_NOARGS,
      "set($self, /)\n--\n\nSet the event; wake all that wait for it."},
     {"clear", Event_clear, METH_NOARGS, "clear($self, /)\n--\n\nUnset the event."},
     {"is_set", Event_is_set, METH_NOARGS,
      "is_set($self, /)\n--\n\nReturn whether the event is set."},
+    {"_times_set", Event_times_set, METH_NOARGS,
+     "_times_set($self, /)\n--\n\nReturn how often it was set, modulo 2**30."},
     {"_create", Event_create, METH_NOARGS, "_create($self, /)\n--\n\nMake a new shared event."},
     {NULL, NULL, 0, NULL},
 };

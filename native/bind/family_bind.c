@@ -89,6 +89,13 @@ static PyObject *set_name(PyObject *m, PyObject *arg)
     Py_RETURN_NONE;
 }
 
+static PyObject *settle(PyObject *m, PyObject *unused)
+{
+    (void)m, (void)unused;
+    fk_slot_settle(&fk_family);
+    Py_RETURN_NONE;
+}
+
 static PyObject *set_serves(PyObject *m, PyObject *unused)
 {
     (void)m, (void)unused;
@@ -219,6 +226,8 @@ PyMethodDef fk_family_methods[] = {
      "set_pid($module, owner, pid, /)\n--\n\nTell which pid a child got."},
     {"set_name", set_name, METH_O,
      "set_name($module, name, /)\n--\n\nName this process for the others."},
+    {"settle", settle, METH_NOARGS,
+     "settle($module, /)\n--\n\nSay that this process has unpickled all that it was started with."},
     {"set_serves", set_serves, METH_NOARGS,
      "set_serves($module, /)\n--\n\nSay that this process is a fork server: by itself it does "
      "nothing."},

@@ -94,10 +94,19 @@ static PyObject *identity(PyObject *self, PyObject *unused)
                          fk_block_at(&fk_family, h->off)->kind);
 }
 
-static PyObject *depart(PyObject *self, PyObject *unused)
+static PyObject *embark(PyObject *self, PyObject *unused)
 {
     fk_handle *h = (fk_handle *)self;
     PyObject *id = identity(self, unused);
+    if (id)
+        atomic_store(&fk_block_at(&fk_family, h->off)->travelled, 1);
+    return id;
+}
+
+static PyObject *depart(PyObject *self, PyObject *unused)
+{
+    fk_handle *h = (fk_handle *)self;
+    PyObject *id = embark(self, unused);
     if (id)
         fk_block_ref(&fk_family, h->off, FK_REF_TRANSIT);
     return id;
@@ -110,8 +119,12 @@ PyMethodDef fk_handle_methods[] = {
      "_identity() or _depart() named.\n\nRaises:\n    LookupError: no process holds it any more."},
     {"_identity", identity, METH_NOARGS,
      "_identity($self, /)\n--\n\nReturn (off, tag, kind): valid while somebody holds the object."},
+    {"_embark", embark, METH_NOARGS,
+     "_embark($self, /)\n--\n\nLike _identity(), for bytes that are not only for a child that is "
+     "being "
+     "started."},
     {"_depart", depart, METH_NOARGS,
-     "_depart($self, /)\n--\n\nLike _identity(), and keep the object alive until one _attach() has "
+     "_depart($self, /)\n--\n\nLike _embark(), and keep the object alive until one _attach() has "
      "used it."},
     {NULL, NULL, 0, NULL},
 };

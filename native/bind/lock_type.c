@@ -1,4 +1,4 @@
-#include "bind.h"
+#include "here.h"
 
 PyTypeObject *fk_lock_type, *fk_rlock_type;
 
@@ -12,8 +12,14 @@ static fk_status rlock_acquire(void *arg, fk_wait *w)
     return fk_rlock_acquire(&fk_family, ((fk_handle *)arg)->data, w);
 }
 
-/* Both data structs begin with the lock word. */
-static fk_lock *word(fk_handle *h) { return (fk_lock *)h->data; }
+/* An fk_rlock begins with one. */
+static fk_user_lock *user(fk_handle *h) { return h->data; }
+
+/* The caller holds the lock now: say where it stands. */
+static inline void say_where(fk_user_lock *l)
+{
+    atomic_store_explicit(&l->place, fk_here(), memory_order_relaxed);
+}
 
 static PyObject *acquire(fk_handle *h, fk_wait_fn fn, uint32_t op, fk_wait *w)
 {
@@ -22,13 +28,17 @@ static PyObject *acquire(fk_handle *h, fk_wait_fn fn, uint32_t op, fk_wait *w)
         if (fk_blocking(fn, h, w, op, h->off, &st) < 0)
             return NULL;
         if (st == FK_OWNER_DIED) {
-            fk_owner owner = fk_lock_owner(word(h));
+            fk_owner owner = fk_lock_owner(&user(h)->lock);
+            uint32_t place = atomic_load(&user(h)->place);
             if (owner && !fk_slot_alive(&fk_family, owner))
-                return fk_raise_owner_died(h, owner);
+                return fk_raise_owner_died(h, owner, place);
         }
     } while (st == FK_OWNER_DIED); /* recovered by somebody in between */
-    if (st == FK_OK)
+    if (st == FK_OK) {
+        if (op == FK_OP_LOCK || atomic_load(&((fk_rlock *)h->data)->count) == 1)
+            say_where(user(h));
         Py_RETURN_TRUE;
+    }
     if (st == FK_AGAIN || st == FK_TIMEOUT)
         Py_RETURN_FALSE;
     if (st == FK_OVERFLOW) {
@@ -45,8 +55,10 @@ static PyObject *Lock_acquire(PyObject *self, PyObject *const *args, Py_ssize_t 
     fk_user_lock *l = fk_handle_data(h);
     if (!l)
         return NULL;
-    if (FK_LIKELY(nargs == 0 && !kwnames && fk_lock_try(&fk_family, &l->lock) == FK_OK))
+    if (FK_LIKELY(nargs == 0 && !kwnames && fk_lock_try(&fk_family, &l->lock) == FK_OK)) {
+        say_where(l);
         Py_RETURN_TRUE;
+    }
     fk_wait w;
     if (fk_parse_wait(args, nargs, kwnames, 0, &w) < 0)
         return NULL;
@@ -59,7 +71,7 @@ static PyObject *Lock_release(PyObject *self, PyObject *unused)
     fk_user_lock *l = fk_handle_data((fk_handle *)self);
     if (!l)
         return NULL;
-    if (!fk_lock_release(&l->lock)) {
+    if (!fk_user_release(l)) {
         PyErr_SetString(PyExc_ValueError, "semaphore or lock released too many times");
         return NULL;
     }
@@ -71,7 +83,7 @@ static PyObject *Lock_release(PyObject *self, PyObject *unused)
 static bool lost(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     fk_handle *h = (fk_handle *)self;
-    fk_owner owner = fk_handle_data(h) ? fk_lock_owner(word(h)) : 0;
+    fk_owner owner = fk_handle_data(h) ? fk_lock_owner(&user(h)->lock) : 0;
     bool raised = nargs > 0 && args[0] != Py_None;
     return owner && owner != fk_family.me && (raised || !fk_slot_alive(&fk_family, owner));
 }
@@ -93,30 +105,48 @@ static PyObject *Lock_recover(PyObject *self, PyObject *unused)
 {
     (void)unused;
     fk_user_lock *l = fk_handle_data((fk_handle *)self);
-    return l ? PyBool_FromLong(fk_lock_take_over(&fk_family, &l->lock) == FK_OK) : NULL;
+    if (!l)
+        return NULL;
+    bool taken = fk_lock_take_over(&fk_family, &l->lock) == FK_OK;
+    if (taken)
+        say_where(l);
+    return PyBool_FromLong(taken);
 }
 
 static PyObject *owner(PyObject *self, PyObject *unused)
 {
     (void)unused;
     fk_handle *h = (fk_handle *)self;
-    return fk_handle_data(h) ? PyLong_FromUnsignedLong(fk_lock_owner(word(h))) : NULL;
+    return fk_handle_data(h) ? PyLong_FromUnsignedLong(fk_lock_owner(&user(h)->lock)) : NULL;
+}
+
+static PyObject *taken(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    fk_user_lock *l = fk_handle_data((fk_handle *)self);
+    return l ? fk_place_text(&fk_family, atomic_load(&l->place)) : NULL;
 }
 
 static PyObject *locked(PyObject *self, PyObject *unused)
 {
     (void)unused;
     fk_handle *h = (fk_handle *)self;
-    return fk_handle_data(h) ? PyBool_FromLong(fk_lock_owner(word(h)) != 0) : NULL;
+    return fk_handle_data(h) ? PyBool_FromLong(fk_lock_owner(&user(h)->lock) != 0) : NULL;
 }
 
 static PyObject *RLock_acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                                PyObject *kwnames)
 {
     fk_handle *h = (fk_handle *)self;
-    if (!fk_handle_data(h))
+    fk_rlock *l = fk_handle_data(h);
+    if (!l)
         return NULL;
-    fk_wait w;
+    fk_wait w = {.deadline_ns = 0};
+    if (FK_LIKELY(nargs == 0 && !kwnames && fk_rlock_acquire(&fk_family, l, &w) == FK_OK)) {
+        if (atomic_load_explicit(&l->count, memory_order_relaxed) == 1)
+            say_where(&l->user);
+        Py_RETURN_TRUE;
+    }
     if (fk_parse_wait(args, nargs, kwnames, 0, &w) < 0)
         return NULL;
     return acquire(h, rlock_acquire, FK_OP_RLOCK, &w);
@@ -149,11 +179,26 @@ static PyObject *RLock_enter(PyObject *self, PyObject *unused)
     return RLock_acquire(self, NULL, 0, NULL);
 }
 
+PyObject *fk_lock_enter(PyObject *lock, uint32_t kind)
+{
+    return kind == FK_KIND_RLOCK ? RLock_enter(lock, NULL) : Lock_enter(lock, NULL);
+}
+
+PyObject *fk_lock_exit(PyObject *lock, uint32_t kind, PyObject *const *args, Py_ssize_t nargs)
+{
+    return kind == FK_KIND_RLOCK ? RLock_exit(lock, args, nargs) : Lock_exit(lock, args, nargs);
+}
+
 static PyObject *RLock_recover(PyObject *self, PyObject *unused)
 {
     (void)unused;
     fk_rlock *l = fk_handle_data((fk_handle *)self);
-    return l ? PyBool_FromLong(fk_rlock_take_over(&fk_family, l) == FK_OK) : NULL;
+    if (!l)
+        return NULL;
+    bool taken = fk_rlock_take_over(&fk_family, l) == FK_OK;
+    if (taken)
+        say_where(&l->user);
+    return PyBool_FromLong(taken);
 }
 
 /* (is this thread the owner, how often it holds it) */
@@ -165,6 +210,21 @@ static PyObject *RLock_mine(PyObject *self, PyObject *unused)
         return NULL;
     bool mine = fk_rlock_is_mine(&fk_family, l);
     return Py_BuildValue("NI", PyBool_FromLong(mine), mine ? (unsigned)atomic_load(&l->count) : 0u);
+}
+
+/* What it means to others than the owner is a matter of the moment. */
+static PyObject *RLock_depth(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    fk_rlock *l = fk_handle_data((fk_handle *)self);
+    return l ? PyLong_FromUnsignedLong(atomic_load(&l->count)) : NULL;
+}
+
+static PyObject *Lock_depth(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    fk_user_lock *l = fk_handle_data((fk_handle *)self);
+    return l ? PyLong_FromLong(fk_lock_owner(&l->lock) != 0) : NULL;
 }
 
 static PyObject *Lock_create(PyObject *self, PyObject *unused)
@@ -202,6 +262,9 @@ static PyMethodDef lock_methods[] = {
     {"locked", locked, METH_NOARGS,
      "locked($self, /)\n--\n\nReturn whether somebody holds the lock."},
     {"_owner", owner, METH_NOARGS, "_owner($self, /)\n--\n\nReturn the owner word; 0: free."},
+    {"_taken", taken, METH_NOARGS,
+     "_taken($self, /)\n--\n\nReturn where the owner has taken the lock, or None."},
+    {"_depth", Lock_depth, METH_NOARGS, "_depth($self, /)\n--\n\nReturn how often it is held."},
     {"_create", Lock_create, METH_NOARGS, "_create($self, /)\n--\n\nMake a new shared lock."},
     {"__enter__", Lock_enter, METH_NOARGS, FK_ENTER_DOC},
     {"__exit__", (PyCFunction)(void (*)(void))Lock_exit, METH_FASTCALL, FK_EXIT_DOC},
@@ -216,8 +279,11 @@ static PyMethodDef rlock_methods[] = {
     {"locked", locked, METH_NOARGS,
      "locked($self, /)\n--\n\nReturn whether somebody holds the lock."},
     {"_owner", owner, METH_NOARGS, "_owner($self, /)\n--\n\nReturn the owner word; 0: free."},
+    {"_taken", taken, METH_NOARGS,
+     "_taken($self, /)\n--\n\nReturn where the owner has taken the lock, or None."},
     {"_mine", RLock_mine, METH_NOARGS,
      "_mine($self, /)\n--\n\nReturn (held by this thread, how often)."},
+    {"_depth", RLock_depth, METH_NOARGS, "_depth($self, /)\n--\n\nReturn how often it is held."},
     {"_create", RLock_create, METH_NOARGS, "_create($self, /)\n--\n\nMake a new shared lock."},
     {"__enter__", RLock_enter, METH_NOARGS, FK_ENTER_DOC},
     {"__exit__", (PyCFunction)(void (*)(void))RLock_exit, METH_FASTCALL, FK_EXIT_DOC},

@@ -1,5 +1,5 @@
 /* The module: tables only. */
-#include "bind.h"
+#include "container.h"
 
 fk_bind_hooks fk_hooks;
 
@@ -7,8 +7,9 @@ static PyObject *configure(PyObject *m, PyObject *args)
 {
     (void)m;
     fk_bind_hooks h = {0};
-    if (!PyArg_ParseTuple(args, "OOOOOOOOU", &h.dumps, &h.owner_died, &h.shut_down, &h.empty,
-                          &h.full, &h.lost, &h.quiet, &h.examine, &h.home))
+    if (!PyArg_ParseTuple(args, "OOOOOOOOOO!", &h.dumps, &h.owner_died, &h.shut_down, &h.empty,
+                          &h.full, &h.lost, &h.quiet, &h.examine, &h.circle, &PyTuple_Type,
+                          &h.homes))
         return NULL;
     PyObject *pickle = PyImport_ImportModule("_pickle");
     if (!pickle)
@@ -26,7 +27,8 @@ static PyObject *configure(PyObject *m, PyObject *args)
     Py_INCREF(h.lost);
     Py_INCREF(h.quiet);
     Py_INCREF(h.examine);
-    Py_INCREF(h.home);
+    Py_INCREF(h.circle);
+    Py_INCREF(h.homes);
     fk_hooks = h;
     Py_RETURN_NONE;
 }
@@ -43,15 +45,17 @@ static PyMethodDef methods[] = {
      "types only, else "
      "None."},
     {"configure", configure, METH_VARARGS,
-     "configure($module, dumps, owner_died, shut_down, empty, full, lost, quiet, examine, home, "
+     "configure($module, dumps, owner_died, shut_down, empty, full, lost, quiet, examine, "
+     "circle, homes, "
      "/)\n--\n\nHand over the Python side's pickler, exceptions and search for deadlocks; once, "
      "before any handle is used."},
     {NULL, NULL, 0, NULL},
 };
 
-static int add_type(PyObject *m, PyType_Spec *spec, bool handle, PyTypeObject **keep)
+static int add_derived(PyObject *m, PyType_Spec *spec, PyTypeObject *base, bool handle,
+                       PyTypeObject **keep)
 {
-    PyObject *type = PyType_FromSpec(spec);
+    PyObject *type = PyType_FromSpecWithBases(spec, (PyObject *)base);
     if (!type)
         return -1;
     for (PyMethodDef *d = fk_handle_methods; handle && d->ml_name; d++) {
@@ -71,24 +75,43 @@ static int add_type(PyObject *m, PyType_Spec *spec, bool handle, PyTypeObject **
     return r;
 }
 
+static int add_type(PyObject *m, PyType_Spec *spec, bool handle, PyTypeObject **keep)
+{
+    return add_derived(m, spec, NULL, handle, keep);
+}
+
 static int exec(PyObject *m)
 {
     if (PyModule_AddFunctions(m, fk_family_methods) < 0 ||
         PyModule_AddFunctions(m, fk_board_methods) < 0 ||
         PyModule_AddFunctions(m, fk_peek_methods) < 0 ||
         PyModule_AddFunctions(m, fk_stream_methods) < 0 ||
+        PyModule_AddFunctions(m, fk_ending_methods) < 0 || fk_add_ending_constants(m) < 0 ||
         add_type(m, &fk_lock_spec, true, &fk_lock_type) < 0 ||
         add_type(m, &fk_rlock_spec, true, &fk_rlock_type) < 0 ||
         add_type(m, &fk_sema_spec, true, NULL) < 0 || add_type(m, &fk_event_spec, true, NULL) < 0 ||
         add_type(m, &fk_cond_spec, true, NULL) < 0 || add_type(m, &fk_queue_spec, true, NULL) < 0 ||
         add_type(m, &fk_words_spec, true, NULL) < 0 ||
         add_type(m, &fk_memory_spec, true, NULL) < 0 ||
+        add_type(m, &fk_dict_spec, true, NULL) < 0 || add_type(m, &fk_list_spec, true, NULL) < 0 ||
         add_type(m, &fk_block_spec, false, &fk_block_type) < 0 ||
+        add_type(m, &fk_guard_spec, false, &fk_guard_type) < 0 ||
+        add_derived(m, &fk_guarded_spec, fk_guard_type, false, &fk_guarded_type) < 0 ||
+        add_derived(m, &fk_items_spec, fk_guarded_type, false, NULL) < 0 ||
+        add_type(m, &fk_attribute_spec, false, NULL) < 0 ||
         add_type(m, &fk_ends_spec, false, NULL) < 0)
         return -1;
-    if (PyModule_AddIntConstant(m, "OP_QUEUE_GET", FK_OP_QUEUE_GET) < 0 ||
+    if (PyModule_AddIntConstant(m, "BY_PID", (long)FK_BY_PID) < 0 ||
+        PyModule_AddIntConstant(m, "OP_RLOCK", FK_OP_RLOCK) < 0 ||
+        PyModule_AddIntConstant(m, "OP_QUEUE_GET", FK_OP_QUEUE_GET) < 0 ||
         PyModule_AddIntConstant(m, "OP_TASK", FK_OP_TASK) < 0 ||
-        PyModule_AddIntConstant(m, "OP_RESULTS", FK_OP_RESULTS) < 0)
+        PyModule_AddIntConstant(m, "OP_RECV", FK_OP_RECV) < 0 ||
+        PyModule_AddIntConstant(m, "OP_POLL", FK_OP_POLL) < 0 ||
+        PyModule_AddIntConstant(m, "OP_ACCEPT", FK_OP_ACCEPT) < 0 ||
+        PyModule_AddIntConstant(m, "OP_WAIT", FK_OP_WAIT) < 0 ||
+        PyModule_AddIntConstant(m, "OP_RESULTS", FK_OP_RESULTS) < 0 ||
+        PyModule_AddIntConstant(m, "OP_RESULT", FK_OP_RESULT) < 0 ||
+        PyModule_AddIntConstant(m, "OP_POOL", FK_OP_POOL) < 0)
         return -1;
     return PyModule_AddIntConstant(m, "OP_PROCESS", FK_OP_PROCESS);
 }

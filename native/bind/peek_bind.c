@@ -2,6 +2,9 @@
 #include "bind.h"
 #include "queue.h"
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
 static uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
 /* (owner, pid, parent, name, running, serves, alive, space), or None: the slot is free. */
@@ -28,6 +31,8 @@ static PyObject *member(const fk_arena *a, uint32_t index)
 static void queue_of(const fk_arena *a, const fk_seen *s, long long *size, long long *bound)
 {
     *size = *bound = -1;
+    if (s->op == FK_OP_PROCESS || fk_op_is_for_a_pipe(s->op))
+        return;
     fk_block *b = fk_block_at(a, s->object);
     fk_queue *q = b ? fk_at(a, s->object + FK_BLOCK_HEAD, sizeof *q) : NULL;
     if (!q || b->kind != FK_KIND_QUEUE || atomic_load(&b->tag) == 0)
@@ -37,23 +42,28 @@ static void queue_of(const fk_arena *a, const fk_seen *s, long long *size, long 
     *bound = (long long)q->maxsize;
 }
 
-/* (owner, tid, number, since_ns, deadline_ns, operation, object, file, line, blocked, holder, size,
- * bound), or None: nobody waits here. */
+/* (owner, tid, number, since_ns, deadline_ns, operation, object, file, line, blocked, holder, taken,
+ * size, bound), or None: nobody waits here. */
 static PyObject *wait_of(const fk_arena *a, uint32_t index)
 {
     fk_seen s;
     if (!fk_board_see(a, index, &s) || s.op >= FK_OPS)
         Py_RETURN_NONE;
-    if (s.op != FK_OP_PROCESS && s.object % FK_CACHE_LINE != 0)
-        s.object = 0; /* where no block is */
+    uint64_t object = s.object;
+    if (s.op == FK_OP_PROCESS)
+        object = fk_board_joined(a, &s);
+    else if (!fk_op_is_for_a_pipe(s.op) && s.object % FK_CACHE_LINE != 0)
+        object = s.object = 0; /* where no block is */
     long long size, bound;
     queue_of(a, &s, &size, &bound);
+    uint32_t place;
+    fk_owner holder = fk_holder_of(a, &s, &place);
     PyObject *file = PyUnicode_DecodeUTF8(s.file, (Py_ssize_t)strlen(s.file), "replace");
-    return file ? Py_BuildValue("(IIIKKsKNINILL)", s.owner, s.tid, s.waits,
+    return file ? Py_BuildValue("(IIIKKsKNININLL)", s.owner, s.tid, s.waits,
                                 (unsigned long long)s.since_ns, (unsigned long long)s.deadline_ns,
-                                fk_op_name(s.op), (unsigned long long)s.object, file, s.line,
-                                PyBool_FromLong(fk_still_blocks(a, &s)), fk_holder_of(a, &s), size,
-                                bound)
+                                fk_op_name(s.op), (unsigned long long)object, file, s.line,
+                                PyBool_FromLong(fk_still_blocks(a, &s)), holder,
+                                fk_place_text(a, place), size, bound)
                 : NULL;
 }
 
@@ -96,11 +106,25 @@ static PyObject *peek(PyObject *m, PyObject *arg)
     return NULL;
 }
 
+static PyObject *signal_thread(PyObject *m, PyObject *args)
+{
+    (void)m;
+    int pid, tid, signal;
+    if (!PyArg_ParseTuple(args, "iii", &pid, &tid, &signal))
+        return NULL;
+    if (syscall(SYS_tgkill, pid, tid, signal) < 0)
+        return PyErr_SetFromErrno(PyExc_OSError);
+    Py_RETURN_NONE;
+}
+
 PyMethodDef fk_peek_methods[] = {
+    {"signal_thread", signal_thread, METH_VARARGS,
+     "signal_thread($module, pid, tid, signal, /)\n--\n\nSend a signal to one thread of a "
+     "process."},
     {"peek", peek, METH_O,
      "peek($module, fd, /)\n--\n\nLook at the arena of any family without joining or changing it: "
      "(identity,\n[(owner, pid, parent, name, running, serves, alive, pid_space), ...],\n[(owner, "
-     "tid, number, since_ns, deadline_ns, operation, object, file, line, blocked, holder, size, "
-     "bound), ...]).\nRaises RuntimeError: not an arena of this version of forkful."},
+     "tid, number, since_ns, deadline_ns, operation, object, file, line, blocked, holder, "
+     "taken, size, bound), ...]).\nRaises RuntimeError: not an arena of this version of forkful."},
     {NULL, NULL, 0, NULL},
 };

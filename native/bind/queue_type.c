@@ -72,7 +72,8 @@ static fk_status do_put(void *arg, fk_wait *w)
 static int put_data(fk_handle *h, PyObject *data, PyObject *extras, put_call *c, fk_wait *w)
 {
     uint32_t hold = FK_NO_HOLD;
-    if (extras || (uint64_t)PyBytes_GET_SIZE(data) + c->put.head_size > FK_INLINE_MAX) {
+    if (extras || c->q->redeliver ||
+        (uint64_t)PyBytes_GET_SIZE(data) + c->put.head_size > FK_INLINE_MAX) {
         if (fk_block_pack(data, extras, &c->put.block, &hold) < 0)
             return -1;
     } else {
@@ -291,14 +292,50 @@ static PyObject *Queue_qsize(PyObject *self, PyObject *unused)
     return q ? PyLong_FromUnsignedLongLong(fk_queue_size(q)) : NULL;
 }
 
+static uint64_t unfinished(const fk_queue *q)
+{
+    return q->joinable || q->redeliver ? fk_queue_unfinished(q) : 0;
+}
+
 static PyObject *Queue_counts(PyObject *self, PyObject *unused)
 {
     (void)unused;
     fk_queue *q = fk_handle_data((fk_handle *)self);
     return q ? Py_BuildValue("KKK", (unsigned long long)fk_queue_size(q),
-                             (unsigned long long)q->maxsize,
-                             (unsigned long long)(q->joinable ? fk_queue_unfinished(q) : 0))
+                             (unsigned long long)q->maxsize, (unsigned long long)unfinished(q))
              : NULL;
+}
+
+static unsigned waiting(uint64_t object, uint32_t op)
+{
+    unsigned n = 0;
+    uint32_t high = atomic_load(&fk_head(&fk_family)->board_high);
+    fk_seen s;
+    for (uint32_t i = 0; i < high; i++)
+        n += fk_board_see(&fk_family, i, &s) && s.object == object && s.op == op;
+    return n;
+}
+
+static PyObject *Queue_look(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    uint64_t off = ((fk_handle *)self)->off;
+    fk_queue *q = fk_handle_data((fk_handle *)self);
+    if (!q)
+        return NULL;
+    unsigned long long size = fk_queue_size(q), put = fk_queue_put_in_all(q);
+    return Py_BuildValue("KKKKKKIIII", size, (unsigned long long)q->maxsize, put, put - size,
+                         (unsigned long long)unfinished(q),
+                         (unsigned long long)fk_queue_lost(&fk_family, q),
+                         waiting(off, FK_OP_QUEUE_GET), waiting(off, FK_OP_QUEUE_PUT),
+                         waiting(off, FK_OP_QUEUE_JOIN), atomic_load(&q->shut));
+}
+
+static PyObject *Queue_redelivers(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    fk_queue *q = fk_handle_data((fk_handle *)self);
+    return q ? PyLong_FromUnsignedLong(q->redeliver) : NULL;
 }
 
 static PyObject *Queue_shutdown(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -328,7 +365,10 @@ static PyObject *Queue_task_done(PyObject *self, PyObject *unused)
     if (!q)
         return NULL;
     if (fk_queue_done(&fk_family, q, fk_handle_hold(h)) != FK_OK) {
-        PyErr_SetString(PyExc_ValueError, "task_done() called too many times");
+        PyErr_SetString(PyExc_ValueError,
+                        q->redeliver ? "task_done() called too many times: this thread has no item "
+                                       "of the queue in hand (with redeliver, who took it says so)"
+                                     : "task_done() called too many times");
         return NULL;
     }
     Py_RETURN_NONE;
@@ -387,11 +427,14 @@ static PyObject *Queue_create(PyObject *self, PyObject *args)
     fk_handle *h = (fk_handle *)self;
     long long maxsize;
     int joinable;
-    if (!PyArg_ParseTuple(args, "Lp", &maxsize, &joinable) ||
+    unsigned int redeliver = 0;
+    if (!PyArg_ParseTuple(args, "Lp|I", &maxsize, &joinable, &redeliver) ||
         fk_handle_create(h, sizeof(fk_queue), FK_KIND_QUEUE) < 0)
         return NULL;
     fk_status st =
         fk_queue_init(&fk_family, h->data, maxsize > 0 ? (uint64_t)maxsize : 0, joinable);
+    if (st == FK_OK && redeliver)
+        st = fk_queue_redeliver(&fk_family, h->data, redeliver);
     if (st != FK_OK)
         return fk_raise(st, "making a queue");
     Py_RETURN_NONE;
@@ -430,6 +473,12 @@ static PyMethodDef methods[] = {
      "qsize($self, /)\n--\n\nReturn how many objects are inside."},
     {"_counts", Queue_counts, METH_NOARGS,
      "_counts($self, /)\n--\n\nReturn (size, maxsize, unfinished)."},
+    {"_look", Queue_look, METH_NOARGS,
+     "_look($self, /)\n--\n\nReturn (size, maxsize, put, taken, unfinished, lost, getting, "
+     "putting, "
+     "joining, shut)."},
+    {"_redelivers", Queue_redelivers, METH_NOARGS,
+     "_redelivers($self, /)\n--\n\nReturn how often an item may be given to another consumer."},
     FK_METHOD("shutdown", Queue_shutdown,
               "shutdown($self, /, immediate=False)\n--\n\nLet no more in; get() raises ShutDown "
               "once the queue is "

@@ -28,8 +28,13 @@ static PyObject *Sema_acquire(PyObject *self, PyObject *const *args, Py_ssize_t 
                               PyObject *kwnames)
 {
     call c = {.h = (fk_handle *)self};
-    fk_wait w;
-    if (!fk_handle_data(c.h) || fk_parse_wait(args, nargs, kwnames, 0, &w) < 0)
+    fk_wait w = {.deadline_ns = 0};
+    if (!fk_handle_data(c.h))
+        return NULL;
+    if (FK_LIKELY(nargs == 0 && !kwnames &&
+                  fk_sema_acquire(&fk_family, c.h->data, NULL, &w) == FK_OK))
+        Py_RETURN_TRUE;
+    if (fk_parse_wait(args, nargs, kwnames, 0, &w) < 0)
         return NULL;
     return acquire(&c, &w);
 }

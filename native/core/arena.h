@@ -20,6 +20,7 @@ typedef struct fk_arena {
     bool peeks;  /* fk_arena_peek: mapped read-only, and `me` stays 0 */
     fk_owner me; /* this process; 0 before it has a slot */
     fk_slot *slot;
+    bool settled;       /* as FK_SLOT_SETTLED; a forked child is what its parent was */
     uint64_t pid_space; /* this process's PID namespace; 0: not known */
 
     /* holds of this process (hold.c), guarded by `local` */

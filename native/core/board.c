@@ -171,6 +171,22 @@ bool fk_board_see(const fk_arena *a, uint32_t index, fk_seen *seen)
     return false; /* its writer was killed in the middle */
 }
 
+fk_owner fk_board_joined(const fk_arena *a, const fk_seen *seen)
+{
+    bool by_pid = seen->object & FK_BY_PID;
+    return by_pid ? fk_slot_find(a, (uint32_t)seen->object) : (fk_owner)seen->object;
+}
+
+bool fk_board_glance(const fk_arena *a, uint32_t index, fk_seen *seen)
+{
+    const fk_parked *e = entry_at(a, index);
+    seen->owner = atomic_load_explicit(&e->owner, memory_order_relaxed);
+    seen->op = atomic_load_explicit(&e->op, memory_order_relaxed);
+    seen->object = atomic_load_explicit(&e->object, memory_order_relaxed);
+    seen->deadline_ns = atomic_load_explicit(&e->deadline_ns, memory_order_relaxed);
+    return seen->owner && seen->op != FK_OP_NONE && seen->op < FK_OPS;
+}
+
 void fk_board_forget(fk_arena *a, fk_owner dead)
 {
     uint32_t high = atomic_load(&fk_head(a)->board_high);

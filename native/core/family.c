@@ -38,6 +38,7 @@ fk_status fk_family_found(fk_arena *a)
     if (st != FK_OK)
         return st;
     int fd = a->fd;
+    fk_slot_settle(a);
     st = fk_slot_join(a);
     if (st != FK_OK) {
         fk_arena_unmap(a);

@@ -34,11 +34,25 @@ void fk_nap_end(fk_nap *nap)
     atomic_fetch_add(&nap->count, 1);
 }
 
+/* Whether this wait has the watch. It takes it when its slice has grown and nobody has it. */
+static bool watches(fk_wait *w)
+{
+    uint64_t nobody = 0;
+    if (!w->watches && w->watch && w->slice_ns > FK_SLICE_NS &&
+        atomic_load_explicit(w->watch, memory_order_relaxed) == 0 &&
+        atomic_compare_exchange_strong(w->watch, &nobody, w->thread)) {
+        w->watches = true;
+        w->slice_ns = FK_SLICE_NS;
+    }
+    return w->watches;
+}
+
 fk_status fk_futex_wait(_Atomic uint32_t *word, uint32_t expected, fk_wait *w)
 {
     uint64_t now = fk_now_ns();
     if (now >= w->deadline_ns)
         return FK_TIMEOUT;
+    bool grows = w->grows && !watches(w);
     uint64_t until = now + w->slice_ns;
     bool last = w->deadline_ns <= until;
     if (last)
@@ -59,7 +73,7 @@ fk_status fk_futex_wait(_Atomic uint32_t *word, uint32_t expected, fk_wait *w)
     if (e == ETIMEDOUT) {
         if (last)
             return FK_TIMEOUT;
-        if (w->grows && w->slice_ns < FK_SLICE_MAX_NS)
+        if (grows && w->slice_ns < FK_SLICE_MAX_NS)
             w->slice_ns *= 2;
         return FK_INTR;
     }

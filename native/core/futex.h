@@ -19,6 +19,10 @@ typedef struct fk_wait {
     uint64_t slice_ns;
     bool grows;
     struct fk_nap *nap; /* where this thread tells that it sleeps (layout.h); NULL: nowhere */
+    _Atomic uint64_t
+        *watch;      /* the family's watch, for this wait to take (watch.h); NULL: not for it */
+    uint64_t thread; /* what to write there */
+    bool watches;    /* it has it: the slices do not grow */
 } fk_wait;
 
 #define FK_WAIT_UNTIL(deadline) {.deadline_ns = (deadline), .slice_ns = FK_SLICE_NS, .grows = false}

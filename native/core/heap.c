@@ -64,6 +64,7 @@ fk_status fk_block_new(fk_arena *a, uint64_t size, uint32_t kind, uint64_t *off)
     b->kind = kind;
     b->kept = 0;
     b->size = size;
+    atomic_store_explicit(&b->travelled, 0, memory_order_relaxed);
     atomic_store(&b->refs, FK_REF_HOLD);
     atomic_store(&b->tag, atomic_fetch_add(&h->next_tag, 1));
     *off = at;
@@ -132,6 +133,10 @@ static void destroy(fk_arena *a, uint64_t off, fk_block *b)
         fk_cond_destroy(a, off);
     else if (b->kind == FK_KIND_PARCEL)
         parcel_destroy(a, b, off);
+    else if (b->kind == FK_KIND_TABLE)
+        fk_table_destroy(a, off);
+    else if (b->kind == FK_KIND_ITEM)
+        fk_item_destroy(a, off);
     block_free(a, off, b);
 }
 

@@ -47,8 +47,8 @@ void fk_block_finish(fk_arena *a, uint64_t off, uint64_t tag);
  * Returns FK_OK; FK_STALE when the block is gone or of another kind (kind 0: any). */
 fk_status fk_block_arrive(fk_arena *a, uint64_t off, uint64_t tag, uint32_t kind);
 
-/* Let a queued message own the block, and end that (without effect when none does). A block is in
- * at most one message. */
+/* Let a queued message (or a table) own the block, and end that (without effect when none does). A
+ * block has at most one such owner. */
 void fk_block_queue(fk_arena *a, uint64_t off);
 void fk_block_unqueue(fk_arena *a, uint64_t off);
 
@@ -56,5 +56,7 @@ void fk_block_unqueue(fk_arena *a, uint64_t off);
  * out first, so that it can be begun again where a dead process has left it. */
 void fk_queue_destroy(fk_arena *a, uint64_t off);
 void fk_cond_destroy(fk_arena *a, uint64_t off);
+void fk_table_destroy(fk_arena *a, uint64_t off);
+void fk_item_destroy(fk_arena *a, uint64_t off);
 
 #endif

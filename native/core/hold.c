@@ -150,6 +150,27 @@ void fk_hold_release(fk_arena *a, uint32_t index)
     pthread_mutex_unlock(&a->local);
 }
 
+bool fk_hold_count(const fk_arena *a, const fk_slot *s, uint64_t off, uint64_t *entries,
+                   uint64_t *taken)
+{
+    uint64_t at = atomic_load(&s->holds);
+    for (uint32_t n = 0; at && n < FK_MAX_CHUNKS; n++) { /* bounded, should memory have a circle */
+        fk_hold_chunk *c = chunk_at(a, at);
+        if (!c)
+            return false;
+        for (uint32_t i = 0; i < FK_HOLDS_PER_CHUNK; i++) {
+            if (atomic_load_explicit(&c->hold[i].off, memory_order_acquire) != off)
+                continue;
+            if (atomic_load(&c->hold[i].dropping))
+                return false;
+            ++*entries;
+            *taken += atomic_load(&c->hold[i].taken);
+        }
+        at = atomic_load(&c->next);
+    }
+    return true;
+}
+
 fk_status fk_hold_copy(fk_arena *a, fk_owner child)
 {
     fk_slot *s = fk_slot_of(a, child);

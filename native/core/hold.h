@@ -24,6 +24,11 @@ fk_hold *fk_hold_at(const fk_arena *a, uint32_t index);
 /* The same with an entry of a dead process, which may have been at it; called by the reaper. */
 void fk_hold_end(fk_arena *a, fk_hold *e);
 
+/* What the table of any process says of a block, living or dead: entries, and the permits in them that
+ * were taken. False: just now it cannot be told (an entry is being dropped). */
+bool fk_hold_count(const fk_arena *a, const fk_slot *s, uint64_t off, uint64_t *entries,
+                   uint64_t *taken);
+
 /* Before a fork: give the reserved slot `child` a copy of this process's table, the same indices,
  * each with a ref of its own and nothing taken. `local` is held. Returns FK_OK, FK_NOMEM. */
 fk_status fk_hold_copy(fk_arena *a, fk_owner child);

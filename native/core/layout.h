@@ -9,6 +9,7 @@
  *   0            header
  *   FK_SLOTS_AT  process slots     FK_MAX_SLOTS
  *   FK_BOARD_AT  the wait board    FK_MAX_PARKED
+ *   FK_PLACES_AT lines of code     FK_MAX_PLACES
  *   FK_HEAP_AT   blocks            up to the end
  */
 #ifndef FK_LAYOUT_H
@@ -19,13 +20,15 @@
 #include "base.h"
 
 #define FK_MAGIC UINT64_C(0x6c75666b726f6601)
-#define FK_VERSION 2
+#define FK_VERSION 3
 
 #define FK_MAX_SLOTS 65535 /* an owner word has 16 bits for slot + 1 */
 #define FK_MAX_PARKED 131072
+#define FK_MAX_PLACES 8192
 #define FK_MAX_OBITUARIES 256
 #define FK_SLOTS_AT UINT64_C(0x10000)
 #define FK_BOARD_AT UINT64_C(0x1100000)
+#define FK_PLACES_AT UINT64_C(0x3000000)
 #define FK_HEAP_AT UINT64_C(0x4000000)
 
 /* ---- locks ------------------------------------------------------------------------------
@@ -87,6 +90,10 @@ typedef struct fk_header {
     _Atomic uint64_t last_reap_ns; /* the reaper looked round last; limits how often it does */
     _Atomic uint32_t reaped;       /* processes reaped so far */
 
+    /* fk_header.watch: owner word (high half) and thread id of who has the watch (watch.h); 0: nobody.
+     * 0 -> a thread by CAS, by itself; back by the same, or from a dead one by CAS by anybody. */
+    _Atomic uint64_t watch;
+
     /* Who looks for a standstill (standstill.c), and when somebody did last. */
     _Atomic uint32_t looker; /* an owner; 0: whoever comes first */
     _Atomic uint64_t last_look_ns;
@@ -117,6 +124,8 @@ enum { FK_SLOT_FREE, FK_SLOT_RESERVED, FK_SLOT_RUNNING, FK_SLOT_REAPING };
 enum {
     FK_SLOT_NO_LIFE = 1, /* joined from another thread than the main one: look at the pid */
     FK_SLOT_SERVES = 2,  /* a fork server: does nothing but what another process asks it to */
+    FK_SLOT_SETTLED =
+        4, /* has unpickled all that it was started with: gets no more handles by that */
 };
 #define FK_KEEPER_PID UINT32_C(0x80000000)
 
@@ -173,8 +182,29 @@ typedef struct fk_parked {
 
 #define FK_PARKED_STRIDE 192
 _Static_assert(sizeof(fk_parked) <= FK_PARKED_STRIDE, "an entry fits its stride");
-_Static_assert(FK_BOARD_AT + (uint64_t)FK_PARKED_STRIDE * FK_MAX_PARKED <= FK_HEAP_AT,
+_Static_assert(FK_BOARD_AT + (uint64_t)FK_PARKED_STRIDE * FK_MAX_PARKED <= FK_PLACES_AT,
                "the board fits");
+
+/* ---- places -----------------------------------------------------------------------------------
+ *
+ * Lines of the program on which locks were taken. Entered once, never changed, never given back.
+ *
+ * fk_place.state
+ *   EMPTY   -> WRITING   by CAS, by who enters it
+ *   WRITING -> READY     by the same. If it dies before, the entry is lost
+ * Whoever looks goes on past an entry that is WRITING, so that one place may stand there twice. */
+enum { FK_PLACE_EMPTY, FK_PLACE_WRITING, FK_PLACE_READY };
+
+typedef struct fk_place {
+    _Atomic uint32_t state;
+    uint32_t hash;
+    uint32_t line;
+    char file[112]; /* the end of the path when it is longer */
+    char function[68];
+} fk_place;
+
+_Static_assert(sizeof(fk_place) == 192, "places are packed");
+_Static_assert(FK_PLACES_AT + sizeof(fk_place) * FK_MAX_PLACES <= FK_HEAP_AT, "the places fit");
 
 /* ---- blocks ---------------------------------------------------------------------------------
  *
@@ -182,8 +212,8 @@ _Static_assert(FK_BOARD_AT + (uint64_t)FK_PARKED_STRIDE * FK_MAX_PARKED <= FK_HE
  *
  * fk_block.refs
  *   bits 0..30    live holds
- *   bit 31        a queued message owns the block; set and cleared, never counted, so that whoever
- *                 settles for a dead process may clear it once more
+ *   bit 31        a queued message or a table owns the block; set and cleared, never counted, so
+ *                 that whoever settles for a dead process may clear it once more
  *   bits 32..63   pickled copies under way
  * The block is destroyed by whoever brings the word to 0. */
 enum {
@@ -197,6 +227,8 @@ enum {
     FK_KIND_WORDS,
     FK_KIND_PARCEL, /* bytes behind an fk_parcel */
     FK_KIND_MEMORY, /* bytes that users share, behind their number */
+    FK_KIND_TABLE,
+    FK_KIND_ITEM, /* an fk_item, of one row of a table */
     FK_KINDS,
 };
 
@@ -207,6 +239,9 @@ typedef struct fk_block {
     uint32_t klass;
     uint32_t kind;
     uint32_t kept; /* free and large, but still with its pages */
+    /* 1: a handle was pickled otherwise than for a child that is being started, so that whoever has
+     * the bytes may make another handle of them, any time. */
+    _Atomic uint32_t travelled;
     uint64_t size; /* usable bytes that were asked for */
 } fk_block;
 
@@ -267,17 +302,22 @@ _Static_assert(sizeof(fk_hold_chunk) + FK_BLOCK_HEAD <= 4096, "a chunk is a page
 
 /* ---- nouns ------------------------------------------------------------------------------------ */
 
+/* fk_user_lock.place: where the owner has taken the lock (place.h); 0: not known, or not yet said.
+ * Written by the owner, after it has taken the lock; back to 0 by who releases it, before it does. So it
+ * is never a former owner's, unless the lock was released twice at once. */
 typedef struct fk_user_lock {
     fk_lock lock;
+    _Atomic uint32_t place;
 } fk_user_lock;
 
-/* fk_rlock.holder: owner word (high half) and thread id (low half) of who holds `lock`; 0: nobody,
- * or one that is just about to say so. Only the holder finds itself here: a thread of another
- * process that has the same id has another owner word. `count` means something to the holder. */
+/* fk_rlock begins as fk_user_lock. fk_rlock.holder: owner word (high half) and thread id (low half) of
+ * who holds `lock`; 0: nobody, or one that is just about to say so. Only the holder finds itself here:
+ * a thread of another process that has the same id has another owner word. `count` means something to
+ * the holder. */
 typedef struct fk_rlock {
-    fk_lock lock;
-    _Atomic uint32_t count;
+    fk_user_lock user;
     _Atomic uint64_t holder;
+    _Atomic uint32_t count;
 } fk_rlock;
 
 /* fk_sema.state: low 32 bits: value; high 32 bits: ticket, one up at each change.
@@ -380,16 +420,48 @@ typedef struct fk_tally {
     _Atomic uint64_t lost; /* in the hands of processes that died, not yet reported */
 } fk_tally;
 
+/* An item of a redelivering queue that was taken and is not done (hands.c). Its block stays the
+ * queue's (FK_REF_QUEUED). All but `taker` and `tid` stay as they are until the place is free again.
+ *
+ * fk_hand.taker
+ *   bits 0..31   owner word of who has it. Of a dead one: it may be given to another
+ *   bits 32..63  how often it was taken
+ * head.lock guards the table. A take of a message counts if the head's seq is beyond `seq`; giving it
+ * to another commits with the store of `taker`; it is done with the store of 0 in `block`.
+ * fk_queue.txn is where the hand is that is being filled or emptied. */
+typedef struct fk_hand {
+    _Atomic uint64_t block; /* 0: free */
+    _Atomic uint64_t taker;
+    _Atomic uint64_t seq;
+    _Atomic uint64_t meta;
+    _Atomic uint32_t tid; /* which of the taker's threads */
+    uint32_t pad;
+} fk_hand;
+
+#define FK_HANDS_PER_CHUNK 100
+
+typedef struct fk_hand_chunk {
+    _Atomic uint64_t next; /* chunks are added, and go with the queue */
+    fk_hand hand[FK_HANDS_PER_CHUNK];
+} fk_hand_chunk;
+
+_Static_assert(sizeof(fk_hand_chunk) + FK_BLOCK_HEAD <= 4096, "a chunk is a page");
+
 typedef struct fk_queue {
     uint64_t maxsize;       /* 0: no bound */
     _Atomic uint32_t shut;  /* 0 open, 1 no more puts, 2 no more gets either; tail.lock guards it */
     uint32_t joinable;      /* counts items in hand and unfinished ones */
     _Atomic uint64_t spare; /* a drained segment, kept for the next use */
     _Atomic uint64_t txn;   /* joinable: where the hold entry of the get under way is */
-    fk_end head;            /* consumers */
-    fk_end tail;            /* producers */
+    _Atomic uint64_t hands; /* redelivering: the first fk_hand_chunk */
+    uint32_t redeliver;     /* how often an item may be given to another consumer; 0: never */
+    uint32_t pad;
+    _Atomic uint64_t cut; /* immediate shutdown: 1 + the head's seq from which all was dropped */
+    fk_end head;          /* consumers */
+    fk_end tail;          /* producers */
 
-    /* `done_lock` guards the rest. Which tally is valid and how it is committed: as with cursors. A
+    /* `done_lock` guards the rest (of a redelivering queue, head.lock does, and only tally[0].done
+     * has a meaning: the head's seq less the items in hand). Which tally is valid and how it is committed: as with cursors. A
      * change may set a hold entry's `finished`: log_version is what the commit will store (0:
      * none), log_hold the entry, log_finished its new value. */
     fk_lock done_lock FK_ALIGNED;
@@ -400,5 +472,70 @@ typedef struct fk_queue {
     _Atomic uint64_t log_hold;
     _Atomic uint32_t log_finished;
 } fk_queue;
+
+/* A table: the rows of a shared dict or list, in their order, and for a dict an index of them.
+ *
+ * fk_row.item
+ *   0            nothing: struck out, or not yet written
+ *   an offset    the block of the row's fk_item, which the row owns (FK_REF_QUEUED)
+ * The store of this word commits whatever changes one row; the store of fk_table.root commits what
+ * replaces all rows at once. All else (index, used, filled, live) follows from the rows.
+ *
+ * fk_row.hash
+ *   bits 0..62   hash of the key; 0 in a list
+ *   bit 63       the item goes with its rows, if it is these that are given up: see fk_table.making */
+#define FK_ROW_GOES (UINT64_C(1) << 63)
+
+typedef struct fk_row {
+    _Atomic uint64_t item;
+    _Atomic uint64_t hash;
+} fk_row;
+
+/* Behind the rows, from row[capacity]: `slots` words of 32 bits, the index (open addressing).
+ *   0            never used
+ *   n            row n - 1, which may have been struck out
+ *   UINT32_MAX   was a row that is not in use any more */
+#define FK_SLOT_LEFT UINT32_MAX
+
+typedef struct fk_rows {
+    uint64_t capacity;
+    uint64_t slots;        /* a power of two; 0: no index */
+    _Atomic uint64_t used; /* rows at and above were never written, or have been taken back */
+    uint64_t filled;       /* slots that are not 0 */
+    fk_row row[];
+} fk_rows;
+
+/* What a row stands for: the key that tells it from others, the key as it was given (pickled; none if
+ * the first tells it), the value (pickled). */
+typedef struct fk_item {
+    _Atomic uint64_t value_block; /* not 0: the value is this block, which the item owns */
+    uint32_t key_size;
+    uint32_t given_size;
+    uint32_t value_size;
+    uint32_t odd;    /* 1: the key is equal to another one if == says so, not by its bytes */
+    uint8_t bytes[]; /* key, key as given, value */
+} fk_item;
+
+/* `lock` guards all of it. Two kinds of change, and what whoever takes the lock over settles:
+ *
+ * log_word, if not 0: the word of a row that is being changed from log_old to log_new. If it is
+ *   log_new, that has happened and log_old is given up; if not, log_new is.
+ * making, if not 0: rows that are being written to take the place of `leaving`. If they are the
+ *   root, that has happened and `leaving` is given up; if not, they are. With either go the items that
+ *   are marked so (FK_ROW_GOES); the others are in both.
+ * What is given up is struck out first, and so never given up twice. */
+typedef struct fk_table {
+    fk_lock lock;
+    uint32_t indexed;         /* 1: a dict */
+    _Atomic uint64_t root;    /* the rows */
+    _Atomic uint64_t live;    /* rows with an item */
+    _Atomic uint64_t version; /* changes so far, or more */
+    _Atomic uint64_t odd;     /* odd keys added so far, or more */
+    _Atomic uint64_t log_word;
+    _Atomic uint64_t log_old;
+    _Atomic uint64_t log_new;
+    _Atomic uint64_t making;
+    _Atomic uint64_t leaving;
+} fk_table;
 
 #endif

@@ -62,67 +62,18 @@ fk_status fk_lock_force(const fk_arena *a, fk_lock *l)
     }
 }
 
-static _Thread_local uint32_t tls_tid;
-static _Thread_local fk_owner tls_tid_of; /* a forked child's only thread has a new id */
+_Thread_local uint64_t fk_thread;
 
-uint32_t fk_tid(const fk_arena *a)
+FK_COLD uint64_t fk_thread_learn(const fk_arena *a)
 {
-    if (FK_UNLIKELY(tls_tid_of != a->me || tls_tid == 0)) {
-        tls_tid = (uint32_t)syscall(SYS_gettid);
-        tls_tid_of = a->me;
-    }
-    return tls_tid;
-}
-
-static uint64_t holder_word(const fk_arena *a) { return (uint64_t)a->me << 32 | fk_tid(a); }
-
-bool fk_rlock_is_mine(const fk_arena *a, const fk_rlock *l)
-{
-    /* What another thread writes here is never this thread's word, so no order is needed. */
-    return atomic_load_explicit(&l->holder, memory_order_relaxed) == holder_word(a);
-}
-
-static void begin_hold(const fk_arena *a, fk_rlock *l)
-{
-    atomic_store_explicit(&l->count, 1, memory_order_relaxed);
-    atomic_store_explicit(&l->holder, holder_word(a), memory_order_relaxed);
-}
-
-fk_status fk_rlock_acquire(const fk_arena *a, fk_rlock *l, fk_wait *w)
-{
-    if (fk_rlock_is_mine(a, l)) {
-        uint32_t n = atomic_load_explicit(&l->count, memory_order_relaxed);
-        if (n == UINT32_MAX)
-            return FK_OVERFLOW;
-        atomic_store_explicit(&l->count, n + 1, memory_order_relaxed);
-        return FK_OK;
-    }
-    fk_status st = fk_lock_acquire(a, &l->lock, w);
-    if (st == FK_OK)
-        begin_hold(a, l);
-    return st;
+    fk_thread = (uint64_t)a->me << 32 | (uint32_t)syscall(SYS_gettid);
+    return fk_thread;
 }
 
 fk_status fk_rlock_take_over(const fk_arena *a, fk_rlock *l)
 {
-    fk_status st = fk_lock_take_over(a, &l->lock);
+    fk_status st = fk_lock_take_over(a, &l->user.lock);
     if (st == FK_OK)
-        begin_hold(a, l);
+        fk_rlock_begin(a, l);
     return st;
-}
-
-fk_status fk_rlock_release(const fk_arena *a, fk_rlock *l)
-{
-    if (!fk_rlock_is_mine(a, l))
-        return FK_NOT_OWNER;
-    uint32_t n = atomic_load_explicit(&l->count, memory_order_relaxed);
-    if (n > 1) {
-        atomic_store_explicit(&l->count, n - 1, memory_order_relaxed);
-        return FK_OK;
-    }
-    atomic_store_explicit(&l->count, 0, memory_order_relaxed);
-    atomic_store_explicit(&l->holder, 0, memory_order_relaxed);
-    fk_point("rlock.empty");
-    fk_lock_release(&l->lock);
-    return FK_OK;
 }

@@ -3,6 +3,8 @@
 #include <limits.h>
 #include <string.h>
 
+#include "hands.h"
+
 #define FIRST_SEGMENT (4096 - FK_BLOCK_HEAD - sizeof(fk_segment))
 #define LARGEST_SEGMENT UINT64_C(1048576)
 #define MSG_HEAD ((uint64_t)sizeof(fk_msg))
@@ -57,6 +59,8 @@ static uint64_t peek_size(const fk_queue *q)
     uint64_t head = peek_seq(&q->head);
     return peek_seq(&q->tail) - head;
 }
+
+uint64_t fk_queue_put_in_all(const fk_queue *q) { return peek_seq(&q->tail); }
 
 uint64_t fk_queue_size(const fk_queue *q)
 {
@@ -196,8 +200,38 @@ static void head_end_log(fk_arena *a, fk_queue *q)
     atomic_store(&q->head.log_seq, 0);
 }
 
+static void drain(fk_arena *a, fk_queue *q)
+{
+    position at = read_cursor(&q->head);
+    for (uint64_t left = peek_seq(&q->tail) - at.seq; left > 0; left--) {
+        uint64_t drained = 0;
+        fk_msg *m;
+        if (message_at(a, &at, &m, &drained) != FK_OK)
+            return;
+        uint64_t block = m->kind == FK_MSG_BLOCK ? ((fk_msg_block *)(m + 1))->off : 0;
+        atomic_store(&q->head.log_segment, drained);
+        atomic_store(&q->head.log_block, block);
+        atomic_store(&q->head.log_seq, at.seq);
+        write_cursor(&q->head, at);
+        head_settle(a, q);
+    }
+}
+
+/* The second half of an immediate shutdown, which whoever comes there ends for one that died. */
+static void drop_all(fk_arena *a, fk_queue *q)
+{
+    uint64_t none = 0;
+    atomic_compare_exchange_strong(&q->cut, &none, read_cursor(&q->head).seq + 1);
+    fk_point("queue.cut");
+    drain(a, q);
+    if (q->redeliver)
+        fk_hands_drop(a, q, read_cursor(&q->head).seq);
+}
+
 static void head_recover(fk_arena *a, fk_queue *q)
 {
+    if (q->redeliver)
+        fk_hands_settle(a, q, read_cursor(&q->head).seq);
     head_end_log(a, q);
     uint64_t seq = read_cursor(&q->head).seq;
     uint64_t txn = atomic_load(&q->txn);
@@ -209,6 +243,8 @@ static void head_recover(fk_arena *a, fk_queue *q)
         atomic_store(&hold->claim, 0);
     }
     atomic_store(&q->txn, 0);
+    if (atomic_load(&q->shut) == 2)
+        drop_all(a, q);
 }
 
 static void tail_recover(fk_arena *a, fk_queue *q)
@@ -220,6 +256,14 @@ static void tail_recover(fk_arena *a, fk_queue *q)
     if (block && log_seq && read_cursor(e).seq < log_seq)
         fk_block_unqueue(a, block);
 }
+
+void fk_queue_lock_head(fk_arena *a, fk_queue *q)
+{
+    if (fk_lock_force(a, &q->head.lock) == FK_OWNER_DIED)
+        head_recover(a, q);
+}
+
+void fk_queue_settle_head(fk_arena *a, fk_queue *q) { head_settle(a, q); }
 
 static fk_status lock_end(fk_arena *a, fk_queue *q, fk_end *e, fk_wait *w)
 {
@@ -317,7 +361,7 @@ fk_status fk_queue_put(fk_arena *a, fk_queue *q, const fk_put *p, uint64_t *seq,
             return FK_STALE;
         if (atomic_load(&b->refs) & FK_REF_QUEUED)
             return FK_OVERFLOW;
-    } else if ((uint64_t)p->head_size + p->data_size > FK_INLINE_MAX) {
+    } else if ((uint64_t)p->head_size + p->data_size > FK_INLINE_MAX || q->redeliver) {
         return FK_OVERFLOW;
     }
     for (;;) {
@@ -363,8 +407,16 @@ void fk_queue_wake(fk_queue *q, uint32_t n)
 
 /* ---- take ------------------------------------------------------------------------------------------ */
 
+/* Of a redelivering queue in which nothing is inside: what came back, or may do so. */
+static FK_COLD fk_status look_at_hands(const fk_arena *a, const fk_queue *q, uint32_t shut)
+{
+    if (fk_hands_any(a, q))
+        return FK_OK;
+    return shut && !fk_hands_others(a, q, a->me) ? FK_SHUTDOWN : FK_AGAIN;
+}
+
 /* Until there is something. Without the lock: only a hint. */
-static fk_status wait_item(fk_queue *q, fk_wait *w)
+static fk_status wait_item(const fk_arena *a, fk_queue *q, fk_wait *w)
 {
     for (int spin = fk_spins;;) {
         /* acquire: queue.shut - what was put before the shutdown is seen below */
@@ -373,8 +425,13 @@ static fk_status wait_item(fk_queue *q, fk_wait *w)
             return FK_SHUTDOWN;
         if (peek_size(q) > 0)
             return FK_OK;
-        if (shut)
+        if (FK_UNLIKELY(q->redeliver)) {
+            fk_status st = look_at_hands(a, q, shut);
+            if (st != FK_AGAIN)
+                return st;
+        } else if (shut) {
             return FK_SHUTDOWN;
+        }
         if (w->deadline_ns == 0)
             return FK_AGAIN;
         if (spin > 0) {
@@ -382,7 +439,10 @@ static fk_status wait_item(fk_queue *q, fk_wait *w)
             continue;
         }
         uint32_t e = fk_ec_prepare(&q->head.ec);
-        if (peek_size(q) > 0 || atomic_load(&q->shut))
+        uint32_t shut_now = atomic_load(&q->shut);
+        if (peek_size(q) > 0 ||
+            (q->redeliver ? look_at_hands(a, q, shut_now) != FK_AGAIN || shut_now != shut
+                          : shut_now))
             continue;
         fk_status st = fk_futex_wait(&q->head.ec.word, e, w);
         if (st != FK_OK)
@@ -433,7 +493,8 @@ static fk_status read_messages(fk_arena *a, fk_queue *q, const fk_take *t, fk_ta
     }
     if (segment || block) {
         atomic_store(&q->head.log_segment, segment);
-        atomic_store(&q->head.log_block, block);
+        atomic_store(&q->head.log_block,
+                     q->redeliver ? 0 : block); /* stays the queue's till done */
         atomic_store(&q->head.log_seq, at->seq);
         if (block) { /* ours before it is no longer the queue's */
             fk_block_ref(a, block, FK_REF_HOLD);
@@ -444,11 +505,14 @@ static fk_status read_messages(fk_arena *a, fk_queue *q, const fk_take *t, fk_ta
     return FK_OK;
 }
 
-static void commit_take(fk_arena *a, fk_queue *q, const fk_take *t, position at, uint32_t n)
+static void commit_take(fk_arena *a, fk_queue *q, const fk_take *t, const fk_taken *out,
+                        position at, uint32_t n)
 {
     if (t->claim)
         atomic_store(t->claim, at.seq);
-    if (q->joinable && t->hold) {
+    if (FK_UNLIKELY(q->redeliver)) {
+        fk_hands_begin(a, q, out->block, out->seq, out->meta);
+    } else if (q->joinable && t->hold) {
         atomic_store(&t->hold->pending, atomic_load(&t->hold->taken) + n);
         atomic_store(&q->txn, fk_off(a, t->hold));
         atomic_store(&t->hold->claim, at.seq);
@@ -456,7 +520,9 @@ static void commit_take(fk_arena *a, fk_queue *q, const fk_take *t, position at,
     fk_point("queue.claimed");
     write_cursor(&q->head, at);
     fk_point("queue.taken");
-    if (q->joinable && t->hold) {
+    if (FK_UNLIKELY(q->redeliver)) {
+        fk_hands_end(q);
+    } else if (q->joinable && t->hold) {
         atomic_store(&t->hold->taken, atomic_load(&t->hold->pending));
         atomic_store(&t->hold->claim, 0);
         atomic_store(&q->txn, 0);
@@ -469,7 +535,7 @@ fk_status fk_queue_take(fk_arena *a, fk_queue *q, const fk_take *t, fk_taken *ou
                         uint32_t *n, fk_wait *w)
 {
     for (;;) {
-        fk_status st = wait_item(q, w);
+        fk_status st = wait_item(a, q, w);
         if (st != FK_OK)
             return st;
         st = lock_end(a, q, &q->head, w);
@@ -478,9 +544,14 @@ fk_status fk_queue_take(fk_arena *a, fk_queue *q, const fk_take *t, fk_taken *ou
             return st;
         }
         position at = read_cursor(&q->head);
-        st = read_messages(a, q, t, out, max, n, &at);
-        if (st == FK_OK && *n)
-            commit_take(a, q, t, at, *n);
+        st = FK_UNLIKELY(q->redeliver) ? fk_hands_room(a, q) : FK_OK;
+        if (FK_UNLIKELY(q->redeliver && st == FK_OK && fk_hands_again(a, q, t, out))) {
+            *n = 1;
+        } else if (st == FK_OK) {
+            st = read_messages(a, q, t, out, max, n, &at);
+            if (st == FK_OK && *n)
+                commit_take(a, q, t, out, at, *n);
+        }
         fk_lock_release(&q->head.lock);
         if (st != FK_OK)
             return st;
@@ -538,21 +609,30 @@ static void lock_done(fk_arena *a, fk_queue *q)
     atomic_store(&q->log_version, 0);
 }
 
+/* How many items there have ever been that somebody can have done. */
+static uint64_t to_be_done(const fk_queue *q)
+{
+    uint64_t cut = q->redeliver ? 0 : atomic_load(&q->cut);
+    return cut ? cut - 1 : peek_seq(&q->tail);
+}
+
 uint64_t fk_queue_unfinished(const fk_queue *q)
 {
     for (;;) {
         uint64_t v = atomic_load(&q->done_version);
         uint64_t done = atomic_load(&q->tally[v & 1].done);
         if (atomic_load(&q->done_version) == v)
-            return peek_seq(&q->tail) - done;
+            return to_be_done(q) - done;
     }
 }
 
 fk_status fk_queue_done(fk_arena *a, fk_queue *q, fk_hold *hold)
 {
+    if (q->redeliver)
+        return fk_hands_done(a, q);
     lock_done(a, q);
     tally t = read_tally(q);
-    uint64_t unfinished = peek_seq(&q->tail) - t.done;
+    uint64_t unfinished = to_be_done(q) - t.done;
     if (unfinished) {
         uint32_t finished = hold ? atomic_load(&hold->finished) : 0;
         if (hold && finished == atomic_load(&hold->taken))
@@ -569,14 +649,21 @@ fk_status fk_queue_done(fk_arena *a, fk_queue *q, fk_hold *hold)
 
 fk_status fk_queue_join(fk_arena *a, fk_queue *q, uint64_t *lost, fk_wait *w)
 {
+    if (atomic_load(&q->shut) == 2 && peek_size(q)) { /* who shut it down has died */
+        fk_queue_lock_head(a, q);
+        drop_all(a, q);
+        fk_lock_release(&q->head.lock);
+    }
+    if (q->redeliver)
+        return fk_hands_join(a, q, lost, w);
     for (;;) {
         *lost = 0;
         uint32_t e = fk_ec_prepare(&q->done_ec);
-        if (fk_queue_unfinished(q) == 0 || atomic_load(&q->shut) == 2)
+        if (fk_queue_unfinished(q) == 0)
             return FK_OK;
         lock_done(a, q);
         tally t = read_tally(q);
-        uint64_t unfinished = peek_seq(&q->tail) - t.done;
+        uint64_t unfinished = to_be_done(q) - t.done;
         if (unfinished && unfinished <= t.lost) {
             write_tally(a, q, (tally){t.done + unfinished, 0}, NULL, 0);
             *lost = unfinished;
@@ -610,9 +697,12 @@ void fk_queue_give_back(fk_arena *a, fk_queue *q, fk_hold *hold)
         fk_lock_release(&q->tail.lock);
     }
     if (q->joinable || has_dead_owner(a, &q->head.lock)) {
-        if (fk_lock_force(a, &q->head.lock) == FK_OWNER_DIED)
-            head_recover(a, q);
+        fk_queue_lock_head(a, q);
         fk_lock_release(&q->head.lock);
+    }
+    if (q->redeliver) { /* what it had in hand has come back, or is lost */
+        fk_ec_notify(&q->head.ec, INT_MAX);
+        fk_ec_notify(&q->done_ec, INT_MAX);
     }
     if (!q->joinable)
         return;
@@ -629,37 +719,33 @@ void fk_queue_give_back(fk_arena *a, fk_queue *q, fk_hold *hold)
 
 /* ---- is there anything to wait for? -------------------------------------------------------------- */
 
-bool fk_queue_get_blocks(const fk_queue *q) { return peek_size(q) == 0 && !atomic_load(&q->shut); }
+bool fk_queue_get_blocks(const fk_arena *a, const fk_queue *q, fk_owner who)
+{
+    uint32_t shut = atomic_load(&q->shut);
+    if (peek_size(q) > 0 || shut == 2)
+        return false;
+    if (!q->redeliver)
+        return !shut;
+    return !fk_hands_any(a, q) && (!shut || fk_hands_others(a, q, who));
+}
 
 bool fk_queue_put_blocks(const fk_queue *q)
 {
     return q->maxsize && peek_size(q) >= q->maxsize && !atomic_load(&q->shut);
 }
 
-bool fk_queue_join_blocks(const fk_queue *q)
+uint64_t fk_queue_lost(const fk_arena *a, const fk_queue *q)
 {
-    uint64_t lost = atomic_load(&q->tally[atomic_load(&q->done_version) & 1].lost);
-    return fk_queue_unfinished(q) > lost && atomic_load(&q->shut) != 2;
+    return q->redeliver ? fk_hands_lost(a, q)
+                        : atomic_load(&q->tally[atomic_load(&q->done_version) & 1].lost);
+}
+
+bool fk_queue_join_blocks(const fk_arena *a, const fk_queue *q)
+{
+    return fk_queue_unfinished(q) > fk_queue_lost(a, q);
 }
 
 /* ---- the end ----------------------------------------------------------------------------------------- */
-
-static void drain(fk_arena *a, fk_queue *q)
-{
-    position at = read_cursor(&q->head);
-    for (uint64_t left = peek_seq(&q->tail) - at.seq; left > 0; left--) {
-        uint64_t drained = 0;
-        fk_msg *m;
-        if (message_at(a, &at, &m, &drained) != FK_OK)
-            return;
-        uint64_t block = m->kind == FK_MSG_BLOCK ? ((fk_msg_block *)(m + 1))->off : 0;
-        atomic_store(&q->head.log_segment, drained);
-        atomic_store(&q->head.log_block, block);
-        atomic_store(&q->head.log_seq, at.seq);
-        write_cursor(&q->head, at);
-        head_settle(a, q);
-    }
-}
 
 void fk_queue_shutdown(fk_arena *a, fk_queue *q, bool immediate)
 {
@@ -672,16 +758,9 @@ void fk_queue_shutdown(fk_arena *a, fk_queue *q, bool immediate)
     fk_lock_release(&q->tail.lock);
     fk_point("queue.shut");
     if (immediate) {
-        if (fk_lock_force(a, &q->head.lock) == FK_OWNER_DIED)
-            head_recover(a, q);
-        uint64_t dropped = read_cursor(&q->head).seq;
-        drain(a, q);
-        dropped = read_cursor(&q->head).seq - dropped;
+        fk_queue_lock_head(a, q);
+        drop_all(a, q);
         fk_lock_release(&q->head.lock);
-        lock_done(a, q);
-        tally t = read_tally(q);
-        write_tally(a, q, (tally){t.done + dropped, t.lost}, NULL, 0);
-        fk_lock_release(&q->done_lock);
     }
     fk_ec_notify(&q->head.ec, INT_MAX);
     fk_ec_notify(&q->tail.ec, INT_MAX);
@@ -694,8 +773,12 @@ void fk_queue_destroy(fk_arena *a, uint64_t off)
     if (!q)
         return;
     tail_recover(a, q); /* who died at an end, and nobody has come there since */
+    if (q->redeliver)
+        fk_hands_settle(a, q, read_cursor(&q->head).seq);
     head_end_log(a, q);
     drain(a, q);
+    if (q->redeliver)
+        fk_hands_destroy(a, q);
     for (position at = read_cursor(&q->head); at.seg;) {
         fk_segment *s = segment_at(a, at.seg);
         uint64_t segment = at.seg, spare = segment;

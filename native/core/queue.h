@@ -16,6 +16,11 @@
 /* Set up a queue in a block of kind FK_KIND_QUEUE. maxsize 0: no bound. FK_OK, FK_NOMEM. */
 fk_status fk_queue_init(fk_arena *a, fk_queue *q, uint64_t maxsize, bool joinable);
 
+/* Right after that, before anybody else knows of the queue: let it give an item whose taker died before
+ * fk_queue_done to another one, up to `times` (at least 1) times. Of such a queue each message is a
+ * block. FK_OK, FK_NOMEM. */
+fk_status fk_queue_redeliver(fk_arena *a, fk_queue *q, uint32_t times);
+
 typedef struct fk_put {
     const void *head; /* two pieces, so that a caller's header needs no copy of its own */
     uint32_t head_size;
@@ -56,34 +61,43 @@ typedef struct fk_take {
 } fk_take;
 
 /* Take up to `max` messages in order, at once; as many as are there, at least one. A large one
- * only comes alone or last. *n is how many.
- * FK_OK; FK_AGAIN (empty, deadline 0); FK_TIMEOUT; FK_INTR; FK_SHUTDOWN; FK_CORRUPT. */
+ * only comes alone or last. *n is how many. A redelivering queue first gives what has come back from
+ * the dead, the oldest first; after a shutdown a thread of a process that has nothing in hand waits there for
+ * what others have, as it may come back.
+ * FK_OK; FK_AGAIN (empty, deadline 0); FK_TIMEOUT; FK_INTR; FK_SHUTDOWN; FK_CORRUPT; redelivering:
+ * FK_NOMEM. */
 fk_status fk_queue_take(fk_arena *a, fk_queue *q, const fk_take *t, fk_taken *out, uint32_t max,
                         uint32_t *n, fk_wait *w);
 
 uint64_t fk_queue_size(const fk_queue *q);
+uint64_t fk_queue_put_in_all(const fk_queue *q);
 
 /* No more puts; `immediate`: no more gets either, and what is inside is dropped. Wakes everybody. */
 void fk_queue_shutdown(fk_arena *a, fk_queue *q, bool immediate);
 
-/* Joinable: one item taken has been dealt with. FK_OK, FK_OVERFLOW (more than were put). */
+/* Joinable: one item taken has been dealt with. FK_OK, FK_OVERFLOW (more than were put).
+ * Redelivering: the oldest that this thread has in hand. FK_OK, FK_OVERFLOW (it has none). */
 fk_status fk_queue_done(fk_arena *a, fk_queue *q, fk_hold *hold);
 
 /* Joinable: wait until every item put is done.
  * FK_OK; FK_OWNER_DIED: all that is left was in the hands of processes that died: *lost items,
- * which count as done from now on; FK_TIMEOUT, FK_INTR. */
+ * which count as done from now on; FK_AGAIN (deadline 0), FK_TIMEOUT, FK_INTR. Of a redelivering queue
+ * those count that have been taken too often, and after an immediate shutdown all that died. */
 fk_status fk_queue_join(fk_arena *a, fk_queue *q, uint64_t *lost, fk_wait *w);
 
 uint64_t fk_queue_unfinished(const fk_queue *q);
 
+/* Items that a join will report as lost. */
+uint64_t fk_queue_lost(const fk_arena *a, const fk_queue *q);
+
 /* Whether a get, a put, a join that is asleep has nothing to wake up for. Without a lock: right when
  * nobody changes the queue meanwhile. */
-bool fk_queue_get_blocks(const fk_queue *q);
+bool fk_queue_get_blocks(const fk_arena *a, const fk_queue *q, fk_owner who);
 bool fk_queue_put_blocks(const fk_queue *q);
-bool fk_queue_join_blocks(const fk_queue *q);
+bool fk_queue_join_blocks(const fk_arena *a, const fk_queue *q);
 
 /* Settle what a dead process left half done at the ends, and count what its entry had in hand as
- * lost; called by the reaper. */
+ * lost, or wake those who may take it; called by the reaper. */
 void fk_queue_give_back(fk_arena *a, fk_queue *q, fk_hold *hold);
 
 #endif

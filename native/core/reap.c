@@ -16,6 +16,8 @@ static void give_back(fk_arena *a, fk_hold *e)
         fk_sema_give_back(a, data, e);
     else if (b->kind == FK_KIND_QUEUE && !dropping)
         fk_queue_give_back(a, data, e);
+    else if (b->kind == FK_KIND_TABLE && !dropping)
+        fk_table_give_back(a, data);
     fk_point("reap.given");
     fk_hold_end(a, e);
 }

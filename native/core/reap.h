@@ -3,6 +3,7 @@
 #define FK_REAP_H
 
 #include "queue.h"
+#include "table.h"
 
 #define FK_REAP_EVERY_NS                                                                           \
     UINT64_C(40000000) /* less than a slice: each sleeper's look may find more */

@@ -185,7 +185,7 @@ static bool run(fk_arena *a, fk_owner me)
     /* A robust mutex dies with the thread that locked it: only the main thread's life is the
      * process's. */
     bool life = (pid_t)syscall(SYS_gettid) == getpid() && lock_life(s);
-    atomic_store(&s->flags, life ? 0 : FK_SLOT_NO_LIFE);
+    atomic_store(&s->flags, (life ? 0 : FK_SLOT_NO_LIFE) | (a->settled ? FK_SLOT_SETTLED : 0));
     fk_point("slot.living");
     atomic_store(&s->state, FK_SLOT_RUNNING);
     fk_slot_unkeep(s);
@@ -348,6 +348,19 @@ bool fk_slot_describe(const fk_arena *a, fk_owner owner, uint32_t *pid, char nam
     return false;
 }
 
+fk_owner fk_slot_find(const fk_arena *a, uint32_t pid)
+{
+    uint32_t high = atomic_load(&fk_head(a)->slot_high);
+    for (uint32_t i = 0; i < high; i++) {
+        fk_slot *s = fk_slot_at(a, i);
+        fk_owner owner = fk_owner_word(i, atomic_load(&s->generation));
+        if (atomic_load(&s->pid) == pid && atomic_load(&s->pid_space) == a->pid_space &&
+            fk_slot_alive(a, owner))
+            return owner;
+    }
+    return 0;
+}
+
 void fk_slot_set_name(fk_arena *a, const char *name)
 {
     if (!a->slot)
@@ -359,6 +372,16 @@ void fk_slot_set_name(fk_arena *a, const char *name)
 
 void fk_slot_set_serves(fk_arena *a)
 {
-    if (a->slot)
+    a->settled = false; /* and so are those that it forks, until they have what they are to do */
+    if (a->slot) {
+        atomic_fetch_and(&a->slot->flags, ~(uint32_t)FK_SLOT_SETTLED);
         atomic_fetch_or(&a->slot->flags, FK_SLOT_SERVES);
+    }
+}
+
+void fk_slot_settle(fk_arena *a)
+{
+    a->settled = true;
+    if (a->slot)
+        atomic_fetch_or(&a->slot->flags, FK_SLOT_SETTLED);
 }

@@ -44,10 +44,17 @@ void fk_slot_peek(fk_arena *a);
  * arena. */
 bool fk_slot_describe(const fk_arena *a, fk_owner owner, uint32_t *pid, char name[64]);
 
+/* The owner word of the living member of that pid, in this PID namespace; 0: there is none. */
+fk_owner fk_slot_find(const fk_arena *a, uint32_t pid);
+
 void fk_slot_set_name(fk_arena *a, const char *name);
 
 /* This process is a fork server: by itself it does nothing. */
 void fk_slot_set_serves(fk_arena *a);
+
+/* This process has unpickled what it was started with. A founder has none, and a forked child has what
+ * its parent has; who joins says so when it is done. */
+void fk_slot_settle(fk_arena *a);
 
 /* Start time of a process in clock ticks; 0: there is none, or it is a zombie;
  * FK_PID_UNKNOWN: cannot be told just now (no descriptor left, no /proc). */

@@ -37,6 +37,8 @@ static const uint32_t KIND_OF[FK_OPS] = {
     [FK_OP_CONDITION] = FK_KIND_COND,  [FK_OP_QUEUE_GET] = FK_KIND_QUEUE,
     [FK_OP_QUEUE_PUT] = FK_KIND_QUEUE, [FK_OP_QUEUE_JOIN] = FK_KIND_QUEUE,
     [FK_OP_TASK] = FK_KIND_QUEUE,      [FK_OP_RESULTS] = FK_KIND_QUEUE,
+    [FK_OP_TABLE] = FK_KIND_TABLE,     [FK_OP_RESULT] = FK_KIND_EVENT,
+    [FK_OP_POOL] = FK_KIND_EVENT,
 };
 
 /* Whoever wakes a sleeper changes its word first. */
@@ -54,8 +56,10 @@ static bool lock_blocks(const fk_arena *a, const fk_lock *l)
 
 bool fk_still_blocks(const fk_arena *a, const fk_seen *s)
 {
-    if (s->op == FK_OP_PROCESS)
-        return s->object == 0 || fk_slot_alive(a, (fk_owner)s->object);
+    if (s->op == FK_OP_PROCESS) {
+        fk_owner joined = fk_board_joined(a, s);
+        return joined == 0 || fk_slot_alive(a, joined);
+    }
     if (s->op >= FK_OPS || KIND_OF[s->op] == 0 || (s->asleep && is_woken(a, s)))
         return false;
     fk_block *b = fk_block_at(a, s->object);
@@ -66,9 +70,13 @@ bool fk_still_blocks(const fk_arena *a, const fk_seen *s)
     case FK_OP_LOCK:
         return lock_blocks(a, &((fk_user_lock *)data)->lock);
     case FK_OP_RLOCK:
-        return lock_blocks(a, &((fk_rlock *)data)->lock);
+        return lock_blocks(a, &((fk_rlock *)data)->user.lock);
+    case FK_OP_TABLE:
+        return lock_blocks(a, &((fk_table *)data)->lock);
     case FK_OP_SEMAPHORE:
         return fk_sema_value(data) == 0;
+    case FK_OP_RESULT:
+    case FK_OP_POOL:
     case FK_OP_EVENT: /* one that was set and cleared has changed its word */
         return !fk_event_is_set(data);
     case FK_OP_CONDITION: /* each waiter has a word of its own, and no more than that */
@@ -76,24 +84,20 @@ bool fk_still_blocks(const fk_arena *a, const fk_seen *s)
     case FK_OP_QUEUE_PUT:
         return fk_queue_put_blocks(data);
     case FK_OP_QUEUE_JOIN:
-        return fk_queue_join_blocks(data);
+        return fk_queue_join_blocks(a, data);
     default:
-        return fk_queue_get_blocks(data);
+        return fk_queue_get_blocks(a, data, s->owner);
     }
 }
 
 /* ---- the family --------------------------------------------------------------------------------------- */
-
-#define PATIENCE 50 /* milliseconds, for all that are awake together */
 
 static bool is_old_and_quiet(const fk_seen *s)
 {
     return s->deadline_ns == FK_NEVER && s->quiet && fk_now_ns() >= s->since_ns + FK_STILL_AFTER_NS;
 }
 
-/* Look at entry `index` until its thread sleeps. FK_OK: it stands still; FK_AGAIN: it waits for
- * nothing; FK_TIMEOUT: it is none of a standstill. */
-static fk_status see_still(const fk_arena *a, uint32_t index, fk_seen *s, int *patience)
+fk_status fk_still_wait(const fk_arena *a, uint32_t index, fk_seen *s, int *patience)
 {
     for (;; usleep(1000)) {
         if (!fk_board_see(a, index, s))
@@ -122,11 +126,11 @@ bool fk_still_family(const fk_arena *a)
 {
     fk_header *h = fk_head(a);
     uint64_t waits[(FK_MAX_SLOTS + 63) / 64] = {0};
-    int patience = PATIENCE;
+    int patience = FK_STILL_PATIENCE;
     uint32_t high = atomic_load(&h->board_high);
     for (uint32_t i = 0; i < high; i++) {
         fk_seen s;
-        fk_status st = see_still(a, i, &s, &patience);
+        fk_status st = fk_still_wait(a, i, &s, &patience);
         if (st == FK_AGAIN)
             continue;
         if (st != FK_OK || !fk_slot_of(a, s.owner))

@@ -27,6 +27,13 @@ void fk_still_pass(fk_arena *a, uint64_t cost_ns);
  * Works on a peeked arena. */
 bool fk_still_blocks(const fk_arena *a, const fk_seen *s);
 
+/* Look at entry `index` of the board until its thread sleeps, or counts as asleep because it is the
+ * caller's: at most *patience milliseconds, which are taken from it.
+ * FK_OK: a wait without a deadline, old enough, quiet, asleep, blocked; FK_AGAIN: it waits for nothing;
+ * FK_TIMEOUT: another wait. *seen is a copy of it save in the second case. */
+fk_status fk_still_wait(const fk_arena *a, uint32_t index, fk_seen *seen, int *patience);
+#define FK_STILL_PATIENCE 50 /* for all that are awake together */
+
 /* Whether each process of the family lives, has threads on the board or is a fork server, and each entry
  * of the board is a wait as above: without a deadline, old enough, quiet, asleep, blocked. The calling
  * thread counts as asleep. Who is awake may be so only between two slices, and is given some milliseconds.

@@ -4,6 +4,8 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -84,6 +86,33 @@ fk_status fk_stream_watch(int fd, uint64_t *size)
     return st;
 }
 
+fk_status fk_stream_await(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    if (poll(&p, 1, -1) > 0)
+        return FK_OK; /* also what is an error: the look will tell */
+    return errno == EINTR ? FK_INTR : FK_SYS;
+}
+
+fk_status fk_stream_try_read(int fd, void *to, uint64_t n, uint64_t *done)
+{
+    while (*done < n) {
+        ssize_t r = read_some(fd, (char *)to + *done, n - *done);
+        if (r < 0 && (errno == EAGAIN || errno == EINTR))
+            return FK_AGAIN;
+        if (r <= 0)
+            return ended_or_failed(r);
+        *done += (uint64_t)r;
+    }
+    return FK_OK;
+}
+
+bool fk_stream_never_waits(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    return flags >= 0 && (flags & O_NONBLOCK);
+}
+
 fk_status fk_stream_read(int fd, void *to, uint64_t n, uint64_t *done)
 {
     while (*done < n) {
@@ -97,18 +126,55 @@ fk_status fk_stream_read(int fd, void *to, uint64_t n, uint64_t *done)
     return FK_OK;
 }
 
+/* What of a message is not yet written. */
+typedef struct rest {
+    uint32_t head;
+    struct iovec parts[2];
+} rest;
+
+static void find_rest(rest *r, const void *data, uint64_t n, uint64_t done)
+{
+    uint64_t of_head = done < HEAD ? done : HEAD, of_data = done - of_head;
+    r->head = htobe32((uint32_t)n);
+    r->parts[0] = (struct iovec){(char *)&r->head + of_head, HEAD - of_head};
+    r->parts[1] = (struct iovec){(char *)(uintptr_t)data + of_data, n - of_data};
+}
+
 fk_status fk_stream_write(int fd, const void *data, uint64_t n, uint64_t *done)
 {
-    uint32_t head = htobe32((uint32_t)n);
     while (*done < HEAD + n) {
-        uint64_t of_head = *done < HEAD ? *done : HEAD, of_data = *done - of_head;
-        struct iovec parts[] = {
-            {.iov_base = (char *)&head + of_head, .iov_len = HEAD - of_head},
-            {.iov_base = (char *)(uintptr_t)data + of_data, .iov_len = n - of_data},
-        };
-        ssize_t r = writev(fd, parts, 2);
+        rest left;
+        find_rest(&left, data, n, *done);
+        ssize_t r = writev(fd, left.parts, 2);
         if (r < 0)
             return errno == EINTR ? FK_INTR : FK_SYS;
+        *done += (uint64_t)r;
+    }
+    return FK_OK;
+}
+
+/* A pipe has room for PIPE_BUF bytes at once when it can be written to; of more nothing is known. */
+static ssize_t write_to_pipe(int fd, const rest *left)
+{
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+    if (left->parts[0].iov_len + left->parts[1].iov_len > PIPE_BUF || poll(&p, 1, 0) == 0) {
+        errno = EAGAIN;
+        return -1;
+    }
+    return writev(fd, left->parts, 2);
+}
+
+fk_status fk_stream_try_write(int fd, const void *data, uint64_t n, uint64_t *done)
+{
+    while (*done < HEAD + n) {
+        rest left;
+        find_rest(&left, data, n, *done);
+        struct msghdr m = {.msg_iov = left.parts, .msg_iovlen = 2};
+        ssize_t r = sendmsg(fd, &m, MSG_DONTWAIT);
+        if (r < 0 && errno == ENOTSOCK)
+            r = write_to_pipe(fd, &left);
+        if (r < 0)
+            return errno == EAGAIN || errno == EINTR ? FK_AGAIN : FK_SYS;
         *done += (uint64_t)r;
     }
     return FK_OK;

@@ -17,6 +17,9 @@
 fk_status fk_stream_look(int fd, uint64_t *size);  /* once */
 fk_status fk_stream_watch(int fd, uint64_t *size); /* for some microseconds */
 
+/* Sleep until a look will find something, or the end. FK_OK, FK_INTR, FK_SYS. */
+fk_status fk_stream_await(int fd);
+
 /* Read n bytes more, of which *done are there already; waits for them.
  *
  * FK_OK: all. FK_INTR: a signal came; call again. FK_SHUTDOWN: the end came first. FK_SYS. */
@@ -26,5 +29,12 @@ fk_status fk_stream_read(int fd, void *to, uint64_t n, uint64_t *done);
  *
  * FK_OK: all. FK_INTR: a signal came; call again. FK_SYS: see errno; EPIPE where nobody can read it. */
 fk_status fk_stream_write(int fd, const void *data, uint64_t n, uint64_t *done);
+
+/* The same two as far as they go without a sleep; FK_AGAIN: call the other one for the rest. */
+fk_status fk_stream_try_read(int fd, void *to, uint64_t n, uint64_t *done);
+fk_status fk_stream_try_write(int fd, const void *data, uint64_t n, uint64_t *done);
+
+/* Whether its user has said that no call shall wait (O_NONBLOCK). */
+bool fk_stream_never_waits(int fd);
 
 #endif

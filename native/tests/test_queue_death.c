@@ -302,7 +302,7 @@ static int shut_it(void *arg)
 
 TEST(who_dies_as_it_shuts_down_can_be_replaced)
 {
-    static const char *points[] = {"queue.shut", "queue.cursor", "queue.struck", "queue.tally"};
+    static const char *points[] = {"queue.shut", "queue.cursor", "queue.struck", "queue.cut"};
     found();
     object keeps_a_chunk = make(FK_KIND_WORDS, 8);
     for (size_t i = 0; i < sizeof points / sizeof *points; i++) {
@@ -317,6 +317,7 @@ TEST(who_dies_as_it_shuts_down_can_be_replaced)
         uint64_t lost;
         fk_wait w = at_once();
         CHECK_EQ(fk_queue_join(&A, Q.data, &lost, &w), FK_OK);
+        CHECK_EQ(fk_queue_unfinished(Q.data), 0);
         shut_it(&number);
         CHECK_EQ(fk_queue_size(Q.data), 0);
         CHECK(fk_reap(&A, dead.owner));

@@ -73,7 +73,7 @@ TEST(the_last_done_wakes_who_joins)
         CHECK(pthread_join(t[i], NULL) == 0);
 }
 
-TEST(an_immediate_shutdown_ends_the_wait)
+TEST(after_an_immediate_shutdown_only_what_is_in_hand_is_waited_for)
 {
     found();
     fk_queue *q = new_queue(0, true);
@@ -84,10 +84,18 @@ TEST(an_immediate_shutdown_ends_the_wait)
     CHECK(pthread_create(&t, NULL, join_in_thread, &expected) == 0);
     WAIT_UNTIL(atomic_load(&q->done_ec.word) & 1);
     fk_queue_shutdown(&A, q, true);
-    CHECK(pthread_join(t, NULL) == 0);
-    CHECK_EQ(fk_queue_unfinished(q), 1); /* what is in hand */
+    uint64_t lost;
+    CHECK_EQ(fk_queue_unfinished(q), 1);
+    CHECK_EQ(join(&lost), FK_AGAIN);
     CHECK_EQ(done(), FK_OK);
+    CHECK(pthread_join(t, NULL) == 0);
     CHECK_EQ(done(), FK_OVERFLOW);
+    new_queue(0, true);
+    put_many(2);
+    CHECK(pthread_create(&t, NULL, join_in_thread, &expected) == 0);
+    WAIT_UNTIL(atomic_load(&((fk_queue *)Q.data)->done_ec.word) & 1);
+    fk_queue_shutdown(&A, Q.data, true); /* nothing is in hand: this wakes it */
+    CHECK(pthread_join(t, NULL) == 0);
 }
 
 /* ---- death --------------------------------------------------------------------------------------------- */

@@ -20,10 +20,10 @@ TEST(the_owner_may_acquire_again)
     CHECK(fk_rlock_is_mine(&A, l));
     CHECK_EQ(atomic_load(&l->count), 3);
     for (int i = 0; i < 3; i++) {
-        CHECK_EQ(fk_lock_owner(&l->lock), A.me);
+        CHECK_EQ(fk_lock_owner(&l->user.lock), A.me);
         CHECK_EQ(fk_rlock_release(&A, l), FK_OK);
     }
-    CHECK_EQ(fk_lock_owner(&l->lock), 0);
+    CHECK_EQ(fk_lock_owner(&l->user.lock), 0);
     CHECK(!fk_rlock_is_mine(&A, l));
     CHECK_EQ(fk_rlock_release(&A, l), FK_NOT_OWNER);
 }
@@ -130,7 +130,7 @@ TEST(who_takes_over_holds_it_once)
     found();
     fk_rlock *l = new_rlock();
     member m = spawn_member(hold_twice, l);
-    WAIT_UNTIL(fk_lock_owner(&l->lock) == m.owner && atomic_load(&l->count) == 2);
+    WAIT_UNTIL(fk_lock_owner(&l->user.lock) == m.owner && atomic_load(&l->count) == 2);
     CHECK_EQ(fk_rlock_take_over(&A, l), FK_AGAIN);
     kill_at(m.pid);
     CHECK_EQ(try_it(l), FK_OWNER_DIED);
@@ -140,7 +140,7 @@ TEST(who_takes_over_holds_it_once)
     run_threads(1, may_not_release, l);
     CHECK(fk_rlock_is_mine(&A, l));
     CHECK_EQ(fk_rlock_release(&A, l), FK_OK);
-    CHECK_EQ(fk_lock_owner(&l->lock), 0);
+    CHECK_EQ(fk_lock_owner(&l->user.lock), 0);
     bury(m);
 }
 

@@ -31,7 +31,7 @@ TEST(the_founder_runs_in_the_first_slot)
     found();
     CHECK_EQ(A.me, fk_owner_word(0, 0));
     CHECK_EQ(atomic_load(&slot(A.me)->state), FK_SLOT_RUNNING);
-    CHECK_EQ(atomic_load(&slot(A.me)->flags), 0);
+    CHECK_EQ(atomic_load(&slot(A.me)->flags), FK_SLOT_SETTLED);
     CHECK(fk_slot_alive(&A, A.me));
     fk_slot_set_name(&A, "MainProcess");
     CHECK(is_described(A.me, getpid(), "MainProcess"));
@@ -349,7 +349,7 @@ TEST(a_child_of_a_thread_has_a_main_thread)
     member m;
     run_threads(1, fork_here, &m);
     WAIT_UNTIL(atomic_load(&slot(m.owner)->state) == FK_SLOT_RUNNING);
-    CHECK_EQ(atomic_load(&slot(m.owner)->flags), 0);
+    CHECK_EQ(atomic_load(&slot(m.owner)->flags), FK_SLOT_SETTLED);
     CHECK(fk_slot_alive(&A, m.owner));
     kill_at(m.pid);
     bury(m);

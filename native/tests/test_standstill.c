@@ -36,7 +36,7 @@ TEST(a_dead_owners_lock_does_not_block)
     object o = make(FK_KIND_RLOCK, sizeof(fk_rlock));
     fk_rlock *l = o.data;
     member m = spawn_member(take_and_stay, l);
-    WAIT_UNTIL(fk_lock_owner(&l->lock) == m.owner);
+    WAIT_UNTIL(fk_lock_owner(&l->user.lock) == m.owner);
     CHECK(blocks(FK_OP_RLOCK, o.off));
     kill_at(m.pid);
     CHECK(!blocks(FK_OP_RLOCK, o.off));

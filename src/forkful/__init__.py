@@ -120,7 +120,15 @@ __all__ = [
 _LATER = {"Outcome": "forkful.pool", "Pool": "forkful.pool", "WorkerDied": "forkful.errors"}
 _MODULES = {
     *("connection", "dummy", "forkserver", "heap", "managers", "pool", "reduction"),
-    *("resource_sharer", "resource_tracker", "shared_memory", "sharedctypes", "spawn", "util"),
+    *(
+        "resource_sharer",
+        "resource_tracker",
+        "shared",
+        "shared_memory",
+        "sharedctypes",
+        "spawn",
+        "util",
+    ),
 }
 
 if not TYPE_CHECKING:

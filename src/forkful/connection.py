@@ -3,6 +3,7 @@
 A connection is a socket or pipe, so it has a `fileno` and may be waited for. What is sent is pickled by
 forkful's `wire`: handles may be sent, and an error says which part of an object cannot be. A reader looks for
 some microseconds before it sleeps, as long as that helps: two that answer each other then need no wake-ups.
+Who sleeps here is on the wait board.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from __future__ import annotations
 import io
 import os
 import socket
+from collections.abc import Iterable
 from multiprocessing import connection as _stdlib
 from multiprocessing import reduction
-from multiprocessing.connection import Client, Listener, answer_challenge, deliver_challenge, wait
+from multiprocessing.connection import Client, answer_challenge, deliver_challenge
 from typing import TYPE_CHECKING, Any
 
 from forkful import _native, wire
@@ -67,7 +69,11 @@ class Connection(_stdlib.Connection):
         return wire.loads(super()._recv_bytes().getbuffer() if data is None else data)  # type: ignore[misc]
 
     def _recv_bytes(self, maxsize: int | None = None) -> io.BytesIO:
-        data = _native.stream_take(self._handle) if maxsize is None else None
+        data = None
+        if maxsize is None:
+            data = _native.stream_take(self._handle)
+        else:
+            _native.stream_wait(self._handle)
         if data is None:
             return super()._recv_bytes(maxsize)  # type: ignore[misc, no-any-return]
         buf = io.BytesIO(data)
@@ -80,6 +86,18 @@ class Connection(_stdlib.Connection):
         else:
             super()._send_bytes(buf)  # type: ignore[misc]
 
+    def poll(self, timeout: float | None = 0.0) -> bool:
+        """Return whether `recv` would find something, or the end; wait for it up to `timeout` seconds."""
+        self._check_closed()
+        self._check_readable()
+        if timeout is not None and timeout <= 0:
+            return super().poll(timeout)
+        _native.board_enter(_native.OP_POLL, self._handle, timeout)
+        try:
+            return super().poll(timeout)
+        finally:
+            _native.board_leave()
+
     def _recv(self, size: int, read: Any = os.read) -> Any:
         try:
             return super()._recv(size, read)  # type: ignore[misc]
@@ -89,6 +107,35 @@ class Connection(_stdlib.Connection):
     def __reduce__(self) -> tuple[Any, ...]:
         # A method, and not registered as the stdlib's: picklers of others (loky's) know no registry.
         return _rebuild, (reduction.DupFd(self.fileno()), self.readable, self.writable)
+
+
+def wait(object_list: Iterable[Any], timeout: float | None = None) -> list[Any]:
+    """Return those of the connections, sockets and sentinels that are ready; wait for the first.
+
+    Args:
+        object_list: What has a `fileno`, or is one.
+        timeout: Seconds; None: for ever.
+    """
+    if timeout is not None and timeout <= 0:
+        return _stdlib.wait(object_list, timeout)
+    _native.board_enter(_native.OP_WAIT, 0, timeout)
+    try:
+        return _stdlib.wait(object_list, timeout)
+    finally:
+        _native.board_leave()
+
+
+class Listener(_stdlib.Listener):
+    """Where clients come in; the stdlib's, whose `accept` is on the wait board."""
+
+    def accept(self) -> _stdlib.Connection:
+        """Wait for a client, and see that it knows the key; return the connection to it."""
+        server = getattr(self._listener, "_socket", None)
+        _native.board_enter(_native.OP_ACCEPT, server.fileno() if server else 0, None)
+        try:
+            return super().accept()
+        finally:
+            _native.board_leave()
 
 
 def Pipe(duplex: bool = True) -> tuple[Connection, Connection]:

@@ -62,10 +62,6 @@ __all__ = [
 ]
 
 
-# ProcessPoolExecutor and the stdlib's pools (joblib's is one) wait for the pipe inside its SimpleQueue.
-_NEED_A_PIPE = frozenset({"concurrent.futures.process", "multiprocessing.pool"})
-
-
 class Context(BaseContext):
     """What all of forkful's contexts share. Parameters and defaults are the stdlib's."""
 
@@ -111,13 +107,15 @@ class Context(BaseContext):
         """Return a queue."""
         return queues.Queue(maxsize, ctx=self.get_context())
 
-    def JoinableQueue(self, maxsize: int = 0) -> queues.JoinableQueue[Any]:
+    def JoinableQueue(
+        self, maxsize: int = 0, *, redeliver: bool | int = False
+    ) -> queues.JoinableQueue[Any]:
         """Return a queue with task_done and join."""
-        return queues.JoinableQueue(maxsize, ctx=self.get_context())
+        return queues.JoinableQueue(maxsize, ctx=self.get_context(), redeliver=redeliver)
 
     def SimpleQueue(self) -> queues.SimpleQueue[Any]:
         """Return a queue with put and get only."""
-        if sys._getframe(1).f_globals.get("__name__") in _NEED_A_PIPE:
+        if sys._getframe(1).f_globals.get("__name__") in queues._NEED_A_PIPE:
             from forkful.pipequeue import PipeQueue
 
             queue: queues.SimpleQueue[Any] = PipeQueue(ctx=self.get_context())

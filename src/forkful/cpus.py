@@ -6,8 +6,6 @@ from the process's group up to the root, so nested slices are all looked at.
 
 Where the formats are documented:
 
-* ``/proc/self/cgroup``: cgroups(7), "/proc files".
-* ``/proc/self/mountinfo``: proc_pid_mountinfo(5).
 * ``cpu.max``: the kernel's Documentation/admin-guide/cgroup-v2.rst, "CPU Interface Files".
 * ``cpu.cfs_quota_us``, ``cpu.cfs_period_us``: Documentation/scheduler/sched-bwc.rst.
 * ``PYTHON_CPU_COUNT``: Python 3.13, "Environment variables".
@@ -17,23 +15,13 @@ Where the formats are documented:
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterator
-from typing import NamedTuple
+
+from forkful import cgroups
 
 __all__ = ["quota_cpus", "usable_cpus"]
 
 _QUOTA_FILES = {1: ("cpu.cfs_quota_us", "cpu.cfs_period_us"), 2: ("cpu.max",)}
 """By version: where the time and its period stand, in microseconds."""
-
-
-class _Mount(NamedTuple):
-    """A control group file system, as mountinfo tells it."""
-
-    group: str  # the group that the mount point shows
-    point: str
-    version: int
-    controllers: set[str]
 
 
 def usable_cpus() -> int:
@@ -63,72 +51,25 @@ def quota_cpus(proc: str = "/proc/self", root: str = "/") -> int | None:
     Returns:
         At least 1; ``None`` if nothing limits the time.
     """
-    groups = list(_groups(_read(f"{proc}/cgroup")))
     quotas = [
         quota
-        for mount in _mounts(_read(f"{proc}/mountinfo"))
-        for controllers, group in groups
-        if (controllers == {""} if mount.version == 2 else "cpu" in controllers & mount.controllers)
-        for directory in _way_up(root, mount, group)
-        if (quota := _quota(directory, mount.version)) is not None
+        for version, directory in cgroups.directories("cpu", proc, root)
+        if (quota := _quota(directory, version)) is not None
     ]
     return min(quotas, default=None)
 
 
-def _groups(text: str) -> Iterator[tuple[set[str], str]]:
-    """Yield each hierarchy's controllers (for version 2: one empty name) and our group in it."""
-    for line in text.splitlines():
-        _, controllers, group = (*line.split(":", 2), "", "")[:3]
-        if group:
-            yield set(controllers.split(",")), group
-
-
-def _mounts(text: str) -> Iterator[_Mount]:
-    for line in text.splitlines():
-        before, _, after = line.partition(" - ")
-        fields, kind = before.split(" "), after.split(" ")
-        if len(fields) < 6 or len(kind) < 3 or kind[0] not in ("cgroup", "cgroup2"):
-            continue
-        version = 2 if kind[0] == "cgroup2" else 1
-        yield _Mount(_plain(fields[3]), _plain(fields[4]), version, set(kind[2].split(",")))
-
-
-def _way_up(root: str, mount: _Mount, group: str) -> Iterator[str]:
-    """Yield the directories from our group up to the mount point.
-
-    A container may see only its own group, mounted at its root; and the name of our group is told
-    as from the root of its namespace. If the two do not match, all there is to look at is the mount
-    point.
-    """
-    top = os.path.normpath(root + mount.point)
-    below = os.path.relpath(group, mount.group)
-    steps = [] if below.startswith("..") else [step for step in below.split("/") if step != "."]
-    for length in range(len(steps), -1, -1):
-        yield os.path.join(top, *steps[:length])
-
-
 def _quota(directory: str, version: int) -> int | None:
     words = [
-        word for name in _QUOTA_FILES[version] for word in _read(f"{directory}/{name}").split()
+        word
+        for name in _QUOTA_FILES[version]
+        for word in cgroups.read(f"{directory}/{name}").split()
     ]
     try:
         time, period = (int(word) for word in words)  # "max" is no number, -1 means none
     except ValueError:
         return None
     return -(-time // period) if time > 0 and period > 0 else None
-
-
-def _plain(escaped: str) -> str:
-    """Undo the escapes of mountinfo: a space is written as backslash 040."""
-    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), escaped)
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read()
-    except OSError:
-        return ""
 
 
 def _setting(name: str) -> int | None:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import queue
+from multiprocessing import process
 from multiprocessing.context import get_spawning_popen
 
-from forkful import _native, errors, quiet, wire
+from forkful import _native, errors, quiet, stacks, wire
 from forkful.errors import ForkfulError, LockOwnerDied, ShutDown
 
 TYPE_CHECKING = False
@@ -22,18 +23,27 @@ if TYPE_CHECKING:
 __all__ = ["Handle", "Words"]
 
 
-def _owner_died(handle: Any, pid: int, name: str) -> LockOwnerDied:
+def _owner_died(handle: Any, pid: int, name: str, where: str | None) -> LockOwnerDied:
     who = f"{name} (pid {pid})" if name else f"process {pid}" if pid else "a process"
+    taken = f"; it has taken it at {where}" if where else ""
     return LockOwnerDied(
-        f"{type(handle).__name__} is held by {who}, which has ended. What the lock guards may be "
-        "half changed: check it, then take the lock over with recover() and release() it",
+        f"{type(handle).__name__} is held by {who}, which has ended{taken}. What the lock guards may "
+        "be half changed: check it, then take the lock over with recover() and release() it",
         pid=pid or None,
         name=name or None,
+        where=where,
     )
 
 
 def _items_lost(handle: Any, items: int) -> Exception:
     what = "1 item" if items == 1 else f"{items} items"
+    if times := handle._redelivers():
+        return errors.WorkerDied(
+            f"{what} of {type(handle).__name__} will never be done: each process that took "
+            f"{'it' if items == 1 else 'one of them'} ended before task_done(), and no other is given "
+            f"{'it' if items == 1 else 'them'} any more (redeliver={times}, or the queue was shut down). "
+            "Look at what such an item does to its process; the queue counts as joined now"
+        )
     return errors.WorkerDied(
         f"{what} of {type(handle).__name__} will never be done: the process that took "
         f"{'it' if items == 1 else 'them'} ended before task_done(). Put the work in again, or go "
@@ -54,6 +64,12 @@ def _examine() -> errors.DeadlockError | Literal[False] | None:
     return deadlock.examine()
 
 
+def _examine_circle() -> errors.DeadlockError | None:
+    from forkful import deadlock
+
+    return deadlock.examine_circle()
+
+
 _native.configure(
     _dumps,
     _owner_died,
@@ -63,13 +79,17 @@ _native.configure(
     _items_lost,
     quiet.quiet if quiet.ENABLED else None,
     _examine if quiet.ENABLED else None,
-    os.path.join(os.path.dirname(__file__), ""),
+    _examine_circle if quiet.ENABLED else None,
+    tuple(os.path.join(os.path.dirname(f), "") for f in (__file__, process.__file__)),
 )
 os.register_at_fork(
     before=_native.before_fork,
     after_in_parent=_native.after_fork_parent,
     after_in_child=_native.after_fork_child,
 )
+
+
+stacks.listen()
 
 
 def _arrive(
@@ -98,6 +118,7 @@ class Handle:
     # Of the native base class that each subclass has beside this one.
     _attach: Callable[..., None]
     _identity: Callable[[], tuple[int, int, int]]
+    _embark: Callable[[], tuple[int, int, int]]
     _depart: Callable[[], tuple[int, int, int]]
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -109,7 +130,7 @@ class Handle:
             keep(self)
             ident = self._identity()
         elif wire.note_handle(self):
-            ident = self._identity()
+            ident = self._embark()
         else:
             ident = self._depart()
         return _arrive, (type(self), _native.identity(), ident, self.__dict__ or None)

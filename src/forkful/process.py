@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from forkful.launch import lastwords
+
 __all__ = [
     "NESTS",
     "BaseProcess",
@@ -76,6 +78,26 @@ def _print_by_lines() -> None:
                 pass  # closed, or nobody reads it
 
 
+def _is_told_otherwise(error: BaseException) -> bool:
+    """Return whether an exception that ends this process needs no printing: people learn of it.
+
+    Ctrl-C reaches the whole group, and its traceback comes from the parent. A `sys.excepthook` that the
+    program has set is called, as it would be in a main program.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        return True
+    if sys.excepthook is sys.__excepthook__:
+        return False
+    try:
+        sys.excepthook(type(error), error, error.__traceback__)
+    except BaseException:
+        import traceback  # on first use: few programs' hooks fail
+
+        traceback.print_exc()
+        return False
+    return True
+
+
 class Process(BaseProcess):
     """A process that runs `target(*args, **kwargs)`, or an overridden `run`.
 
@@ -95,6 +117,9 @@ class Process(BaseProcess):
     _parent_pid: int
     _outcome: tuple[int, Any] | None = None
     _run: Callable[[], Any]
+    _last_words: lastwords.Place | None = None
+    ends_last = False
+    """Whether this process's parent, ended by SIGTERM, needs it until all else is done."""
 
     @staticmethod
     def _Popen(process_obj: BaseProcess) -> Any:
@@ -128,11 +153,25 @@ class Process(BaseProcess):
             from forkful.launch import ended  # here: a program's first start needs it not
 
             ended.collect()
-        self._popen = self._Popen(self)
-        self._sentinel = self._popen.sentinel
-        # What the arguments refer to may end before this object does.
-        del self._target, self._args, self._kwargs  # type: ignore[attr-defined]
-        process._children.add(self)  # type: ignore[attr-defined]
+        from forkful import oom  # with the first child
+        from forkful.launch import ending, lastwords
+
+        self._last_words = lastwords.reserve()
+        oom.watch()
+        ending.hold()
+        try:
+            try:
+                self._popen = self._Popen(self)
+                self._popen.last_words = self._last_words
+            except BaseException:
+                lastwords.take(self._last_words, None)
+                raise
+            self._sentinel = self._popen.sentinel
+            # What the arguments refer to may end before this object does.
+            del self._target, self._args, self._kwargs  # type: ignore[attr-defined]
+            process._children.add(self)  # type: ignore[attr-defined]
+        finally:
+            ending.let_go()
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until the process has ended, at most `timeout` seconds."""
@@ -140,7 +179,8 @@ class Process(BaseProcess):
         if popen is None or popen.returncode is not None:
             super().join(timeout)
             return
-        _native.enter_join(getattr(popen, "owner", 0), timeout)
+        # The fork server's children have slots of which only they know.
+        _native.enter_join(getattr(popen, "owner", 0) or _native.BY_PID | popen.pid, timeout)
         try:
             super().join(timeout)
         finally:
@@ -159,16 +199,21 @@ class Process(BaseProcess):
 
     def _bootstrap(self, parent_sentinel: int | None = None) -> int:
         """In the child: the stdlib's bootstrap, with the report round `run`."""
+        _native.settle()
         _native.set_name(self._name)  # type: ignore[attr-defined]
+        signal.set_wakeup_fd(-1)  # the parent's event loop's: it would take our signals for its own
         if ledger.KEPT:
             ledger.began(self.name, self._parent_pid, self._start_method)
         if self._start_method is not None:
             defaults.start_method = self._start_method
         _print_by_lines()
+        from forkful.launch import lastwords
+
+        lastwords.listen(self._last_words)
         if self.daemon and parent_sentinel is not None:
             from forkful.launch import parent
 
-            parent.die_with_parent(parent_sentinel, signal.SIGTERM)
+            parent.die_with_parent(parent_sentinel)
         self._run, self.run = self.run, self._run_and_report  # type: ignore[method-assign]
         code: int = super()._bootstrap(parent_sentinel)  # type: ignore[misc]
         if ledger.KEPT:
@@ -179,14 +224,20 @@ class Process(BaseProcess):
         try:
             value = self._run()
         except SystemExit as e:
+            from forkful.launch import ending
+
+            if ending.begun():
+                raise  # it is SIGTERM that ends this process, as its status will say
             code = e.code if isinstance(e.code, int) else 0 if e.code is None else 1
             self._report._put_bytes(str(code).encode(), _EXIT)
             raise
         except BaseException as e:
             ledger.failed(e)
             self._report_exception(e)
-            raise
-        if value is not None:
+            if _is_told_otherwise(e):
+                raise SystemExit(1) from None
+            raise  # the stdlib's bootstrap prints it
+        if value is not None or signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
             self._report_result(value)
 
     def _report_exception(self, error: BaseException) -> None:
@@ -206,16 +257,28 @@ class Process(BaseProcess):
         self.join(timeout)
         if self.exitcode is None:
             raise TimeoutError(f"{self.name} (pid {self.pid}) is still running")
+        self._take_report()
         if self._outcome is None:
-            messages: list[tuple[int, int, bytes]] = []
-            if self._report._take_bytes(messages, 1, 0):
-                _, kind, data = messages[0]
-                self._outcome = kind, self._unpack(kind, data)
-            elif self.exitcode == 0:
+            if self.exitcode == 0:
                 self._outcome = _RESULT, None
             else:
                 self._outcome = _EXCEPTION, self._died()
         return self._outcome
+
+    def _take_report(self) -> None:
+        """Read what the process has left, if it has."""
+        messages: list[tuple[int, int, bytes]] = []
+        if self._outcome is None and self._report._take_bytes(messages, 1, 0):
+            _, kind, data = messages[0]
+            self._outcome = kind, self._unpack(kind, data)
+
+    def _code_of_report(self) -> int:
+        """Return the exit code of a process of which nothing but the report is left; 255: not even that."""
+        self._take_report()
+        if self._outcome is None:
+            return 255
+        kind, content = self._outcome
+        return int(content) if kind == _EXIT else kind == _EXCEPTION
 
     def _unpack(self, kind: int, data: bytes) -> Any:
         if kind == _EXCEPTION:
@@ -230,12 +293,24 @@ class Process(BaseProcess):
             e.add_note(f"the result of {self.name} (pid {self.pid}) cannot be unpickled here")
             return _Unreadable(e)
 
+    def _ending(self) -> str:
+        if self._popen.status_lost and self.exitcode == 255:
+            return (
+                "has ended, and its exit status was taken by somebody else (SIGCHLD is ignored, or "
+                "os.wait() was called)"
+            )
+        return describe_exit(self.exitcode)
+
     def _died(self) -> Exception:
+        reason = getattr(self._popen, "reason", None)  # a program's own start method has none
+        why = f" ({reason})" if reason else ""
         return errors.WorkerDied(
-            f"{self.name} (pid {self.pid}) {describe_exit(self.exitcode)} before it returned",
+            f"{self.name} (pid {self.pid}) {self._ending()}{why} before it returned",
             pid=self.pid,
             exitcode=self.exitcode,
             name=self.name,
+            stack=getattr(self._popen, "stack", None),
+            reason=reason,
         )
 
     def result(self, timeout: float | None = None) -> Any:
@@ -289,14 +364,13 @@ class Process(BaseProcess):
         """Send SIGTERM. Lines that the process has printed are not lost, save an unfinished last one.
 
         Args:
-            tree: Also to all processes that descend from this one, deepest first. Without it they
-                are left to themselves, as with the stdlib.
+            tree: Also to all processes that descend from this one, deepest first. Without it the
+                process ends them itself, if it can and handles SIGTERM as forkful does.
         """
         if tree and self.pid is not None and self.is_alive():
             from forkful.launch import descent  # on first use: it needs psutil, few programs do
 
-            forked = isinstance(process.current_process(), ForkServerProcess)
-            descent.terminate(descent.descendants(self.pid, os.getppid() if forked else None))
+            descent.send(descent.descendants(self.pid), signal.SIGTERM)
         super().terminate()
 
 

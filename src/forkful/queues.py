@@ -7,33 +7,90 @@ A process may end at once: what it put stays.
 
 from __future__ import annotations
 
+import operator
+import sys
+
 from forkful import _native
+from forkful.errors import ShutDown
 from forkful.family import Handle
+from forkful.launch.defaults import defaults
 from forkful.stdlib import names_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from multiprocessing.context import BaseContext
-    from typing import ClassVar, TypeVar
+    from typing import Any, TypeVar
+
+    from forkful.statistics import QueueStatistics
 
     _T = TypeVar("_T")
 
-__all__ = ["JoinableQueue", "Queue", "SimpleQueue"]
+__all__ = ["JoinableQueue", "Queue", "QueueStatistics", "SimpleQueue"]
+
+_TIMES = 3  # what redeliver=True means
+_MOST_TIMES = 2**32 - 2
+
+# ProcessPoolExecutor and the stdlib's pools (joblib's is one) wait for the pipe inside its SimpleQueue.
+_NEED_A_PIPE = frozenset({"concurrent.futures.process", "multiprocessing.pool"})
 
 
-class Queue(Handle, _native.Queue["_T"]):
-    """A queue of any number of producers and consumers.
+_SHUT = (None, "shutdown", "immediate")
 
-    Args:
-        maxsize: `put` waits while so many objects are inside; 0 or less: no bound.
+
+class _Queue(Handle, _native.Queue["_T"]):
+    """What all queues have in common.
 
     `put`, `get`, `qsize` and `shutdown` are the native base class's; see their docstrings.
     """
 
-    _joinable: ClassVar[bool] = False
+    def empty(self) -> bool:
+        """Return whether nothing is inside. Exact, at that moment.
+
+        Raises:
+            OSError: This process has closed its handle.
+        """
+        if self._is_closed():
+            raise OSError(f"{type(self).__name__} {self!r} is closed")
+        return self.qsize() == 0
+
+    def close(self) -> None:
+        """Say that this process will use this handle no more: `put` and `get` raise ValueError."""
+        self._close()
+
+    def statistics(self) -> QueueStatistics:
+        """Return the numbers of this moment. Exact while nobody uses the queue."""
+        from forkful.statistics import QueueStatistics  # on first use: few ask
+
+        look = self._look()
+        return QueueStatistics(*look[:-1], _SHUT[look[-1]])
+
+    def __iter__(self) -> Iterator[_T]:
+        """Take objects, and wait for them, until the queue was shut down and nothing is left."""
+        while True:
+            try:
+                item = self.get()
+            except ShutDown:
+                return
+            yield item
+
+    __contains__ = None  # `x in queue` would take what it looks at
+
+    def __repr__(self) -> str:
+        size, maxsize, _ = self._counts()
+        bound = f"/{maxsize}" if maxsize else ""
+        return f"<{type(self).__qualname__} at {id(self):#x} size={size}{bound}>"
+
+
+class Queue(_Queue["_T"]):
+    """A queue of any number of producers and consumers.
+
+    Args:
+        maxsize: `put` waits while so many objects are inside; 0 or less: no bound.
+    """
 
     def __init__(self, maxsize: int = 0, *, ctx: BaseContext | None = None) -> None:
-        self._create(maxsize, self._joinable)
+        self._create(maxsize, False)
 
     def put_nowait(self, obj: _T) -> None:
         """Append an object; raise queue.Full instead of waiting for room."""
@@ -49,20 +106,12 @@ class Queue(Handle, _native.Queue["_T"]):
         Raises:
             OSError: Something is, but not for this process, which has closed its handle.
         """
-        if self.qsize() == 0:
-            return True
-        if self._is_closed():
-            raise OSError(f"Queue {self!r} is closed")
-        return False
+        return self.qsize() == 0 or super().empty()
 
     def full(self) -> bool:
         """Return whether `put` would wait. Exact, at that moment."""
         size, maxsize, _ = self._counts()
         return bool(maxsize) and size >= maxsize
-
-    def close(self) -> None:
-        """Say that this process will use this handle no more: `put` and `get` raise ValueError."""
-        self._close()
 
     def join_thread(self) -> None:
         """Return at once: there is no feeder thread to wait for."""
@@ -71,27 +120,46 @@ class Queue(Handle, _native.Queue["_T"]):
     def cancel_join_thread(self) -> None:
         """Return at once: there is no feeder thread, and nothing put is lost."""
 
-    def __repr__(self) -> str:
-        size, maxsize, _ = self._counts()
-        bound = f"/{maxsize}" if maxsize else ""
-        return f"<{type(self).__qualname__} at {id(self):#x} size={size}{bound}>"
-
 
 class JoinableQueue(Queue["_T"]):
-    """A queue that knows which of its objects have been dealt with."""
+    """A queue that knows which of its objects have been dealt with.
 
-    _joinable = True
+    Args:
+        maxsize: As of `Queue`. What has been taken does not count, also when it comes back.
+        redeliver: What becomes of an object whose consumer ends between `get` and `task_done`.
+
+            False: it is lost, and `join` says so.
+
+            A number: another `get` returns it, before all that is still inside, the oldest first.
+            At least once: a consumer may have dealt with it, and ended before it could say so. An object that
+            outlives so many further consumers is given up, and `join` says so: what kills whoever
+            takes it must not kill them all. True: 3.
+
+            `task_done` then ends the oldest object that the calling thread has taken, and is for that thread
+            to call. After `shutdown()` a `get` of a process that has nothing in hand waits
+            until all objects that others have are done, as they may come back.
+    """
+
+    def __init__(
+        self, maxsize: int = 0, *, ctx: BaseContext | None = None, redeliver: bool | int = False
+    ) -> None:
+        times = _TIMES if redeliver is True else operator.index(redeliver)
+        if times < 0:
+            raise ValueError(f"redeliver must not be negative: {times}")
+        self._create(maxsize, True, min(times, _MOST_TIMES))
 
     def task_done(self) -> None:
         """Say that one object taken has been dealt with.
 
         Raises:
-            ValueError: More often than objects were put.
+            ValueError: More often than objects were put; with `redeliver`, than this thread has taken.
         """
         self._task_done()
 
     def join(self, *, timeout: float | None = None) -> bool:
         """Wait until all objects put have been dealt with, at most `timeout` seconds.
+
+        After `shutdown(immediate=True)` those that it has dropped count as dealt with.
 
         Returns:
             Whether they have (always True without a timeout).
@@ -103,25 +171,19 @@ class JoinableQueue(Queue["_T"]):
         return self._join(timeout)
 
 
-class SimpleQueue(Handle, _native.Queue["_T"]):
+class SimpleQueue(_Queue["_T"]):
     """A queue with put, get, empty and close only."""
+
+    def __new__(cls, *, ctx: BaseContext | None = None) -> Any:
+        """Give the standard library's own to who waits for the pipe inside: the module as `mp_context`."""
+        if cls is SimpleQueue and sys._getframe(1).f_globals.get("__name__") in _NEED_A_PIPE:
+            from forkful.pipequeue import PipeQueue
+
+            return PipeQueue(ctx=ctx or defaults.context.get_context())
+        return super().__new__(cls)
 
     def __init__(self, *, ctx: BaseContext | None = None) -> None:
         self._create(0, False)
-
-    def empty(self) -> bool:
-        """Return whether nothing is inside.
-
-        Raises:
-            OSError: This process has closed its handle.
-        """
-        if self._is_closed():
-            raise OSError(f"SimpleQueue {self!r} is closed")
-        return self.qsize() == 0
-
-    def close(self) -> None:
-        """Say that this process will use this handle no more."""
-        self._close()
 
     # The stdlib's have no block and timeout.
 
@@ -135,4 +197,4 @@ class SimpleQueue(Handle, _native.Queue["_T"]):
 
 
 if not TYPE_CHECKING:
-    __getattr__ = names_of("queues")
+    __getattr__ = names_of("queues", QueueStatistics="forkful.statistics")

@@ -1,23 +1,35 @@
-"""What `statistics()` of the shared objects returns."""
+"""What `statistics()` of a queue returns. What it returns of locks and the like: `synchronize.figures`."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["LockStatistics", "SemaphoreStatistics"]
+__all__ = ["QueueStatistics"]
 
 
-class LockStatistics(NamedTuple):
-    """A lock at one moment. `owner_pid` and `owner_name` are None when it is free."""
+class QueueStatistics(NamedTuple):
+    """A queue at one moment.
 
-    locked: bool
-    owner_pid: int | None
-    owner_name: str | None
-    owner_alive: bool
+    Attributes:
+        items: How many are inside.
+        maxsize: How many there is room for; 0: any number.
+        put: How many were ever put.
+        taken: How many have left it: by `get`, or dropped by `shutdown(immediate=True)`.
+        unfinished: Of a `JoinableQueue`: how many `join` waits for.
+        lost: Of these, how many nobody will ever finish; the next `join` reports them.
+        getting: How many threads wait in `get`, in all processes.
+        putting: The same for `put`,
+        joining: and for `join`.
+        shut_down: None; "shutdown"; "immediate".
+    """
 
-
-class SemaphoreStatistics(NamedTuple):
-    """A semaphore at one moment: free permits, and how many came back from dead processes."""
-
-    value: int
-    returned: int
+    items: int
+    maxsize: int
+    put: int
+    taken: int
+    unfinished: int
+    lost: int
+    getting: int
+    putting: int
+    joining: int
+    shut_down: str | None

@@ -136,6 +136,44 @@ def logs(line: str) -> str:
     return rest
 
 
+def ends_badly_at_times(line: str) -> str:
+    """Log the number after the `|`; kill the worker at 13, 113, ..., raise at 57, 157, ..."""
+    number = int(logs(line))
+    if number % 100 == 13:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if number % 100 == 57:
+        raise ValueError(f"{number} is refused")
+    return f"done {number}"
+
+
+def raises_at_57(line: str) -> str:
+    """The same without the kills."""
+    number = int(logs(line))
+    if number % 100 == 57:
+        raise ValueError(number)
+    return line
+
+
+def never_ends_at_1400(line: str) -> str:
+    """Log the number after the `|`; wait for ever at 1400."""
+    number = logs(line)
+    while number == "1400":
+        signal.pause()
+    return number
+
+
+def refuses_sevens(x: str) -> int:
+    """Refuse a multiple of 7, if the test says so."""
+    if int(x) % 7 == 0 and os.environ["SEVENS"] == "refused":
+        raise ValueError(x)
+    return int(x)
+
+
+def repeats(x: str) -> str:
+    """Return so many letters."""
+    return "x" * int(x)
+
+
 not_callable = 3
 
 

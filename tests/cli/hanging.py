@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from typing import Any
 
 import forkful
@@ -73,6 +74,62 @@ def reading() -> None:
     queue = forkful.Queue()
     start(read_line, queue, os.dup(0))
     print(queue.get(), flush=True)
+
+
+def receive(pipe: Any) -> None:
+    pipe.recv()
+
+
+def answering() -> None:
+    """Each waits for the other to begin."""
+    mine, other = forkful.Pipe()
+    child = start(receive, other)
+    other.close()
+    mine.recv()
+    child.join()
+
+
+def kept_open() -> None:
+    """The classic mistake: nobody else can write any more, and the reader itself never will."""
+    reader, writer = forkful.Pipe(False)
+    start(len, "").join()
+    try:
+        reader.recv()
+    finally:
+        writer.close()
+
+
+def reading_pipe() -> None:
+    """From a program that is none of the family."""
+    forkful.Lock()
+    reader, writer = forkful.Pipe(False)
+    pid = os.posix_spawn(
+        "/bin/cat", ["cat"], {}, file_actions=[(os.POSIX_SPAWN_DUP2, writer.fileno(), 1)]
+    )
+    writer.close()
+    print(pid, flush=True)
+    try:
+        reader.recv_bytes()
+    finally:
+        os.waitpid(pid, 0)
+
+
+def lines_and_threads() -> None:
+    """A thread that waits for nothing of forkful's, one that does, and a process that reads."""
+    queue, source = forkful.Queue(), os.dup(0)
+    threading.Thread(target=consume, args=(queue,)).start()
+    child = start(read_line, queue, source)
+    queue.put("first")
+    child.join()
+    queue.put(None)
+    print("done", flush=True)
+
+
+def pausing() -> None:
+    signal.signal(signal.SIGUSR1, lambda *_: None)
+    forkful.Lock()
+    signal.pause()
+    print("went on", flush=True)
 
 
 def stop(queue: Any) -> None:

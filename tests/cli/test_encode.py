@@ -48,6 +48,18 @@ def test_what_json_can_say_is_said_exactly(value: object) -> None:
     assert said(value) == value
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(None, True, False, 0, -7, 1 << 61, 1 << 62, -(1 << 62), 10**400, 1e16, 1e-7, -0.0),
+        *("", 'q"\\/', "\x00\x1f\x7f\x80", "\b\f\n\r\t", "\u2028", "日本語", "\U0001f409"),
+        *([1, [2.5, "x"]], {"a": {"b": [None]}, "": 0}),
+    ],
+)
+def test_the_short_ways_say_the_same_bytes_as_the_json_module(value: object) -> None:
+    assert encode(value) == json.dumps(value, ensure_ascii=False).encode()
+
+
 def test_text_stays_readable() -> None:
     assert encode("日本語") == '"日本語"'.encode()
 

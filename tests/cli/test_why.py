@@ -95,7 +95,9 @@ def golden(lines: list[str], family: list[Member]) -> str:
     text = re.sub(r"at \d+ % of", "at N % of", text)
     # How much the kernel tells of a read from a pipe differs between kernels.
     text = re.sub(
-        r"(a pipe|something outside forkful \(.*?\))(, in \w+)?", "WHAT A READ WAITS FOR", text
+        r"(?<=for )(a pipe(?!,? whose)|something outside forkful \(.*?\))(, in \w+)?",
+        "WHAT A READ WAITS FOR",
+        text,
     )
     return re.sub(
         r"hanging\.py:(\d+)", lambda match: f"[{PROGRAM[int(match[1]) - 1].strip()}]", text
@@ -112,9 +114,11 @@ def test_two_processes_with_crossed_locks(start: Start) -> None:
         "MainProcess (pid <MainProcess>): in Process.join at [child.join()], of Process-1 "
         "(pid <Process-1>), for TIME\n"
         "|- Process-1 (pid <Process-1>): in Lock.acquire at [with second:], held by Process-2 "
-        "(pid <Process-2>), for TIME; holds what Process-2 (pid <Process-2>) waits for\n"
+        "(pid <Process-2>) (taken at [with first:] in take_both), for TIME; "
+        "holds what Process-2 (pid <Process-2>) waits for\n"
         "`- Process-2 (pid <Process-2>): in Lock.acquire at [with second:], held by Process-1 "
-        "(pid <Process-1>), for TIME; holds what Process-1 (pid <Process-1>) waits for\n"
+        "(pid <Process-1>) (taken at [with first:] in take_both), for TIME; "
+        "holds what Process-1 (pid <Process-1>) waits for\n"
         "what to do: take locks in the same order everywhere, by `with`, and wait for nothing else "
         "while holding one; or wait with a timeout"
     )
@@ -173,7 +177,7 @@ def test_a_worker_in_an_endless_loop(start: Start) -> None:
         ]
     )
     assert advice == (
-        "what to do: if it computes too long it may be a loop without an end: see where it is, by a debugger"
+        "what to do: if it computes too long it may be a loop without an end: see where it is, by --stacks"
     )
 
 
@@ -191,6 +195,59 @@ def test_a_stopped_process_which_then_goes_on_as_if_nobody_had_looked(start: Sta
     os.kill(child, signal.SIGCONT)
     assert program.communicate()[0] == "went on\n"
     assert program.returncode == 0
+
+
+# ---- pipes -------------------------------------------------------------------------------------------
+
+CLOSE = (
+    "what to do: close each end of a pipe in every process that does not use it: then whoever reads gets "
+    "EOFError when the last one that could write has gone"
+)
+
+
+def test_two_that_wait_for_each_others_message(start: Start) -> None:
+    program = start("answering")
+    family = family_when(program.pid, rest_in("Connection.recv", "Connection.recv"))
+
+    first, main, child, advice = golden(told(program.pid), family).splitlines()
+    assert first == (
+        "deadlocked: MainProcess (pid <MainProcess>) waits for a pipe, whose other end only processes of "
+        "the family have: all 2 processes of the family wait"
+    )
+    assert main == (
+        "MainProcess (pid <MainProcess>): in Connection.recv at [mine.recv()], for a pipe whose other end "
+        "Process-1 (pid <Process-1>) has, for TIME"
+    )
+    assert child == (
+        "`- Process-1 (pid <Process-1>): in Connection.recv at [pipe.recv()], for a pipe whose other end "
+        "MainProcess (pid <MainProcess>) and Process-1 (pid <Process-1>) have, for TIME"
+    )
+    assert advice == CLOSE
+
+
+def test_a_reader_that_keeps_the_writing_end_open_itself(start: Start) -> None:
+    program = start("kept_open")
+    family = family_when(program.pid, rest_in("Connection.recv"))
+
+    assert golden(told(program.pid), family).splitlines() == [
+        "deadlocked: MainProcess (pid <MainProcess>) waits for a pipe whose other end only it itself has",
+        "MainProcess (pid <MainProcess>): in Connection.recv at [reader.recv()], for a pipe whose other end "
+        "MainProcess (pid <MainProcess>) has, for TIME",
+        CLOSE,
+    ]
+
+
+def test_a_reader_of_a_pipe_that_a_stranger_writes_to(start: Start) -> None:
+    program = start("reading_pipe")
+    assert program.stdout
+    cat = program.stdout.readline().strip()
+    family = family_when(program.pid, rest_in("Connection.recv"))
+
+    assert golden(told(program.pid), family).splitlines() == [
+        f"waiting for I/O: MainProcess (pid <MainProcess>) waits for a pipe whose other end process {cat} has",
+        "MainProcess (pid <MainProcess>): in Connection.recv at [reader.recv_bytes()], for a pipe whose "
+        f"other end process {cat} has, for TIME",
+    ]
 
 
 def waits_outside(family: list[Member]) -> bool:
@@ -264,6 +321,77 @@ def test_a_program_may_start_its_processes_otherwise(start: Start, method: str) 
     assert any("forkserver" in line and line.endswith(": idle") for line in tree) == (
         method == "forkserver"
     )
+
+
+# ---- stacks ------------------------------------------------------------------------------------------
+
+
+def test_the_stack_of_each_thread_is_told_by_the_process_itself(start: Start) -> None:
+    """Of a lock, of a read, of several threads; and all go on as if nobody had asked."""
+    program = start("lines_and_threads")
+    rest = rest_in("Process.join", "Queue.get")
+    family = family_when(program.pid, lambda f: rest(f) and waits_outside(f))
+
+    for _ in range(3):
+        text = golden(told("--stacks", program.pid), family)
+        _, main, *lines = text.splitlines()
+        assert main == "MainProcess (pid <MainProcess>): 2 threads"
+        stacks = "\n".join(line[5:] for line in lines if not line.startswith("what to do"))
+        first, second, child = re.split(r"stack.*, innermost first:\n", stacks)[1:]
+        by_main, by_thread = sorted((first, second), key=lambda stack: "consume" in stack)
+        assert by_main.splitlines()[:3] == [
+            "  [child.join()] in lines_and_threads",
+            "  [globals()[sys.argv[1]]()] in <module>",
+            by_main.splitlines()[2],
+        ]
+        assert by_thread.splitlines()[0] == "  [while queue.get() is not None:] in consume"
+        assert child.splitlines() == [
+            "     [queue.put(os.read(source, 100).decode())] in read_line"
+        ]
+    assert program.communicate("second\n")[0] == "done\n"
+    assert program.returncode == 0
+
+
+def test_the_stack_of_an_endless_loop_under_each_start_method(
+    start: Start, start_method: str
+) -> None:
+    program = start("endless", start_method)
+
+    def loops(family: list[Member]) -> bool:
+        return rest_in("Pool results", "Pool task")(family) and any(m.active for m in family)
+
+    family_when(program.pid, loops)
+    answer: dict[str, Any] = json.loads("\n".join(told("--json", "--stacks", program.pid)))
+    assert answer["kind"] == "busy"
+    (loop,) = (p for p in answer["processes"] if p["pid"] in answer["pids"])
+    ((inner, *_),) = loop["stacks"]
+    assert (inner["file"], inner["function"], loop["mute"]) == (PROGRAMS, "for_ever", "")
+    assert PROGRAM[inner["line"] - 1].strip() in ("while True:", "pass")
+    assert all(p["stacks"] for p in answer["processes"])
+
+
+def test_a_stopped_process_tells_no_stack_and_is_not_asked(start: Start) -> None:
+    program = start("stopped")
+    family = family_when(program.pid, lambda family: any(m.state == "T" for m in family))
+    (child,) = (m.pid for m in family if m.state == "T")
+
+    *_, before, mute, advice = told("--stacks", program.pid)
+    assert before.endswith("stopped by a signal")
+    assert mute.strip() == "no stack: it is stopped, and cannot tell them"
+    assert advice == f"what to do: let it go on: kill -CONT {child}"
+    os.kill(child, signal.SIGCONT)
+    assert program.communicate()[0] == "went on\n"
+
+
+def test_a_process_that_waits_for_a_signal_is_not_asked(start: Start) -> None:
+    program = start("pausing")
+    family = family_when(program.pid, waits_outside)
+
+    assert "no stack: it waits for a signal, which the question would end" in "\n".join(
+        told("--stacks", program.pid)
+    )
+    os.kill(family[0].pid, signal.SIGUSR1)
+    assert program.communicate()[0] == "went on\n"
 
 
 def test_json_says_the_same(start: Start) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+import forkful
 from tests.contract.children import LONG
 
 given: Any = None  # what the initializer has left in this worker
@@ -192,6 +193,18 @@ def test_a_queue_may_be_an_argument_of_a_task(ctx: Any) -> None:
         for future in [executor.submit(add, q, n) for n in range(5)]:
             future.result(LONG)
     assert sorted(q.get(timeout=LONG) for _ in range(5)) == [0, 1, 2, 3, 4]
+
+
+def test_the_module_itself_is_a_context_for_it(start_method: str) -> None:
+    forkful.set_start_method(start_method, force=True)
+    try:
+        with ProcessPoolExecutor(2, mp_context=forkful) as executor:
+            assert list(executor.map(double, range(5))) == [0, 2, 4, 6, 8]
+            with pytest.raises(BrokenProcessPool):
+                executor.submit(die).result(LONG)
+        assert type(forkful.SimpleQueue()) is forkful.SimpleQueue
+    finally:
+        forkful.set_start_method(None, force=True)
 
 
 def test_outside_the_executor_a_simple_queue_is_forkfuls(ctx: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import multiprocessing.managers
 import os
 import queue
@@ -82,7 +83,7 @@ def test_every_registered_type_is_tested() -> None:
     tested = {"dict", "list", "Array", "Value", "Namespace", "Queue", "JoinableQueue", "Lock"}
     tested |= {"RLock", "Semaphore", "BoundedSemaphore", "Condition", "Event", "Barrier", "set"}
     tested |= {"Pool", "Iterator", "AsyncResult"}
-    assert tested == managers.SyncManager._registry.keys()
+    assert tested == {name for name in managers.SyncManager._registry if name[0] != "_"}
 
 
 def test_a_set_has_the_operators_of_a_set(fork: Any) -> None:
@@ -136,6 +137,76 @@ def test_errors_in_the_server_are_raised_in_the_client(fork: Any) -> None:
             manager.dict()["absent"]
         with pytest.raises(IndexError):
             manager.list().pop()
+
+
+def test_dicts_lists_and_namespaces_look_like_proxies(module: Any) -> None:
+    with module.Manager() as manager:
+        d, items, ns = manager.dict({"a": 1}), manager.list([1]), manager.Namespace(x=1)
+        ns._own = 2
+        for thing, kind, typeid in (
+            (d, "Dict", "dict"),
+            (items, "List", "list"),
+            (ns,) + ("Namespace",) * 2,
+        ):
+            assert isinstance(thing, getattr(multiprocessing.managers, f"{kind}Proxy"))
+            assert repr(thing).startswith(f"<{kind}Proxy object, typeid {typeid!r} at 0x")
+            assert thing in {thing: 1}
+        assert (str(d), str(items), str(ns)) == ("{'a': 1}", "[1]", "Namespace(x=1)")
+        assert (d.keys(), d.values(), d.items()) == (["a"], [1], [("a", 1)])
+        assert (d._getvalue(), items._getvalue(), ns._getvalue().x) == ({"a": 1}, [1], 1)
+        assert (d == {"a": 1}, items == [1], d == manager.dict(d)) == (False, False, False)
+        assert (type(copy.deepcopy(d)), type(copy.deepcopy(items))) == (dict, list)
+        assert d._callmethod("get", ("a",)) == 1
+        ns.x += 1
+        del d["a"]
+        items *= 2
+        assert (ns.x, len(d), items[:]) == (2, 0, [1, 1])
+        with pytest.raises(AttributeError, match="no attribute 'y'"):
+            ns.y  # noqa: B018
+
+
+def be_a_stranger(d: Any, items: Any, ns: Any) -> None:
+    assert d["inner"]["number"] == 1
+    d["inner"]["number"] += 1
+    d["list"].append(d["large"][-1])
+    items.extend(["from a stranger"])
+    items[0].set()
+    ns.x = sorted(d.keys())
+    assert type(d) is managers.DictProxy
+
+
+def test_a_process_that_is_not_of_the_family_uses_them_by_way_of_the_server(fork: Any) -> None:
+    with fork.Manager() as manager:
+        d, items, ns = manager.dict(), manager.list(), manager.Namespace()
+        d["inner"], d["list"], d["large"] = (
+            manager.dict(number=1),
+            manager.list(),
+            bytes(50_000) + b"!",
+        )
+        items.append(manager.Event())
+        stranger = multiprocessing.get_context("spawn").Process(
+            target=be_a_stranger, args=(d, items, ns)
+        )
+        stranger.start()
+        stranger.join(LONG)
+        assert stranger.exitcode == 0
+        stranger.close()
+        assert (d["inner"]["number"], d["list"][:], items[1]) == (2, [33], "from a stranger")
+        assert items[0].is_set()
+        assert ns.x == ["inner", "large", "list"]
+
+
+def test_a_client_by_address_shares_with_itself_only_what_is_in_the_server(fork: Any) -> None:
+    with fork.Manager() as manager:
+        client = managers.SyncManager(
+            manager.address, bytes(multiprocessing.current_process().authkey)
+        )
+        client.connect()
+        d = client.dict(a=1)
+        assert type(d) is managers.DictProxy
+        assert d["a"] == 1
+    with pytest.raises(AssertionError, match="not yet started"):
+        managers.SyncManager().dict()
 
 
 # ---- its pool ----------------------------------------------------------------------------------
@@ -311,11 +382,12 @@ def test_the_server_ends_when_its_parent_is_killed(ctx: Any) -> None:
 
 def test_a_killed_server_is_an_error_for_its_clients(fork: Any) -> None:
     manager = fork.Manager()
-    d = manager.dict(a=1)
-    assert d["a"] == 1
+    value, d = manager.Value("i", 1), manager.dict(a=1)
+    assert value.value == 1
     kill(manager._process)
     with pytest.raises((EOFError, OSError)):
-        d["a"]
+        value.get()
+    assert d["a"] == 1  # it is not in the server
     manager.shutdown()
 
 

@@ -100,7 +100,7 @@ def test_a_program_that_type_checks_runs(name: str) -> None:
 def test_help_tells_what_a_queue_does() -> None:
     text = python("import forkful; help(forkful.Queue)")
     for line in (
-        "class Queue(forkful.family.Handle, forkful._native.Queue)",
+        "class Queue(_Queue)",
         "put(self, /, obj, block=True, timeout=None)",
         "get(self, /, block=True, timeout=None)",
         "queue.Full: no room (in that time).",
@@ -209,9 +209,11 @@ def tell(answers: Any) -> None:
     """In a child: what the package's functions say."""
     me, parent = forkful.current_process(), forkful.parent_process()
     assert me is multiprocessing.current_process()
-    grandchild = forkful.Process(target=tell_method, args=(answers,), name="grandchild")
+    seen = forkful.Event()
+    grandchild = forkful.Process(target=tell_method, args=(answers, seen), name="grandchild")
     grandchild.start()
     alive = forkful.active_children()
+    seen.set()
     grandchild.join()
     answers.put(
         {
@@ -229,8 +231,9 @@ def tell(answers: Any) -> None:
     )
 
 
-def tell_method(answers: Any) -> None:
+def tell_method(answers: Any, seen: Any) -> None:
     answers.put(forkful.get_start_method())
+    seen.wait()
 
 
 def test_what_a_child_is_told(ctx: Any, start_method: str) -> None:

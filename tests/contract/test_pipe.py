@@ -6,14 +6,15 @@ import os
 import pickle
 import signal
 from multiprocessing import resource_sharer
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import forkful
-from forkful import connection
-from tests.contract.children import LONG, kill, running
+from forkful import _native, connection
+from tests.contract.children import LONG, blocked, kill, running, several, until
 
 
 @pytest.fixture(params=[True, False], ids=["duplex", "one-way"])
@@ -252,6 +253,108 @@ def test_a_message_cut_off_in_the_middle_is_an_end(fork: Any) -> None:
     with pytest.raises((EOFError, OSError)):
         reader.recv()
     reader.close()
+
+
+# ---- on the wait board -------------------------------------------------------------------------------
+
+
+def in_two_parts(reader: Any) -> None:
+    assert len(reader.recv_bytes()) == 100
+
+
+def accept_one(address: str) -> None:
+    with connection.Listener(address) as listener, listener.accept() as conn:
+        assert conn.recv() == "hello"
+
+
+def test_who_waits_at_a_pipe_is_on_the_board_and_off_it_afterwards(
+    fork: Any, tmp_path: Path
+) -> None:
+    pairs = [fork.Pipe(duplex) for duplex in (True, False, True, False, True, False)]
+    (_, w0), (_, w1), (_, w2), (r3, _), (r4, _), (_, w5) = pairs
+    w5.send("half")  # a wait in the middle of a message is one, too
+    os.write(w5.fileno(), b"\0\0\0\x64half")
+    address = str(tmp_path / "socket")
+    with several(
+        fork,
+        (recv_and_stay, pairs[0][0]),
+        (poll_and_stay, pairs[1][0]),
+        (wait_and_stay, pairs[2][0]),
+        (send_all, pairs[3][1], [b"x" * 300_000]),
+        (send_all, pairs[4][1], [b"x" * 3_000_000]),
+        (recv_and_stay, pairs[5][0], in_two_parts),
+        (accept_one, address),
+    ) as children:
+        expected = ["recv", "poll", "wait", "send", "send", "recv", "accept"]
+        for child, name in zip(children, expected, strict=True):
+            until(
+                lambda child=child, name=name: (
+                    [op.split(".")[1] for op in blocked(child.pid)] == [name]
+                )
+            )
+        for writer in (w0, w1, w2):
+            writer.send("hello")
+        assert len(r3.recv()) == 300_000
+        assert len(r4.recv()) == 3_000_000
+        os.write(w5.fileno(), bytes(96))
+        with connection.Client(address) as conn:
+            conn.send("hello")
+        for child in children:
+            child.join(LONG)
+            assert child.exitcode == 0
+    assert _native.board_snapshot() == []
+    for pair in pairs:
+        for end in pair:
+            end.close()
+
+
+def recv_and_stay(reader: Any, then: Any = None) -> None:
+    assert reader.recv() in ("hello", "half")
+    if then:
+        then(reader)
+
+
+def poll_and_stay(reader: Any) -> None:
+    assert reader.poll(None) is True
+    assert reader.poll(LONG) is True
+
+
+def wait_and_stay(reader: Any) -> None:
+    assert connection.wait([reader]) == [reader]
+
+
+def test_a_signal_that_raises_nothing_does_not_end_a_wait_at_a_pipe_and_ctrl_c_does(
+    fork: Any,
+) -> None:
+    (reader, writer), noticed = fork.Pipe(), fork.Event()
+    with running(fork, be_interrupted, reader, noticed) as child:
+        until(lambda: blocked(child.pid) == ["Connection.recv"])
+        os.kill(child.pid, signal.SIGUSR1)
+        assert noticed.wait(LONG)
+        until(lambda: blocked(child.pid) == ["Connection.recv"])
+        os.kill(child.pid, signal.SIGINT)
+        child.join(LONG)
+        assert child.exitcode == 0
+    reader.close()
+    writer.close()
+
+
+def be_interrupted(reader: Any, noticed: Any) -> None:
+    signal.signal(signal.SIGUSR1, lambda *_: noticed.set())
+    with pytest.raises(KeyboardInterrupt):
+        reader.recv()
+
+
+def test_an_end_that_does_not_block_says_that_nothing_is_there(module: Any) -> None:
+    for duplex in (True, False):
+        reader, writer = module.Pipe(duplex)
+        os.set_blocking(reader.fileno(), False)
+        with pytest.raises(BlockingIOError):
+            reader.recv()
+        writer.send("hello")
+        assert reader.recv() == "hello"
+        reader.close()
+        writer.close()
 
 
 def test_an_end_goes_through_any_pickler(fork: Any, request: pytest.FixtureRequest) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
 import itertools
@@ -27,6 +28,7 @@ import forkful
 import forkful.pool
 from tests.contract.children import LONG, is_gone, until
 from tests.contract.oracle import ORACLE
+from tests.kit import procs
 from tests.programs import deeds
 
 _STDLIB = [multiprocessing] if ORACLE else []
@@ -57,6 +59,13 @@ def own_pool(ctx: Any) -> Iterator[Any]:
         yield pool
         pool.terminate()
         pool.join()
+
+
+def abandoning(context: Any) -> Any:
+    """For a block that leaves a pool before its calls are done: forkful warns."""
+    if not isinstance(context, forkful.context.Context):
+        return contextlib.nullcontext()
+    return pytest.warns(RuntimeWarning, match="not done")
 
 
 # ---- calls -------------------------------------------------------------------------------------
@@ -379,12 +388,32 @@ def test_terminate_with_tasks_running(own_pool: Any, tmp_path: Path) -> None:
     deeds.wait_for_file(str(tmp_path / "b"))
     own_pool.terminate()
     for result in (running, stuck, waiting):
+        result.wait()
         with pytest.raises(forkful.WorkerDied, match="terminated"):
-            result.get(LONG)
+            result.get()
+        assert not result.ready()
     with pytest.raises(forkful.WorkerDied, match="terminated"):
         next(iterator)
     own_pool.join()
     assert all(map(is_gone, pids))
+
+
+def test_what_terminate_cuts_off_is_not_ready(pool: Any, tmp_path: Path) -> None:
+    told: list[object] = []
+    slow = (str(tmp_path / "there"),)
+    one = pool.apply_async(deeds.sleep_long, slow, callback=told.append, error_callback=told.append)
+    many = pool.map_async(deeds.echo, range(100), 1, told.append, told.append)
+    deeds.wait_for_file(*slow)
+    done = pool.apply_async(deeds.square, (3,))
+    assert done.get(LONG) == 9
+    many.wait(LONG)
+    pool.terminate()
+    pool.join()
+    assert (one.ready(), done.ready()) == (False, True)
+    with pytest.raises(ValueError, match="not ready"):
+        one.successful()
+    assert done.get(0) == 9
+    assert told == [list(range(100))]
 
 
 def test_terminate_ends_stopped_workers(own_pool: Any) -> None:
@@ -394,6 +423,78 @@ def test_terminate_ends_stopped_workers(own_pool: Any) -> None:
     own_pool.terminate()
     own_pool.join()
     assert all(map(is_gone, pids))
+
+
+def test_terminate_ends_workers_in_any_state(fork: Any, tmp_path: Path) -> None:
+    """The same second of grace for all of them, whoever calls it and however often."""
+    pool = fork.Pool(4)
+    states = (deeds.ignore_sigterm_and_wait, deeds.sleep_in_c, deeds.sleep_long)
+    for n, state in enumerate(states):
+        pool.apply_async(state, (str(tmp_path / str(n)),))
+        deeds.wait_for_file(str(tmp_path / str(n)))
+    processes = list(pool._pool)
+    (idle,) = [w.pid for w in pool.statistics().workers if w.state == "idle"]
+    os.kill(idle, signal.SIGSTOP)
+    until(lambda: procs.look(idle).state == "T")
+    threads = [threading.Thread(target=pool.terminate) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    pool.terminate()
+    for thread in threads:
+        thread.join(LONG)
+    pool.join()
+    assert all(p.exitcode in (-signal.SIGTERM, -signal.SIGKILL) for p in processes)
+    assert sorted(p.exitcode == -signal.SIGKILL for p in processes) == [False, False, True, True]
+
+
+def test_terminate_ends_workers_that_are_just_starting(ctx: Any, tmp_path: Path) -> None:
+    pool = ctx.Pool(2, deeds.sleep_long, (str(tmp_path / "there"),))
+    first = list(pool._pool)
+    deeds.wait_for_file(str(tmp_path / "there"))  # one at least is in its initializer
+    result = pool.apply_async(deeds.square, (3,))
+    first[0].kill()
+    until(lambda: first[0] not in pool._pool)  # another one starts in its place
+    second = list(pool._pool)
+    pool.terminate()
+    pool.join()
+    assert all(process.exitcode is not None for process in {*first, *second})
+    with pytest.raises(forkful.WorkerDied, match="terminated"):
+        result.get()
+
+
+def test_terminate_in_a_callback(own_pool: Any) -> None:
+    pids = [p.pid for p in own_pool._pool]
+    told: queue.Queue[Any] = queue.Queue()
+
+    def end(value: int) -> None:
+        own_pool.terminate()
+        told.put(value)
+
+    result = own_pool.apply_async(deeds.square, (3,), callback=end)
+    assert told.get(timeout=LONG) == 9
+    result.wait(LONG)
+    assert all(map(is_gone, pids))
+    own_pool.join()
+
+
+def test_terminate_does_not_wait_for_a_callback_that_hangs(fork: Any) -> None:
+    release, entered = threading.Event(), threading.Event()
+
+    def hang(value: int) -> None:
+        entered.set()
+        release.wait()
+
+    pool = fork.Pool(2)
+    pids = [p.pid for p in pool._pool]
+    hung = pool.apply_async(deeds.square, (3,), callback=hang)
+    assert entered.wait(LONG)
+    pool.terminate()
+    assert all(map(is_gone, pids))
+    assert not hung.ready()
+    release.set()
+    pool._collector._thread.join(LONG)
+    assert hung.get(0) == 9
+    pool.join()
 
 
 def test_terminate_wakes_who_waits(own_pool: Any, tmp_path: Path) -> None:
@@ -414,7 +515,7 @@ def test_terminate_wakes_who_waits(own_pool: Any, tmp_path: Path) -> None:
 
 
 def test_leaving_the_with_block_terminates(both: Any) -> None:
-    with both.Pool(2) as pool:
+    with abandoning(both), both.Pool(2) as pool:
         processes = list(pool._pool)
         sentinels = [p.sentinel for p in processes]
         pool.map_async(time.sleep, [1000])  # sleep: stands for work that nobody wants to wait for
@@ -422,6 +523,52 @@ def test_leaving_the_with_block_terminates(both: Any) -> None:
     pool.join()
     with pytest.raises(ValueError, match="not running"):
         pool.apply(deeds.square, (1,))
+
+
+def test_leaving_the_with_block_says_what_it_abandons(fork: Any, tmp_path: Path) -> None:
+    there = str(tmp_path / "there")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with fork.Pool(2) as pool:  # the line that is told
+            line = sys._getframe().f_lineno - 1
+            done = pool.apply_async(deeds.square, (3,))
+            done.wait(LONG)
+            pool.apply_async(deeds.sleep_long, (there,))
+            pool.map_async(deeds.sleep_long, [there] * 7, 1)
+            for _ in range(3):
+                pool.imap(deeds.sleep_long, iter([there]))
+    (warning,) = caught
+    assert warning.category is RuntimeWarning
+    assert (warning.filename, warning.lineno) == (__file__, line)
+    text = str(warning.message)
+    assert "5 calls that were not done: sleep_long('" in text
+    assert "; sleep_long over 7 inputs; sleep_long over its inputs; and 2 more." in text
+
+
+def test_leaving_the_with_block_is_silent_if_nothing_wanted_is_abandoned(
+    fork: Any, tmp_path: Path
+) -> None:
+    there = str(tmp_path / "there")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with fork.Pool(2) as pool:
+            assert pool.apply_async(deeds.square, (3,)).get(LONG) == 9
+            for _ in pool.imap(deeds.square, itertools.count()):
+                break
+            for _ in pool.imap_unordered(deeds.square, range(100)):
+                break
+            for _ in pool.outcomes(deeds.square, itertools.count()):
+                break
+            pool.apply_async(deeds.sleep_long, (there,)).cancel()
+            with pytest.raises(multiprocessing.TimeoutError):  # who asks knows that it is not done
+                pool.apply_async(deeds.sleep_long, (there,)).get(0.01)
+        with fork.Pool(2) as pool:
+            pool.apply_async(deeds.sleep_long, (there,))
+            pool.terminate()
+        with pytest.raises(ZeroDivisionError):
+            with fork.Pool(2) as pool:
+                pool.apply_async(deeds.sleep_long, (there,))
+                _ = 1 // 0
 
 
 def test_wrong_arguments_are_refused(both: Any) -> None:
@@ -490,6 +637,21 @@ def test_max_memory_per_child(own_pool: Any, ctx: Any) -> None:
         pids = [pool.apply(deeds.pid_of) for _ in range(3)]
     pool.join()
     assert len(set(pids)) == 3
+
+
+def test_a_worker_with_too_much_memory_is_replaced_without_losing_a_task(
+    fork: Any, tmp_path: Path
+) -> None:
+    with fork.Pool(2, max_memory_per_child=200 << 20) as pool:
+        pool.map(functools.partial(deeds.count_run, str(tmp_path)), range(40), 1)
+        before = {p.pid for p in pool._pool}
+        assert pool.apply(deeds.hoard, (300 << 20,)) in before
+        pool.map(functools.partial(deeds.count_run, str(tmp_path)), range(40, 80), 1)
+        until(lambda: pool.statistics().retired == 1)
+        assert len({p.pid for p in pool._pool} - before) == 1
+        assert pool.statistics().died == 0
+    pool.join()
+    assert deeds.runs(tmp_path) == dict.fromkeys(range(80), 1)
 
 
 # ---- threads, nesting, handles -----------------------------------------------------------------

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 
 import forkful
 import forkful.pool
-from tests.contract.children import LONG
+from tests.contract.children import LONG, until
 from tests.programs import deeds
 
 
@@ -415,6 +416,61 @@ def test_retries(pool: Any, tmp_path: Path, deadly: bool) -> None:
         assert pool.apply_async(func, (3,), retries=2).get(LONG) == 9
     assert file.stat().st_size == 3
     works(pool)
+
+
+@pytest.mark.parametrize("method", ["apply", "map", "starmap", "imap", "imap_unordered"])
+def test_each_call_has_the_same_words_for_retries(fork: Any, tmp_path: Path, method: str) -> None:
+    file = tmp_path / "attempts"
+    with fork.Pool(1) as pool:
+        inputs = {"apply": (3,), "starmap": [(3,)]}.get(method, [3])
+        call = getattr(pool, method)
+        words = {"retries": 3, "retry_on": ValueError, "backoff": 0.001}
+        value = call(deeds.FailFirst(str(file), 2, False), inputs, **words)
+        assert (value if method == "apply" else list(value)) in (9, [9])
+        assert file.stat().st_size == 3
+        file.unlink()
+        with pytest.raises(ValueError, match="attempt 1"):
+            list(call(deeds.FailFirst(str(file), 2, False), inputs, retries=3, retry_on=OSError))
+        assert file.stat().st_size == 1
+        pool.terminate()
+        pool.join()
+
+
+def test_a_task_is_poison_after_three_deaths_whatever_may_be_retried(
+    fork: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "attempts"
+    with fork.Pool(2) as pool:
+        idle_workers(pool)
+        deadly = deeds.FailFirst(str(file), 99, True)
+        words = {"retries": 50, "retry_on": (Exception, forkful.WorkerDied)}
+        with pytest.raises(forkful.PoisonTask, match="each of its 3 attempts") as caught:
+            pool.apply(deadly, (3,), **words)
+        assert isinstance(caught.value.last, forkful.WorkerDied)
+        assert (caught.value.attempts, caught.value.deaths) == (3, 3)
+        (bad,) = pool.outcomes(deadly, [3], **words)
+        assert isinstance(bad.error, forkful.PoisonTask)
+        assert file.stat().st_size == 6
+        late = pool.apply_async(
+            deeds.sleep_in_c, (str(tmp_path / "late"),), timeout=0.05, retries=3
+        )
+        with pytest.raises(forkful.TaskTimeout):  # it has killed nobody
+            late.get(LONG)
+        pool.terminate()
+        pool.join()
+
+
+def test_a_retry_waits_for_its_turn(fork: Any, tmp_path: Path) -> None:
+    with fork.Pool(1) as pool:
+        call = pool.apply_async(deeds.explode, retries=1, backoff=1000)
+        until(lambda: pool._engine.under_way._later)  # its first attempt has failed
+        assert pool.apply(deeds.square, (2,)) == 4
+        assert not call.ready()
+        assert call.cancel()
+        with pytest.raises(CancelledError):
+            call.get(0)
+        pool.terminate()
+        pool.join()
 
 
 def test_retries_are_used_up(pool: Any, tmp_path: Path) -> None:

@@ -220,6 +220,31 @@ def test_interrupt(ctx: Any, tmp_path: Path) -> None:
     assert isinstance(process.exception(), KeyboardInterrupt)
 
 
+def test_the_end_of_a_child_whose_status_is_lost_is_noticed(ctx: Any) -> None:
+    """With SIGCHLD ignored the kernel keeps none. What the report says is known all the same."""
+    parent = started(ctx, deeds.have_children_whose_status_is_lost, ctx)
+    *processes, pool, left = parent.result(LONG)
+    errors = [error for _, _, error in processes]
+    codes = [code for code, _, _ in processes]
+    server = ctx.get_start_method() == "forkserver"  # which knows the status
+    assert codes == [0, 0, 3, 1, -signal.SIGKILL if server else 255]
+    assert not any(alive for _, alive, _ in processes)
+    assert errors[:2] == ["None", "None"]
+    assert errors[3] == "ValueError('boom')"
+    assert errors[4].startswith("WorkerDied(")
+    assert "was killed by SIGKILL" in errors[4] if server else "taken by somebody else" in errors[4]
+    assert pool == (False, 16)
+    assert left == 0
+
+
+def test_a_child_for_which_somebody_else_has_waited_has_ended(fork: Any) -> None:
+    child = fork.Process(target=deeds.square, args=(5,))
+    child.start()
+    os.waitpid(child.pid, 0)
+    child.join()
+    assert (child.exitcode, child.result(), child.is_alive()) == (0, 25, False)
+
+
 def test_close(ctx: Any, tmp_path: Path) -> None:
     process = started(ctx, deeds.wait_for_file, str(tmp_path / "go"))
     with pytest.raises(ValueError, match="still running"):

@@ -466,6 +466,89 @@ def test_after_an_immediate_shutdown_nothing_can_be_read(fork: Any) -> None:
     assert q.join(timeout=LONG)
 
 
+def kinds_of_queue(ctx: Any) -> list[Any]:
+    """What has shutdown, task_done and join; the standard library's between threads, too, from 3.13 on."""
+    threads = [queue.Queue()] if hasattr(queue.Queue, "shutdown") else []
+    return [ctx.JoinableQueue(), ctx.JoinableQueue(redeliver=True), *threads]
+
+
+def test_an_immediate_shutdown_leaves_what_is_in_hand_to_be_done(fork: Any) -> None:
+    for q in kinds_of_queue(fork):
+        put_all(q, [1, 2, 3])
+        assert q.get() == 1
+        q.shutdown(immediate=True)
+        assert (q.qsize(), q.empty(), q.full()) == (0, True, False)
+        q.shutdown()  # once more, and less than before: nothing changes
+        for call in (q.get, q.get_nowait, lambda q=q: q.put(4), lambda q=q: q.put_nowait(4)):
+            with pytest.raises(forkful.ShutDown if hasattr(q, "statistics") else queue.ShutDown):
+                call()
+        joiner = threading.Thread(target=q.join)
+        joiner.start()
+        assert joiner.is_alive()
+        q.task_done()
+        joiner.join(LONG)
+        assert not joiner.is_alive()
+        with pytest.raises(ValueError, match="too many times"):
+            q.task_done()
+
+
+def test_a_shutdown_leaves_what_is_inside_to_be_taken_and_done(fork: Any) -> None:
+    for q in kinds_of_queue(fork):
+        put_all(q, [1, 2])
+        q.shutdown()
+        assert q.get() == 1
+        q.task_done()
+        assert q.get_nowait() == 2
+        with pytest.raises(forkful.ShutDown if hasattr(q, "statistics") else queue.ShutDown):
+            q.get()
+        q.task_done()
+        q.join()
+
+
+def take_until_the_end(q: Any, answers: Any) -> None:
+    answers.put(list(q))
+
+
+def test_a_loop_over_a_queue_ends_at_its_shutdown(ctx: Any) -> None:
+    answers = ctx.Queue()
+    queues = [ctx.Queue(), ctx.JoinableQueue(), ctx.SimpleQueue()]
+    put_all(queues[2], [7, 8])
+    queues[2].shutdown()
+    assert list(queues[2]) == [7, 8]
+    with several(ctx, *[(take_until_the_end, q, answers) for q in queues[:2]]) as children:
+        for child, q in zip(children, queues, strict=False):
+            until_blocked(child.pid)
+            put_all(q, [1, 2, 3])
+            q.shutdown()
+            assert answers.get(timeout=LONG) == [1, 2, 3]
+    with pytest.raises(TypeError):
+        _ = 1 in queues[0]  # it would take what it looks at
+
+
+# ---- statistics --------------------------------------------------------------------------------------
+
+
+def test_statistics_tell_what_is_inside_and_who_waits(fork: Any) -> None:
+    q, full, answers = fork.JoinableQueue(), fork.Queue(1), fork.Queue()
+    calls = [(report_error, q.get, answers)] * 2 + [(report_error, q.join, answers)]
+    full.put(1)
+    assert q.statistics() == (0, 0, 0, 0, 0, 0, 0, 0, 0, None)
+    q.put("a"), q.put("b"), q.get(), q.get()
+    with several(fork, *calls, (report_error, full.put, answers, 2)) as children:
+        for child in children:
+            until_blocked(child.pid)
+        assert q.statistics() == (0, 0, 2, 2, 2, 0, 2, 0, 1, None)
+        assert full.statistics() == (1, 1, 1, 0, 0, 0, 0, 1, 0, None)
+        q.shutdown(immediate=True)
+        full.shutdown()
+        q.task_done(), q.task_done()
+        got = Counter(answers.get(timeout=LONG) for _ in children)
+        assert got == {forkful.ShutDown: 3, True: 1}
+    assert q.statistics().shut_down == "immediate"
+    assert full.statistics() == (1, 1, 1, 0, 0, 0, 0, 0, 0, "shutdown")
+    assert q.statistics().unfinished == 0
+
+
 # ---- JoinableQueue ---------------------------------------------------------------------------------
 
 
@@ -574,6 +657,126 @@ def test_task_done_by_another_process_than_the_taker_counts(fork: Any) -> None:
     with running(fork, q.task_done):
         pass
     assert q.join(timeout=LONG) is True
+
+
+# ---- JoinableQueue(redeliver=...) --------------------------------------------------------------------
+
+
+def take_report_and_hold(q: Any, n: int, done: int, taken: Any) -> None:
+    for _ in range(n):
+        q.get()
+    for _ in range(done):
+        q.task_done()
+    taken.set()
+    signal.pause()
+
+
+def test_items_of_a_killed_consumer_are_given_to_another_before_the_rest(ctx: Any) -> None:
+    q, taken, lock = ctx.JoinableQueue(redeliver=True), ctx.Event(), ctx.Lock()
+    large = np.arange(300_000)
+    put_all(q, ["done", "small", large, {"lock": lock}, "last"])
+    with running(ctx, take_report_and_hold, q, 4, 1, taken) as child:
+        assert taken.wait(LONG)
+        assert q.qsize() == 1
+        kill(child)
+    assert q.statistics()[:6] == (1, 0, 5, 4, 4, 0)
+    assert q.join(timeout=0) is False
+    assert q.get() == "small"
+    assert np.array_equal(q.get(), large)
+    with q.get()["lock"]:
+        assert lock.statistics().locked
+    assert q.get() == "last"
+    for _ in range(4):
+        assert q.join(timeout=0) is False
+        q.task_done()
+    assert q.join(timeout=LONG) is True
+    with pytest.raises(ValueError, match="no item"):
+        q.task_done()
+
+
+def deal_with_all(q: Any, answers: Any, dies_at: object = None) -> None:
+    for item in q:
+        if item == dies_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        answers.put(item)
+        q.task_done()
+
+
+def test_consumers_outlive_one_that_is_killed_also_at_the_end(ctx: Any) -> None:
+    """A consumer that is idle when the queue is shut down waits for what others have in hand."""
+    q, answers, taken = ctx.JoinableQueue(redeliver=True), ctx.Queue(), ctx.Event()
+    q.put("held")
+    with running(ctx, take_report_and_hold, q, 1, 0, taken) as victim:
+        assert taken.wait(LONG)
+        q.put("other")
+        q.shutdown()
+        with running(ctx, deal_with_all, q, answers) as survivor:
+            assert answers.get(timeout=LONG) == "other"
+            until_blocked(survivor.pid)
+            with pytest.raises(queue.Empty):
+                q.get_nowait()
+            kill(victim)
+            assert answers.get(timeout=LONG) == "held"
+            assert q.join(timeout=LONG) is True
+    with pytest.raises(forkful.ShutDown):
+        q.get()
+
+
+def test_an_item_that_kills_whoever_takes_it_is_given_up_and_told(fork: Any) -> None:
+    q, answers = fork.JoinableQueue(redeliver=2), fork.Queue()
+    put_all(q, ["poison", "good"])
+    q.shutdown()
+    for _ in range(3):
+        with running(fork, deal_with_all, q, answers, "poison") as child:
+            child.join(LONG)
+            assert child.exitcode == -signal.SIGKILL
+    with running(fork, deal_with_all, q, answers, "poison"):
+        assert answers.get(timeout=LONG) == "good"
+    assert q.statistics().lost == 1
+    with pytest.raises(forkful.WorkerDied, match=r"1 item .*redeliver=2"):
+        q.join()
+    assert q.join(timeout=0) is True
+
+
+def test_memory_of_redelivered_items_is_given_back_once_they_are_done(fork: Any) -> None:
+    q, taken = fork.JoinableQueue(redeliver=True), fork.Event()
+    q.put(1), q.get(), q.task_done()
+    before = used()
+    put_all(q, [bytes(1_000_000), {"event": fork.Event()}])
+    with running(fork, take_report_and_hold, q, 2, 0, taken) as child:
+        assert taken.wait(LONG)
+        kill(child)
+    assert len(q.get()) == 1_000_000
+    q.get()
+    q.task_done()
+    q.task_done()
+    assert used() == before
+
+
+def test_task_done_is_for_the_thread_that_took_the_item(fork: Any) -> None:
+    q = fork.JoinableQueue(redeliver=True)
+    q.put(1)
+    q.get()
+    errors: list[BaseException] = []
+
+    def report() -> None:
+        try:
+            q.task_done()
+        except ValueError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=report)
+    thread.start()
+    thread.join(LONG)
+    assert len(errors) == 1
+    q.task_done()
+    assert q.join(timeout=LONG) is True
+
+
+def test_a_number_of_redeliveries_that_makes_no_sense_is_refused(fork: Any) -> None:
+    for wrong, error in ((-1, ValueError), (1.5, TypeError), ("3", TypeError)):
+        with pytest.raises(error):
+            fork.JoinableQueue(redeliver=wrong)
 
 
 # ---- deaths ------------------------------------------------------------------------------------------

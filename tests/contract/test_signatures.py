@@ -24,9 +24,11 @@ MODULES = sorted(
 )
 
 # Keyword-only parameters that the standard library does not have, by forkful's callables.
-_LIMITS = ["timeout", "retries"]  # of a task
+_LIMITS = ["timeout", "retries", "retry_on", "backoff"]
 ADDED: dict[str, list[str]] = {
+    "Context.JoinableQueue": ["redeliver"],
     "Context.Pool": ["max_memory_per_child"],
+    "JoinableQueue": ["redeliver"],
     "JoinableQueue.join": ["timeout"],
     "Pool": ["max_memory_per_child"],
     "Pool.apply": _LIMITS,

@@ -202,6 +202,20 @@ def pool_task(ctx: Any) -> object:
         return [text, pool.map(wait_in_task, [5, 6])]
 
 
+def pool_async(ctx: Any) -> object:
+    """The collector, and the feeder of a lazy `imap`, wait as well."""
+    with ctx.Pool(2, set_queue, (ctx.Queue(),)) as pool:
+        lazy = pool.imap(identity, iter(range(10**9)))
+        assert next(lazy) == 0
+        text = error_of(pool.apply_async(wait_in_task, (1,)).get)
+        told: list[BaseException] = []
+        called = pool.apply_async(wait_in_task, (1,), error_callback=told.append)
+        also = error_of(called.get)  # here the collector drives, or this thread waits for it
+        after = [next(lazy) for _ in range(200)]
+        pool.terminate()
+        return [text, also, str(told[0]), after == list(range(1, 201))]
+
+
 def wait_for(event: Any, found: list[str]) -> None:
     found.append(error_of(event.wait))
 

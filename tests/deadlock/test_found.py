@@ -74,7 +74,8 @@ def test_each_wait_of_a_process_without_others_is_told() -> None:
     programs = {name: start(name) for name in operations}
     texts = {name: end(program) for name, program in programs.items()}
     for name, operation in operations.items():
-        assert "has only this process" in texts[name]
+        why = "a lock that it holds itself" if name == "lock" else "has only this process"
+        assert why in texts[name]
         expected = rf"\n  MainProcess \(pid \d+\): {operation} at stuck.py:\d+"
         assert re.search(expected, texts[name]), texts[name]
 
@@ -83,7 +84,8 @@ def test_of_two_with_crossed_locks_one_is_told_and_the_other_goes_on() -> None:
     for well, told, (one, other) in run_each_way("crossed"):
         assert well == [0, "NoneType", "None"]
         assert told[:2] == [1, "DeadlockError"]
-        at = rf"Lock.acquire at stuck.py:\d+, held by \S+ \(pid ({one}|{other})\)"
+        taken = r"\(taken at stuck.py:\d+ in \w+\)"
+        at = rf"Lock.acquire at stuck.py:\d+, held by \S+ \(pid ({one}|{other})\) {taken}"
         assert re.search(" " + at, told[2])
         assert re.search(" R" + at, told[2])
 
@@ -116,6 +118,16 @@ def test_a_task_that_waits_for_ever_fails_with_it_and_the_pool_goes_on() -> None
         assert re.search(r"PoolWorker-\d \(pid \d+\): Queue.get at stuck.py:\d+", text), text
         assert re.search(r"MainProcess \(pid \d+\): Pool results at stuck.py:\d+", text), text
         assert after == [5, 6]
+
+
+def test_a_pools_own_threads_do_not_hide_that_a_task_waits_for_ever() -> None:
+    for text, also, told, went_on in run_each_way("pool_async"):
+        for one in (text, also):
+            assert re.search(r"PoolWorker-\d \(pid \d+\): Queue.get at stuck.py:\d+", one), one
+            assert re.search(r"MainProcess \(pid \d+\): Pool results at stuck.py:\d+", one), one
+            assert one.count(": a thread of a pool, for") == 2
+        assert told == also
+        assert went_on
 
 
 def test_of_two_threads_of_a_process_one_is_told() -> None:

@@ -138,6 +138,29 @@ def test_a_killed_process_costs_its_own_client_only(server: Server) -> None:
     assert server.client().ask("c") == "C\n"
 
 
+def test_the_prefork_server_replaces_a_killed_worker_and_lets_clients_end_at_sigterm(
+    runner: Runner,
+) -> None:
+    server = Server(runner, "tcp_prefork_forkful.py")
+    try:
+        clients = [server.client() for _ in range(WORKERS)]
+        assert [client.ask("größer") for client in clients] == ["GRÖSSER\n"] * WORKERS
+        late = server.client()
+        late.send("waiting")
+        os.kill(pid_that_serves(clients[0]), signal.SIGKILL)
+        assert clients[0].receive() == ""
+        assert late.receive() == "WAITING\n"  # by the one in its place
+        assert clients[1].ask("x") == "X\n"
+        server.process.terminate()
+        assert clients[1].ask("still here") == "STILL HERE\n"
+        server.close()
+        ran = ended(server.process)
+        assert (ran.status, ran.out) == (0, "stopped\n")
+        assert "was killed by SIGKILL while it served a client" in ran.err
+    finally:
+        server.close()
+
+
 def terminate(server: subprocess.Popen[str]) -> None:
     server.terminate()
 

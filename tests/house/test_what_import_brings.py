@@ -28,13 +28,17 @@ OURS = {
     "forkful.process",
     "forkful.queues",
     "forkful.quiet",
+    "forkful.stacks",
     "forkful.stdlib",
     "forkful.synchronize",
+    "forkful.synchronize.barrier",
+    "forkful.synchronize.conditions",
+    "forkful.synchronize.locks",
     "forkful.wire",
     "forkful.wire.handles",
     "forkful.wire.pickling",
 }
-OTHERS = {"__future__", "atexit", "queue", "_queue", "heapq", "_heapq"}
+OTHERS = {"__future__", "atexit", "faulthandler", "fcntl", "queue", "_queue", "heapq", "_heapq"}
 
 PROGRAM = """
 import sys

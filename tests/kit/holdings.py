@@ -84,9 +84,10 @@ def _of_fork_server(key: object, _: Holdings) -> bool:
 
 
 def _of_family(key: object, holdings: Holdings) -> bool:
-    """A process maps the arena of its family once and keeps it."""
-    arenas = [fd for fd in holdings.fds if isinstance(fd, Fd) and "/memfd:forkful" in fd.target]
-    return arenas == [key]
+    """A process maps the arena of its family once and keeps it, and one file for its stacks."""
+    if not isinstance(key, Fd) or "/memfd:forkful" not in key.target:
+        return False
+    return [fd for fd in holdings.fds if isinstance(fd, Fd) and fd.target == key.target] == [key]
 
 
 def _of_other_packages(key: object, _: Holdings) -> bool:

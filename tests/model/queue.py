@@ -80,6 +80,8 @@ def peek_size() -> Process:
 
 @follows(
     "queue.c",
+    "call fk_hands_settle",
+    "call read_cursor",
     "call head_end_log",
     "call read_cursor",
     "load q->txn",
@@ -88,6 +90,8 @@ def peek_size() -> Process:
     "load hold->pending",
     "store hold->claim",
     "store q->txn",
+    "load q->shut",
+    "call drop_all",
 )
 def head_recover() -> Process:
     seq, _at = yield from read_cursor("head")
@@ -200,12 +204,15 @@ def fk_queue_put(item: Any, maxsize: int, how: str) -> Process:
     "queue.c",
     "load q->shut",
     "call peek_size",
+    "call look_at_hands",
     "call fk_ec_prepare",
-    "call peek_size",
     "load q->shut",
+    "call peek_size",
+    "call look_at_hands",
     "call fk_futex_wait",
 )
 def wait_item(how: str) -> Process:
+    """Of a queue that does not redeliver; hands.py has the other."""
     while True:
         shut = e = st = None
         shut = yield load("shut")
@@ -216,7 +223,8 @@ def wait_item(how: str) -> Process:
         if how == TRY:
             return AGAIN
         e = yield from fk_ec_prepare("head.ec")
-        if (yield from peek_size()) > 0 or (yield load("shut")):
+        shut = yield load("shut")
+        if (yield from peek_size()) > 0 or shut:
             continue
         st = yield futex_wait("head.ec", e, how)
         if st != OK:
@@ -226,6 +234,7 @@ def wait_item(how: str) -> Process:
 @follows(
     "queue.c",
     "store t->claim",
+    "call fk_hands_begin",
     "store t->hold->pending",
     "load t->hold->taken",
     "store q->txn",
@@ -233,6 +242,7 @@ def wait_item(how: str) -> Process:
     "point queue.claimed",
     "call write_cursor",
     "point queue.taken",
+    "call fk_hands_end",
     "store t->hold->taken",
     "load t->hold->pending",
     "store t->hold->claim",
@@ -261,6 +271,8 @@ def commit_take(me: int, joinable: bool, at: tuple[int, int], n: int) -> Process
     "call lock_end",
     "call fk_ec_notify",
     "call read_cursor",
+    "call fk_hands_room",
+    "call fk_hands_again",
     "call read_messages",
     "call commit_take",
     "call fk_lock_release",
@@ -300,15 +312,8 @@ def fk_queue_take(me: int, most: int, maxsize: int, joinable: bool, how: str) ->
     "store q->shut",
     "call fk_lock_release",
     "point queue.shut",
-    "call fk_lock_force",
-    "call head_recover",
-    "call read_cursor",
-    "call drain",
-    "call read_cursor",
-    "call fk_lock_release",
-    "call lock_done",
-    "call read_tally",
-    "call write_tally",
+    "call fk_queue_lock_head",
+    "call drop_all",
     "call fk_lock_release",
     "call fk_ec_notify",
     "call fk_ec_notify",

@@ -103,7 +103,7 @@ def lock_done() -> Process:
     "load q->done_version",
     "load q->tally[v & 1].done",
     "load q->done_version",
-    "call peek_seq",
+    "call to_be_done",
 )
 def fk_queue_unfinished() -> Process:
     done = (yield load("tally"))[1]
@@ -112,9 +112,10 @@ def fk_queue_unfinished() -> Process:
 
 @follows(
     "queue.c",
+    "call fk_hands_done",
     "call lock_done",
     "call read_tally",
-    "call peek_seq",
+    "call to_be_done",
     "load hold->finished",
     "load hold->taken",
     "call write_tally",
@@ -139,12 +140,17 @@ def fk_queue_done(hold: int) -> Process:
 
 @follows(
     "queue.c",
+    "load q->shut",
+    "call peek_size",
+    "call fk_queue_lock_head",
+    "call drop_all",
+    "call fk_lock_release",
+    "call fk_hands_join",
     "call fk_ec_prepare",
     "call fk_queue_unfinished",
-    "load q->shut",
     "call lock_done",
     "call read_tally",
-    "call peek_seq",
+    "call to_be_done",
     "call write_tally",
     "call fk_lock_release",
     "call fk_ec_notify",
@@ -178,9 +184,10 @@ def fk_queue_join(how: str) -> Process:
     "call tail_recover",
     "call fk_lock_release",
     "call has_dead_owner",
-    "call fk_lock_force",
-    "call head_recover",
+    "call fk_queue_lock_head",
     "call fk_lock_release",
+    "call fk_ec_notify",
+    "call fk_ec_notify",
     "call lock_done",
     "call read_tally",
     "load hold->taken",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tests.model import cond, cursors, event, lock, queue, reap, sema, tally
+from tests.model import cond, cursors, event, hands, lock, queue, reap, sema, tally
 from tests.model.follows import FOLLOWED, Followed, complaints, functions, source
 
-MODELS = (lock, sema, reap, cursors, queue, tally, event, cond)
+MODELS = (lock, sema, reap, cursors, queue, tally, hands, event, cond)
 
 
 def test_what_is_modelled_is_what_stands_in_c() -> None:
@@ -21,6 +21,7 @@ def test_each_model_follows_some_c() -> None:
         "sema.c",
         "slot.c",
         "queue.c",
+        "hands.c",
         "event.c",
         "cond.c",
     } <= files

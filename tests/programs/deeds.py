@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import math
+import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -74,6 +76,38 @@ def sleep_long(arrived: str) -> None:
 
 
 # ---- evil deeds --------------------------------------------------------------------------------
+
+
+def ignore_sigterm_and_wait(arrived: str) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    Path(arrived).touch()
+    while True:
+        signal.pause()
+
+
+_hoard: list[bytes] = []
+
+
+def hoard(size: int) -> int:
+    """Hold so many resident bytes from now on."""
+    _hoard.append(b"x" * size)
+    return os.getpid()
+
+
+def start_a_family_and_wait(folder: str) -> None:
+    """Have a child and a grandchild that are programs, and one of ours; tell all pids, and wait."""
+    import forkful
+
+    shell = ["sh", "-c", "sleep 1000 & echo $!; wait"]
+    program = subprocess.Popen(shell, stdout=subprocess.PIPE, text=True)
+    assert program.stdout is not None
+    below = int(program.stdout.readline())
+    ours = forkful.Process(target=signal.pause)
+    ours.start()
+    pids = [os.getpid(), program.pid, below, ours.pid]
+    Path(folder, "pids").write_text(" ".join(map(str, pids)))
+    Path(folder, "pids").rename(Path(folder, "family"))
+    signal.pause()
 
 
 class Awkward(Exception):
@@ -149,6 +183,20 @@ def kill_self(_: object = None) -> None:
 
 def segfault() -> None:
     ctypes.string_at(0)
+
+
+def abort() -> None:
+    os.abort()
+
+
+def stack_of_a_grandchild(method: str) -> str | None:
+    import forkful
+
+    process = forkful.get_context(method).Process(target=segfault)
+    process.start()
+    error = process.exception()
+    assert isinstance(error, forkful.WorkerDied)
+    return error.stack
 
 
 def exit_hard(code: int) -> NoReturn:
@@ -314,6 +362,33 @@ def end_with_hooks(folder: str) -> None:
 
     util.Finalize(None, Path(folder, "finalizer").touch, exitpriority=1)
     atexit.register(Path(folder, "atexit").touch)
+
+
+def have_children_whose_status_is_lost(ctx: Any) -> list[Any]:
+    """Ignore SIGCHLD, and tell how children ended: exit code, alive or not, the error."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    told = []
+    for target, args in (
+        (square, (3,)),
+        (nothing, ()),
+        (sys_exit, (3,)),
+        (explode, ()),
+        (kill_self, ()),
+    ):
+        child = ctx.Process(target=target, args=args)
+        child.start()
+        child.join()
+        told.append((child.exitcode, child.is_alive(), repr(child.exception())))
+    with ctx.Pool(1) as pool:
+        lost = pool.apply_async(exit_hard, (1,))
+        lost.wait(60)
+        told.append((lost.successful(), pool.apply(square, (4,))))
+    told.append(len(multiprocessing.active_children()))
+    return told
+
+
+def nothing() -> None:
+    """Do it."""
 
 
 def method_here() -> str | None:

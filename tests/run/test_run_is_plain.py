@@ -169,3 +169,20 @@ def test_a_run_that_cannot_begin_runs_nothing(program: Program, tmp_path: Path) 
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert "forkful run: cannot begin" in done.stderr
+
+
+def test_what_a_pool_abandons_is_told_only_if_asked_for(
+    program: Program, plain: Run, forkful_run: Run
+) -> None:
+    script = program("""
+        import multiprocessing, time
+
+        if __name__ == "__main__":
+            with multiprocessing.Pool(1) as pool:
+                pool.apply_async(time.sleep, (1000,))
+    """)
+    assert forkful_run(script) == plain(script)
+    asked = forkful_run(script, PYTHONWARNINGS="default::ResourceWarning")
+    assert (asked.status, asked.out) == (0, "")
+    assert "ResourceWarning" in asked.err
+    assert "1 call that was not done: sleep(1000)" in asked.err

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from forkful.pool.state import (
+    EXCEPTION,
+    NO_RETRY,
     ChunkSizer,
     Retry,
     Roster,
@@ -14,6 +16,7 @@ from forkful.pool.state import (
     WorkerRecord,
     describe_call,
     plan_loss,
+    retrying,
 )
 
 
@@ -57,9 +60,29 @@ def test_only_errors_of_the_chosen_classes_are_tried_again() -> None:
     assert Retry(9).delay(1, KeyboardInterrupt()) is None
 
 
-def test_the_delay_doubles() -> None:
+def test_the_delay_doubles_up_to_a_minute() -> None:
     retry = Retry(4, backoff=0.5)
     assert [retry.delay(n, ValueError()) for n in range(1, 6)] == [0.5, 1.0, 2.0, 4.0, None]
+    patient = Retry(10**6, backoff=20)
+    assert [patient.delay(n, ValueError()) for n in (1, 2, 3, 10**6)] == [20, 40, 60, 60]
+    assert Retry(9, backoff=100).delay(2, ValueError()) == 100
+
+
+def test_by_luck_the_delay_is_up_to_a_quarter_longer() -> None:
+    retry = Retry(4, backoff=8)
+    assert [retry.delay(1, ValueError(), luck) for luck in (0, 0.5, 1)] == [8, 9, 10]
+
+
+def test_the_arguments_for_retries_are_checked() -> None:
+    assert retrying(0, EXCEPTION, 0.0) is NO_RETRY
+    assert retrying(2, OSError, 0.5) == Retry(2, (OSError,), 0.5)
+    assert retrying(2, (OSError, KeyError), 0) == Retry(2, (OSError, KeyError), 0)
+    for bad in ("OSError", [OSError], int, (OSError, 3)):
+        with pytest.raises(TypeError, match="retry_on"):
+            retrying(1, bad, 0)  # type: ignore[arg-type]
+    for retries, backoff in ((-1, 0), (1, -0.5)):
+        with pytest.raises(ValueError, match="negative"):
+            retrying(retries, EXCEPTION, backoff)
 
 
 # ---- plan_loss ---------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import pdb
 import pickle
 import subprocess
 import sys
+import threading
 import traceback
 import urllib.error
 import weakref
@@ -401,17 +402,26 @@ def test_where_nothing_can_be_made_before_itself_something_stands_for_it(
     assert notes(exc.held) == ["it stands here for itself"]
 
 
-@pytest.mark.parametrize(
-    ("name", "type_name_", "text"),
-    [
-        ("local class", "tests.unit.evil.local.<locals>.Local", "of a function"),
-        ("class of __main__", "OfMain", "of main"),
-    ],
-)
-def test_a_class_that_cannot_be_found_becomes_a_remote_error(
-    name: str, type_name_: str, text: str, arrive: Callable[[str], Any]
-) -> None:
-    exc = arrive(name)
+def test_a_class_of_a_function_comes_along(arrive: Callable[[str], Any]) -> None:
+    exc = arrive("local class")
+    assert isinstance(exc, ValueError)
+    assert type_name(exc) == "tests.unit.evil.local.<locals>.Local"
+    assert type(arrive("local class")) is type(exc)
+    assert notes(exc) == []
+
+
+def test_a_class_of_a_function_that_cannot_come_along_becomes_a_remote_error() -> None:
+    class Local(ValueError):
+        lock = threading.Lock()
+
+    exc = unpack(pack(Local("x")))
+    assert type(exc) is RemoteError
+    assert notes(exc) == ["its class is missing here: LookupError: it cannot be found by its name"]
+
+
+def test_a_class_that_cannot_be_found_becomes_a_remote_error(arrive: Callable[[str], Any]) -> None:
+    exc = arrive("class of __main__")
+    type_name_, text = "OfMain", "of main"
     assert type(exc) is RemoteError
     assert (exc.type_name, exc.text, type_name(exc)) == (type_name_, text, type_name_)
     assert str(exc) == f"{type_name_}: {text}"
@@ -556,6 +566,31 @@ def test_a_debugger_can_walk_the_frames(arrive: Callable[[str], Any]) -> None:
     assert "raise ValueError" in out.getvalue()
 
 
+class Secretive:
+    def __repr__(self) -> str:
+        raise SystemExit
+
+
+def fail_with_variables(number: int) -> None:
+    long, odd = "x" * 10_000, Secretive()
+    for _ in range(1000 // number):
+        {}[long, odd][number]
+
+
+def test_local_variables_come_as_text_if_that_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORKFUL_LOCALS", "on")
+    with pytest.raises(KeyError) as caught:
+        fail_with_variables(7)
+    tb: Any = unpack(pack(caught.value)).__traceback__
+    while tb.tb_next is not None:
+        tb = tb.tb_next
+    found = {name: repr(value) for name, value in tb.tb_frame.f_locals.items()}
+    assert found["number"] == "7"
+    assert found["odd"] == "<Secretive whose repr() raises SystemExit>"
+    assert 100 < len(found["long"]) < 1000
+    assert traceback.extract_tb(tb)[0].line == "{}[long, odd][number]"
+
+
 def test_frames_hold_nothing_of_the_process_that_makes_them(arrive: Callable[[str], Any]) -> None:
     tb = arrive("plain").__traceback__
     while tb is not None:
@@ -621,7 +656,7 @@ def test_places_that_no_compiler_gives_do_not_lose_the_frame(
 ) -> None:
     from forkful.remote.frames import rebuild
 
-    tb = rebuild([(("a\0b\udc80.py", "f", "q.f", None, line, line, *columns), 2)])
+    tb = rebuild([(("a\0b\udc80.py", "f", "q.f", None, line, line, *columns), 2, None)])
     assert tb is not None
     assert tb.tb_frame.f_code.co_filename == "a\0b\udc80.py"
     assert tb.tb_next is not None

@@ -1,9 +1,9 @@
 """The run itself: items into the pool, outcomes out of it, into lines, the journal and the tally.
 
-Everything here happens in one thread. The path of an item through it is kept to a few microseconds,
-because it is what a run with trivial work waits for: a worker has made the text of the result, and
-lines are joined and written in batches. A batch is never kept longer than `Screen.linger`, and a
-line that comes alone is written at once.
+Everything here happens in one thread, which is what a run with trivial work waits for. So nothing
+is done here for each item: items come in lots (`feed`), workers make whole lines and put them
+where they can be taken many at once (`trays`), and lines are joined and written in batches. A batch
+is never kept longer than `Screen.linger`, and a line that comes alone is written at once.
 """
 
 from __future__ import annotations
@@ -16,22 +16,30 @@ from typing import Any
 import forkful
 from forkful.cli import worker
 from forkful.cli.errors import CommandError
-from forkful.cli.inputs import NOT_YET, Source
+from forkful.cli.feed import Feed, Lot, Nothing
+from forkful.cli.inputs import Source
 from forkful.cli.interrupts import Interrupts
-from forkful.cli.journal import Journal, Place
-from forkful.cli.lines import Failure, shown, success
+from forkful.cli.journal import Journal
+from forkful.cli.landing import Landing
+from forkful.cli.lines import shown
 from forkful.cli.output import Output
 from forkful.cli.plan import Halt, Plan
 from forkful.cli.screen import Screen
 from forkful.cli.tally import Tally
-from forkful.pool import LATER, Pool
+from forkful.cli.trays import Trays
+from forkful.pool import LATER, Outcome, Pool
 from forkful.remote.anatomy import text_of
 from forkful.report.progress import Progress, WorkerView
 
-_END = object()
+_TRAYS_PER_WORKER = 4
+"""Blocks of several items on their way for each worker: one that it is at, and some that it finds at
+once while the parent is busy."""
 
-_SKIPS = 4096
-"""Items to skip before the pool is asked whether an outcome has come meanwhile."""
+_AHEAD = 4096
+"""Items beyond the one whose line comes next that may have been sent, where lines are in order."""
+
+_LONGEST = 0.05
+"""Seconds between two looks at workers that give no sign."""
 
 
 class Drive:
@@ -58,15 +66,25 @@ class Drive:
         self.tally = Tally()
         self._plan = plan
         self._source = source
+        trays = Trays.make(_TRAYS_PER_WORKER * plan.jobs) if plan.takes_lots else None
+        self._trays = trays
+        self._feed = Feed(
+            source,
+            journal,
+            [] if trays is None else trays.views(),
+            self.tally,
+            lambda: bool(self._flights or self._landing.lines or self._stopping),
+        )
+        self._landing = Landing(plan, self.tally, journal)
         self._output = output
         self._journal = journal
         self._screen = screen
         self._interrupts = interrupts
-        self._flights: dict[int, tuple[int, Any, Place | None]] = {}
-        self._lines: list[bytes] = []
+        self._flights: dict[int, tuple[Lot, int]] = {}
+        self._fed = 0
         self._stopping = False
-        self._bad_input: CommandError | None = None
         self._halted: Any = None
+        self._must_feed = False
         self._started = monotonic()
         self._written = 0.0
 
@@ -93,25 +111,27 @@ class Drive:
         with self._pool() as pool:
             outcomes = pool.outcomes(
                 worker.run,
-                self._feed(),
-                timeout=plan.timeout,
+                self._messages(),
+                timeout=None if plan.timeout is None else plan.timeout + plan.longest_lot,
                 retries=plan.retries,
                 retry_on=plan.retry_on,
                 backoff=plan.backoff,
-                ordered=plan.ordered,
                 inline=True,
             )
             try:
                 self._loop(pool, outcomes)
             finally:
                 self._interrupts.busy = True
+                self._look()
+                if self._stopping:
+                    self._landing.turns.skip()
                 self._flush(monotonic())
                 if self._journal is not None:
                     self._output.sync()
         # What came while the last lines were written has come before the end, and is told.
         self._interrupts.check()
-        if self._bad_input is not None:
-            raise self._bad_input
+        if self._feed.bad_input is not None:
+            raise self._feed.bad_input
         return f"--halt {plan.halt.value}, at the first failure" if self._stopping else ""
 
     def _pool(self) -> Pool:
@@ -120,11 +140,19 @@ class Drive:
         if plan.halt is Halt.SOON:
             # Keeps the workers from what they have been sent and not begun.
             self._halted = context.Event()
+        duty = worker.Duty(
+            plan.work,
+            self._trays,
+            plan.longest_lot,
+            self._journal is not None,
+            self._halted,
+            not plan.retries,
+        )
         try:
             pool: Pool = context.Pool(
                 plan.jobs,
                 worker.begin,
-                (plan.work, self._halted, not plan.retries),
+                (duty,),
                 plan.max_tasks,
                 max_memory_per_child=plan.max_memory,
             )
@@ -132,99 +160,97 @@ class Drive:
         except OSError as error:
             raise CommandError(f"the workers cannot start: {error}") from error
 
-    def _feed(self) -> Iterator[Any]:
-        """Give the pool its inputs, as it asks for them."""
-        self._source.impatient = lambda: bool(self._flights or self._lines or self._stopping)
-        fed = seq = 0
-        items = self._items()
-        while not self._stopping and (item := next(items, _END)) is not _END:
-            if item is NOT_YET:
+    def _messages(self) -> Iterator[Any]:
+        """Give the pool its lots, as it asks for them."""
+        feed, landing, ordered = self._feed, self._landing, self._plan.ordered
+        while not self._stopping:
+            self._must_feed = False
+            is_far_ahead = ordered and feed.numbered - landing.turns.next > _AHEAD
+            flight = feed.next(is_far_ahead)
+            if flight is Nothing.ANY_MORE and not self._flights:
+                return
+            if isinstance(flight, Nothing):
                 yield LATER
                 continue
-            place = None
-            if self._journal is not None:
-                place = self._journal.place(seq, item)
-                if place is None:
-                    self.tally.skipped += 1
-                    seq += 1
-                    if seq % _SKIPS == 0 and self._flights:
-                        yield LATER
-                    continue
-            self._flights[fed] = (seq if place is None else place.seq, item, place)
-            fed += 1
-            seq += 1
-            yield item
-
-    def _items(self) -> Iterator[Any]:
-        """Yield the items up to the first bad one, of which `run` tells when everything before it
-        is done.
-        """
-        try:
-            yield from self._source.items
-        except CommandError as error:
-            self._bad_input = error
+            self._flights[self._fed] = flight
+            self._fed += 1
+            lot, index = flight
+            yield lot.message(index)
 
     def _loop(self, pool: Pool, outcomes: Any) -> None:
         interrupts, screen, linger = self._interrupts, self._screen, self._screen.linger
+        patience = linger
         while True:
             interrupts.busy = False
             interrupts.check()
             try:
-                outcome = outcomes.next(linger if self._lines else screen.interval)
+                outcome = outcomes.next(self._longest_wait(patience))
             except StopIteration:
                 return
             except multiprocessing.TimeoutError:
                 interrupts.busy = True
-                self._flush(monotonic())
+                patience = min(2 * patience, _LONGEST)
             except Exception as error:
                 raise CommandError(f"the workers cannot start: {text_of(error)}") from error
             else:
                 interrupts.busy = True
+                patience = linger
                 self._take(outcome)
                 if self._stopping and self._plan.halt is Halt.NOW:
                     return
-                now = monotonic()
-                if now - self._written < linger:
+                if monotonic() - self._written < linger:
                     continue
-                self._flush(now)
+            self._look()
+            self._flush(monotonic())
             if screen.is_due(monotonic()):
                 screen.show(self.progress(pool))
 
-    def _take(self, outcome: Any) -> None:
-        """Turn one outcome into a line, a row and a count."""
-        seq, item, place = self._flights.pop(outcome.seq)
-        if outcome.ok and outcome.value is worker.NOT_BEGUN:
-            return
-        tally = self.tally
-        seconds: float = outcome.seconds
-        if outcome.ok:
-            tally.succeeded += 1
-            self._lines.append(success(seq, outcome))
-            if place is not None and self._journal is not None:
-                self._journal.record(
-                    place, seconds=seconds, attempts=outcome.attempts, pid=outcome.pid
-                )
-        else:
-            self._take_failure(outcome, seq, item, place)
-        if outcome.attempts > 1:
-            tally.retried += outcome.attempts - 1
-        if seconds > tally.slow_from:
-            tally.saw_slow(seconds, seq, shown(item))
+    def _longest_wait(self, patience: float) -> float | None:
+        """Return the seconds to wait for an outcome."""
+        if self._must_feed:
+            self._must_feed = False  # the pool reads its input when it is asked without a wait
+            return 0.0
+        if self._landing.lines:
+            return self._screen.linger
+        if self._trays is not None and self._flights:
+            return patience
+        return self._screen.interval
 
-    def _take_failure(self, outcome: Any, seq: int, item: Any, place: Place | None) -> None:
-        failure = Failure.of(outcome.error)
-        self.tally.failed += 1
-        self.tally.saw_failure(failure.type, failure.message, seq, shown(item))
-        self._lines.append(failure.line(seq, item, outcome))
-        if place is not None and self._journal is not None:
-            self._journal.record(
-                place,
-                seconds=outcome.seconds,
-                attempts=outcome.attempts,
-                pid=outcome.pid,
-                failure=(item, failure.type, failure.message),
-            )
-        if self._plan.halt is not Halt.NEVER:
+    def _look(self) -> None:
+        """Take the lines that have been finished in lots under way: an item may take long, and those
+        before it in its lot do not wait for it.
+        """
+        for lot, _ in self._flights.values():
+            if lot.tray is not None and lot.tray.pid:
+                self._landing.finished(lot, lot.tray)
+
+    def _take(self, outcome: Outcome) -> None:
+        """Take in the outcome of a lot, and send again what it left undone."""
+        lot, done = self._flights.pop(outcome.seq)
+        feed, tray, seconds = self._feed, lot.tray, outcome.seconds
+        is_begun, end = True, done + 1
+        if tray is not None:
+            end = len(lot)
+            done, is_begun = self._landing.finished(lot, tray)
+            spent = sum(tray.seconds(0, done))
+            seconds = max(0.0, seconds - spent)
+            feed.took(done, spent)
+            feed.free(tray)
+        rest = done
+        if outcome.value is worker.NOT_BEGUN:
+            rest = end
+        elif isinstance(outcome.value, tuple) or (is_begun and not outcome.ok):
+            rest = done + 1
+            # The next one may fail as well, and each that does costs a lot.
+            feed.took(1, seconds if outcome.ok else _LONGEST)
+            self._landing.ended(lot, done, seconds, outcome)
+        if rest < end:
+            left = lot.part(rest, end)
+            # A worker that died before the first item may have died of the lot.
+            left.alone = not (outcome.ok or is_begun or done)
+            feed.send_again(left)
+        self._must_feed = rest < end or not self._flights
+        if self.tally.failed and self._plan.halt is not Halt.NEVER:
             self._stopping = True
             if self._halted is not None:
                 self._halted.set()
@@ -232,10 +258,10 @@ class Drive:
     def _flush(self, now: float) -> None:
         """Write the lines and then record them: what the journal says was done is in the output."""
         self._written = now
-        if not self._lines:
+        lines = b"".join(self._landing.lines)
+        if not lines:
             return
-        lines = b"".join(self._lines)
-        self._lines.clear()
+        self._landing.lines.clear()
         with self._screen.set_aside():
             self._output.write(lines)
         if self._journal is not None:
@@ -248,7 +274,9 @@ class Drive:
             flight = self._flights.get(each.task) if each.task is not None else None
             workers.append(
                 WorkerView(
-                    each.pid, shown(flight[1]) if flight else "", each.seconds if flight else 0.0
+                    each.pid,
+                    shown(flight[0].current(flight[1])) if flight else "",
+                    each.seconds if flight else 0.0,
                 )
             )
         tally = self.tally

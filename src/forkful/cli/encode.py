@@ -1,6 +1,6 @@
 """JSON text of any Python value: exact where JSON can say it, a marked ``repr`` where it cannot.
 
-Runs in the workers, so that the parent only joins bytes. Its one invariant: `encode` returns one
+Runs in the workers, so that the parent only moves bytes. Its one invariant: `encode` returns one
 line of valid JSON in UTF-8 for every value, however hostile its ``__repr__`` is. What JSON has no
 word for (a set, a date, ``nan``, an object of one's own) becomes ``{"__repr__": "..."}`` at the
 place where it stands; everything round it stays as it is.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import numbers
+from json.encoder import encode_basestring
 from typing import Any
 
 MARK = "__repr__"
@@ -30,10 +31,15 @@ def encode(value: object) -> bytes:
         UTF-8 without a line end. Text that is no Unicode (bytes of a file name kept as lone
         surrogates) is escaped, so that the line is always valid.
     """
-    try:
-        text = _encode(value)
-    except Exception:
-        text = _encode(_sayable_or_marked(value))
+    if type(value) is str:  # what most items are, and many results, without the encoder's round
+        text = encode_basestring(value)
+    elif type(value) is int and -_SHORT < value < _SHORT:
+        return b"%d" % value
+    else:
+        try:
+            text = _encode(value)
+        except Exception:
+            text = _encode(_sayable_or_marked(value))
     try:
         return text.encode()
     except UnicodeEncodeError:
@@ -65,6 +71,9 @@ def _default(value: object) -> object:
 
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_default).encode
+
+_SHORT = 1 << 62
+"""An int below it is written by Python under every limit on the length of numerals."""
 
 
 def _sayable_or_marked(value: object) -> Any:

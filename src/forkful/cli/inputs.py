@@ -1,5 +1,6 @@
 """Where items come from: arguments, file names, lines, JSON values. All but file names are read as
-they are needed.
+they are needed, in runs of what a read has brought: so an item costs a part of a run, and not a way
+through several iterators.
 
 A `Source` is checked as far as its first item before anything else is started or written, and reads
 no further than the pool asks for. What is wrong later (a line that is no JSON) is a `CommandError`
@@ -14,18 +15,20 @@ import json
 import os
 import select
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from forkful.cli.errors import CommandError
 from forkful.cli.streams import say
 
-NOT_YET: Any = type("NotYet", (), {"__repr__": lambda self: "NOT_YET"})()
-"""What a source yields instead of blocking while somebody is `impatient`: there is no item now, ask
-again."""
+Run = Sequence[Any]
+"""Items that are there at once."""
 
 _CHUNK = 1 << 16
+
+_SLICE_MS = 100
+"""How often whoever waits for input looks whether a signal has come."""
 
 _COUNTABLE = 1 << 30
 """Bytes of a file whose lines are counted for the sake of a progress bar: a second's reading."""
@@ -37,15 +40,16 @@ class Source:
 
     Attributes:
         name: What a journal remembers of it, such as ``lines in.txt``.
-        items: The items, once.
+        runs: The items, once, in runs. An empty run comes instead of blocking while somebody is
+            `impatient`: there is no item now, ask again.
         total: How many there are, where that is known beforehand.
         path: The file with an item on each line, if they come from one.
-        impatient: Asked before a read that could block: true if the caller would rather have
-            `NOT_YET`.
+        impatient: Asked before a read that could block: true if the caller would rather have an
+            empty run.
     """
 
     name: str
-    items: Iterator[Any]
+    runs: Iterator[Run]
     total: int | None = None
     path: str | None = None
     impatient: Callable[[], bool] = lambda: False
@@ -57,8 +61,8 @@ class Source:
         Raises:
             CommandError: The first item is bad.
         """
-        first = list(itertools.islice(self.items, 1))
-        self.items = itertools.chain(first, self.items)
+        first = list(itertools.islice(self.runs, 1))
+        self.runs = itertools.chain(first, self.runs)
 
     def count(self) -> None:
         """Find the total for a progress display, where that takes little: the lines of a file that
@@ -78,7 +82,7 @@ class Source:
 
 def from_arguments(words: tuple[str, ...]) -> Source:
     """Take each argument as an item."""
-    return Source("arguments", iter(words), len(words))
+    return Source("arguments", iter([words]), len(words))
 
 
 def from_globs(patterns: tuple[str, ...]) -> Source:
@@ -98,7 +102,7 @@ def from_globs(patterns: tuple[str, ...]) -> Source:
         if not found:
             raise CommandError(f"--files {pattern!r}: no file matches")
         names.update(dict.fromkeys(found))
-    return Source("files " + " ".join(patterns), iter(names), len(names))
+    return Source("files " + " ".join(patterns), iter([list(names)]), len(names))
 
 
 def from_lines(path: str, standard_input: int) -> Source:
@@ -113,12 +117,16 @@ def from_lines(path: str, standard_input: int) -> Source:
         CommandError: The file cannot be opened.
     """
     source = Source(f"lines {path}", iter(()), path=path)
-    lines = _lines(path, _open(path, standard_input, "--lines"), source)
-    source.items = (
-        line if line is NOT_YET else line.removesuffix(b"\r").decode("utf-8", "surrogateescape")
-        for line in lines
-    )
+    chunks = _chunks(path, _open(path, standard_input, "--lines"), source)
+    source.runs = map(_text_lines, chunks)
     return source
+
+
+def _text_lines(chunk: bytes) -> Run:
+    lines = chunk.decode("utf-8", "surrogateescape").split("\n")
+    if not lines[-1]:
+        lines.pop()
+    return [line.removesuffix("\r") for line in lines] if b"\r" in chunk else lines
 
 
 def greet_terminal(standard_input: int) -> None:
@@ -140,18 +148,34 @@ def from_json_lines(path: str, standard_input: int, kwargs: bool) -> Source:
             where one is needed; names file and line.
     """
     source = Source(f"jsonl {path}", iter(()), path=path)
-    lines = _lines(path, _open(path, standard_input, "--jsonl"), source)
-    source.items = _values(lines, _said(path), kwargs)
+    chunks = _chunks(path, _open(path, standard_input, "--jsonl"), source)
+    source.runs = _values(chunks, _said(path), kwargs)
     return source
 
 
-def _values(lines: Iterator[Any], name: str, kwargs: bool) -> Iterator[Any]:
-    decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
+def _values(chunks: Iterator[bytes], name: str, kwargs: bool) -> Iterator[Run]:
+    """Yield the values of each chunk; of one with a bad line, those before it."""
     number = 0
+    for chunk in chunks:
+        values: list[Any] = []
+        lines = chunk.split(b"\n")
+        if not lines[-1]:
+            lines.pop()
+        try:
+            _decode(lines, number, name, kwargs, values)
+        except CommandError:
+            if values:
+                yield values
+            raise
+        number += len(lines)
+        if values or not chunk:
+            yield values
+
+
+def _decode(lines: list[bytes], number: int, name: str, kwargs: bool, values: list[Any]) -> None:
+    """Add the values of lines to `values`, up to the first bad one; `number` lines were before."""
+    decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
     for line in lines:
-        if line is NOT_YET:
-            yield line
-            continue
         number += 1
         try:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8")
@@ -173,7 +197,7 @@ def _values(lines: Iterator[Any], name: str, kwargs: bool) -> Iterator[Any]:
                 f"{name}:{number}: --kwargs needs a JSON object on each line,"
                 f" not {line[:40].decode(errors='replace')!r}"
             )
-        yield value
+        values.append(value)
 
 
 def _refuse_constant(word: str) -> NoReturn:
@@ -199,9 +223,9 @@ def _open(path: str, standard_input: int, option: str) -> int:
     return descriptor
 
 
-def _lines(path: str, descriptor: int, source: Source) -> Iterator[Any]:
-    r"""Yield the lines of a descriptor without their ``\n``, each as soon as it is there; a last
-    line may lack its end.
+def _chunks(path: str, descriptor: int, source: Source) -> Iterator[bytes]:
+    r"""Yield what is there of a descriptor, cut after the last ``\n`` of each read; a last line may
+    lack its end. Nothing (``b""``) comes instead of blocking while the source's user is impatient.
     """
     may_block = not stat.S_ISREG(os.fstat(descriptor).st_mode)
     poll = select.poll()
@@ -209,21 +233,23 @@ def _lines(path: str, descriptor: int, source: Source) -> Iterator[Any]:
         poll.register(descriptor, select.POLLIN)
     begun: list[bytes] = []
     while True:
-        while may_block and source.impatient() and not poll.poll(0):
-            yield NOT_YET
+        # In slices, and never in the read itself: a signal that comes right before a system call does
+        # not interrupt it, and would have to wait for the input.
+        while may_block and not poll.poll(0 if source.impatient() else _SLICE_MS):
+            if source.impatient():
+                yield b""
         try:
             chunk = os.read(descriptor, _CHUNK)
         except OSError as error:
             raise CommandError(f"{_said(path)}: {error.strerror}") from error
         if not chunk:
             break
-        head, newline, rest = chunk.partition(b"\n")
-        begun.append(head)
-        if not newline:
+        cut = chunk.rfind(b"\n") + 1
+        if not cut:
+            begun.append(chunk)
             continue
+        begun.append(chunk[:cut])
         yield b"".join(begun)
-        *whole, last = rest.split(b"\n")
-        yield from whole
-        begun = [last]
+        begun = [chunk[cut:]]
     if last_line := b"".join(begun):
         yield last_line

@@ -1,4 +1,4 @@
-"""The line of JSON that tells what became of an item."""
+"""The line of JSON that tells why an item failed; that of a success is in `success`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 from forkful import errors
 from forkful.cli.encode import encode
 from forkful.cli.shell import CommandFailed
-from forkful.pool import Outcome
 from forkful.remote import format_remote, type_name
 from forkful.remote.anatomy import text_of
 
@@ -20,22 +19,6 @@ def shown(item: Any) -> str:
     """Return an item as people see it, shortened."""
     text = item if isinstance(item, str) else encode(item).decode()
     return text[:_SHOWN]
-
-
-def success(seq: int, outcome: Outcome) -> bytes:
-    """Return the line of an item whose function returned; the worker has written its middle.
-
-    Args:
-        seq: The item's number in the input.
-        outcome: What the pool says.
-    """
-    return b'{"seq": %d, %b, "seconds": %.6f, "attempts": %d, "pid": %d}\n' % (
-        seq,
-        outcome.value,
-        outcome.seconds,
-        outcome.attempts,
-        outcome.pid or 0,
-    )
 
 
 @dataclass(frozen=True)
@@ -53,9 +36,14 @@ class Failure:
     told: dict[str, Any]
 
     @classmethod
-    def of(cls, error: BaseException) -> Failure:
-        """Describe an exception."""
-        error = _without_task(error)
+    def of(cls, error: BaseException, timeout: float | None = None) -> Failure:
+        """Describe an exception.
+
+        Args:
+            error: What the pool says.
+            timeout: The time that an item may take.
+        """
+        error = _said_for_item(error, timeout)
         kind = type_name(error)
         message = error.text if isinstance(error, errors.RemoteError) else text_of(error)
         told: dict[str, Any] = {"type": kind, "message": message}
@@ -67,8 +55,8 @@ class Failure:
             told["traceback"] = format_remote(error)
         return cls(kind, message, told)
 
-    def line(self, seq: int, item: Any, outcome: Outcome) -> bytes:
-        """Return the line of an item that failed for this reason."""
+    def line(self, seq: int, item: Any, seconds: float, attempts: int, pid: int | None) -> bytes:
+        """Return the line of an item that failed for this reason, at the last of some tries."""
         return (
             b'{"seq": %d, "input": %b, "ok": false, "error": %b, '
             b'"seconds": %.6f, "attempts": %d, "pid": %b}\n'
@@ -76,16 +64,19 @@ class Failure:
             seq,
             encode(item),
             encode(self.told),
-            outcome.seconds,
-            outcome.attempts,
-            encode(outcome.pid),
+            seconds,
+            attempts,
+            encode(pid),
         )
 
 
-def _without_task(error: BaseException) -> BaseException:
-    """Return the error without the pool's own name for the item, of which its line says more."""
+def _said_for_item(error: BaseException, timeout: float | None) -> BaseException:
+    """Return the error without the pool's own name and time for what an item was sent in, of which
+    its line says more.
+    """
     if isinstance(error, errors.TaskTimeout):
-        return errors.TaskTimeout(seconds=error.seconds, task="it", pid=error.pid)
+        seconds = error.seconds if timeout is None else timeout
+        return errors.TaskTimeout(seconds=seconds, task="it", pid=error.pid)
     if isinstance(error, errors.WorkerDied):
         return errors.WorkerDied(
             pid=error.pid,
@@ -95,5 +86,5 @@ def _without_task(error: BaseException) -> BaseException:
             reason=error.reason,
         )
     if isinstance(error, errors.PoisonTask) and error.last is not None:
-        return errors.PoisonTask(attempts=error.attempts, last=_without_task(error.last))
+        return errors.PoisonTask(attempts=error.attempts, last=_said_for_item(error.last, timeout))
     return error

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
+from itertools import chain
 from pathlib import Path
 from signal import SIGHUP, SIGINT, SIGTERM, Signals
 from typing import Any
@@ -249,7 +250,7 @@ def _dry_run(options: gather.Options, work: Work, source: Source, lines: Output)
     else:
         journal = None
     with journal or nullcontext(), suppress(ReaderGone):
-        for seq, item in enumerate(source.items):
+        for seq, item in enumerate(chain.from_iterable(source.runs)):
             if journal is None or journal.place(seq, item) is not None:
                 lines.write(work.says(item).encode("utf-8", "surrogateescape") + b"\n")
     return 0

@@ -7,6 +7,9 @@ from enum import Enum
 
 from forkful.cli.worker import Work
 
+_LONGEST = 0.02
+"""Ten times what a lot should take."""
+
 
 class Halt(Enum):
     """What the first failure does to the rest."""
@@ -45,3 +48,19 @@ class Plan:
     max_tasks: int | None
     max_memory: int | None
     start_method: str | None
+
+    @property
+    def takes_lots(self) -> bool:
+        """Whether workers may be given several items at once. What the pool does with an item (try it
+        again, replace its worker after it) it does with each by itself.
+        """
+        return not self.retries and self.max_tasks is None and self.max_memory is None
+
+    @property
+    def longest_lot(self) -> float:
+        """Seconds after which a worker begins no further item of a lot. The pool measures lots:
+        what it gives them beyond the timeout is this, so no item has less than its time.
+        """
+        if not self.takes_lots:
+            return 0.0
+        return _LONGEST if self.timeout is None else min(_LONGEST, self.timeout / 10)

@@ -28,7 +28,7 @@ class WorkerDied(ForkfulError, BrokenProcessPool, multiprocessing.ProcessError):
         signal: The signal that killed it, if one did and it has a name.
         task: Names the task that it ran, such as ``task 12: f(7)``; ``None`` if it ran none.
         name: Its process name.
-        stack: The Python stack that it wrote at a fatal signal. Shown below the message.
+        stack: The Python stack that it wrote at a fatal signal. The message ends with it.
         reason: Why, where more is known than the exit code says, such as ``out of memory``.
     """
 
@@ -50,6 +50,8 @@ class WorkerDied(ForkfulError, BrokenProcessPool, multiprocessing.ProcessError):
             message += f" ({reason})" if reason else ""
             message += f" while it ran {task}" if task else ""
             message += "; " + _advice(exitcode, reason, stack)
+        if stack:
+            message += f"\nits last stack:\n{stack.rstrip()}"
         super().__init__(message)
         self.pid = pid
         self.exitcode = exitcode
@@ -57,8 +59,6 @@ class WorkerDied(ForkfulError, BrokenProcessPool, multiprocessing.ProcessError):
         self.name = name
         self.stack = stack
         self.reason = reason
-        if stack:
-            self.add_note(f"its last stack:\n{stack.rstrip()}")
 
     @property
     def signal(self) -> signals.Signals | None:

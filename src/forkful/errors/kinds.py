@@ -56,10 +56,11 @@ class TaskTimeout(ForkfulError, multiprocessing.TimeoutError, builtins.TimeoutEr
 
 
 class PoisonTask(ForkfulError):
-    """A task that killed its worker on each of its attempts; it is not tried again.
+    """A task that killed its worker time and again; it is not tried again.
 
     Attributes:
         attempts: How often it was tried.
+        deaths: How many workers it has killed; by default one for each attempt.
         last: How the last attempt ended, usually a ``WorkerDied``.
     """
 
@@ -70,16 +71,21 @@ class PoisonTask(ForkfulError):
         message: str | None = None,
         *,
         attempts: int = 1,
+        deaths: int | None = None,
         last: BaseException | None = None,
     ) -> None:
+        deaths = attempts if deaths is None else deaths
         if message is None:
             task = getattr(last, "task", None) or "a task"
             times = f"each of its {attempts} attempts" if attempts > 1 else "its only attempt"
+            if deaths < attempts:
+                times = f"{deaths} of its {attempts} attempts"
             message = f"{task} killed its worker on {times} and is given up"
             if last is not None:
                 message += f"; the last time: {last}"
         super().__init__(message)
         self.attempts = attempts
+        self.deaths = deaths
         self.last = last
 
 
@@ -110,7 +116,7 @@ class LockOwnerDied(ForkfulError, multiprocessing.ProcessError):
     Attributes:
         pid: The dead owner.
         name: Its process name.
-        where: The line that took the lock, such as ``main.py:12``.
+        where: The line that took the lock, such as ``main.py:12 in transfer``; ``None`` if that is not known.
     """
 
     __module__ = "forkful"
@@ -143,7 +149,7 @@ class DeadlockError(ForkfulError):
 
     Attributes:
         waiters: All that wait, whoever raised this first: named tuples of process, pid, thread,
-            operation, where, seconds, holder (of a lock).
+            operation, where, seconds, holder (of a lock), taken (where it took the lock).
     """
 
     __module__ = "forkful"

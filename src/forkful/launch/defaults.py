@@ -19,10 +19,12 @@ class _Defaults:
     Attributes:
         start_method: What children take over from their parent; None: not chosen yet.
         context: The default context, whose `get_context()` is that of the start method.
+        unchanged: The program was written for `multiprocessing`, and is to print what it always has.
     """
 
     start_method: str | None = None
     context: BaseContext
+    unchanged = False
 
     arrivals: list[Callable[[], None]]
     """What each child calls before it imports the main module; functions that pickle by name."""

@@ -8,47 +8,46 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 from collections.abc import Iterator
+from multiprocessing import process
 
 import psutil
 
 from forkful.launch import forkserver
 
-__all__ = ["descendants", "terminate"]
+__all__ = ["descendants", "send"]
 
 _PIPE = re.compile(r"pipe:\[(\d+)\]")
 
 
-def descendants(pid: int, server: int | None) -> list[psutil.Process]:
-    """Return the processes that descend from `pid`, parents first.
-
-    Args:
-        pid: A living child of this process.
-        server: The fork server that this process itself comes from, if any.
-    """
-    server = forkserver.server._forkserver_pid or server
+def descendants(pid: int) -> list[psutil.Process]:
+    """Return the processes that descend from `pid`, a living child of this process; parents first."""
+    server = forkserver.server._forkserver_pid
+    if not server and getattr(process.current_process(), "_start_method", None) == "forkserver":
+        server = os.getppid()
     forked = _children(server) if server is not None else []
     found: list[psutil.Process] = []
     layer = [pid]
     while layer:
         below = [child for one in layer for child in _children(one)]
         ties = {pipe for one in layer for pipe in _pipes(one, os.O_WRONLY)}
-        known = {process.pid for process in found + below} | {pid, os.getpid()}
+        known = {one.pid for one in found + below} | {pid, os.getpid()}
         below += [
-            process
-            for process in forked
-            if process.pid not in known and not ties.isdisjoint(_pipes(process.pid, os.O_RDONLY))
+            one
+            for one in forked
+            if one.pid not in known and not ties.isdisjoint(_pipes(one.pid, os.O_RDONLY))
         ]
         found += below
-        layer = [process.pid for process in below]
+        layer = [one.pid for one in below]
     return found
 
 
-def terminate(processes: list[psutil.Process]) -> None:
-    """Send SIGTERM to each, the last one first."""
-    for process in reversed(processes):
+def send(processes: list[psutil.Process], signum: signal.Signals) -> None:
+    """Send a signal to each, the last one first."""
+    for one in reversed(processes):
         try:
-            process.terminate()
+            one.send_signal(signum)
         except psutil.Error:
             pass  # it has ended, or is another user's
 

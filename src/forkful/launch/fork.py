@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import threading
+import weakref
 from multiprocessing import popen_fork, util
 from multiprocessing.process import BaseProcess
 
 from forkful import _native, ledger
+from forkful.launch import lastwords
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +36,15 @@ class Popen(popen_fork.Popen):
     owner = 0
     finalizer: Any
     _kept: list[Any] | None = None
+    last_words: lastwords.Place | None = None  # where the child writes them
+    stack: str | None = None  # what it wrote there
+    reason: str | None = None  # what else is known of why it ended
+    killed = False  # by this object's `kill`
+    status_lost = False  # to SIGCHLD being ignored, or to who has waited for the child elsewhere
+
+    def __init__(self, process_obj: BaseProcess) -> None:
+        self._process: weakref.ref[Any] = weakref.ref(process_obj)
+        super().__init__(process_obj)
 
     def keep(self, handle: Any) -> None:
         """Hold `handle` until the child has ended."""
@@ -79,18 +91,49 @@ class Popen(popen_fork.Popen):
             _native.wait_child(self.pid)
         # Of two threads that ask, only one gets the status: the other must find what it was told.
         with _status_lock:
-            if self.returncode is None:
-                try:
-                    pid, status, used = os.wait4(self.pid, os.WNOHANG)
-                except OSError:
-                    return None  # somebody else has taken it; the stdlib's answer, too
-                if pid != self.pid:
-                    return None
-                self.returncode = os.waitstatus_to_exitcode(status)
-                if ledger.KEPT:
-                    ledger.reaped(pid, self.returncode, used)
-            if self.owner:
+            code = self._take_status()
+            self._note_end(code)
+            if code is not None and self.owner:
                 _native.reap(self.owner)
                 self.owner = 0
                 self._kept = None
+        return code
+
+    def _send_signal(self, sig: int) -> None:
+        if sig == signal.SIGKILL:
+            self.killed = True
+        super()._send_signal(sig)  # type: ignore[misc]
+
+    def _note_end(self, code: int | None) -> None:
+        """Once the child has ended: keep what it and the kernel say, besides the exit code."""
+        place = self.last_words
+        if code is None or place is None:
+            return
+        self.last_words = None
+        self.stack = lastwords.take(place, code)
+        if code == -signal.SIGKILL and not self.killed:
+            from forkful import oom  # on first use
+
+            if oom.watch().explains():
+                self.reason = "out of memory"
+
+    def _take_status(self) -> int | None:
+        if self.returncode is None:
+            try:
+                pid, status, used = os.wait4(self.pid, os.WNOHANG)
+            except OSError:
+                return self._guess_status()
+            if pid == self.pid:
+                self.returncode = os.waitstatus_to_exitcode(status)
+                if ledger.KEPT:
+                    ledger.reaped(pid, self.returncode, used)
+        return self.returncode
+
+    def _guess_status(self) -> int | None:
+        """The child has ended, and its status is gone: what does its report say?"""
+        process = self._process()
+        if process is not None and process._parent_pid == os.getpid():  # and not in a forked child
+            self.status_lost = True
+            self.returncode = process._code_of_report()
+            ledger.reaped(self.pid, self.returncode)
         return self.returncode

@@ -16,7 +16,6 @@ from multiprocessing import (
     popen_forkserver,
     process,
     reduction,
-    resource_tracker,
     spawn,
     util,
 )
@@ -26,6 +25,7 @@ from forkful import _native, ledger
 from forkful.launch import ended, fork
 from forkful.launch.defaults import defaults
 from forkful.launch.inherit import payload, tracker_fd
+from forkful.launch.interrupts import interrupts_held
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class ForkServer(forkserver.ForkServer):
 
     def ensure_running(self) -> None:
         """Start the server unless it runs. May be called from any process of the family."""
-        resource_tracker.ensure_running()
+        tracker_fd()  # starts it unless it runs
         self._ensure()
 
     def _ensure(self) -> None:
@@ -124,7 +124,8 @@ class ForkServer(forkserver.ForkServer):
                 )
                 exe = spawn.get_executable()
                 args = [exe, *util._args_from_interpreter_flags(), "-c", command]
-                pid = util.spawnv_passfds(exe, args, [family, listener.fileno(), alive_r])
+                with interrupts_held():
+                    pid = util.spawnv_passfds(exe, args, [family, listener.fileno(), alive_r])
             except BaseException:
                 os.close(alive_w)
                 raise
@@ -256,15 +257,19 @@ class Popen(fork.Popen):
         module = getattr(target, "__module__", None) or ""
         if module.startswith("forkful."):  # a pool's worker: what it imports would be as much as it
             server.need(module)
-        self.sentinel, w = server.connect_to_new_process(self._fds)
-        tie = os.dup(w)
-        self.finalizer = _native.Ends(self.sentinel, tie)
+        asked = _native.reserve()  # until the child has its slot: so that it counts as being born
         try:
-            with open(w, "wb", closefd=True) as f:
-                f.write(data)
-        except BrokenPipeError:
-            pass  # it died while it started: its exit code will say so
-        self.pid = forkserver.read_signed(self.sentinel)
+            self.sentinel, w = server.connect_to_new_process(self._fds)
+            tie = os.dup(w)
+            self.finalizer = _native.Ends(self.sentinel, tie)
+            try:
+                with open(w, "wb", closefd=True) as f:
+                    f.write(data)
+            except BrokenPipeError:
+                pass  # it died while it started: its exit code will say so
+            self.pid = forkserver.read_signed(self.sentinel)
+        finally:
+            _native.abandon(asked)
         ended.watch(self.sentinel, process_obj)
 
     def poll(self, flag: int = os.WNOHANG) -> int | None:
@@ -273,6 +278,7 @@ class Popen(fork.Popen):
         if not known and flag != os.WNOHANG:
             _native.wait_readable(self.sentinel)
         code = popen_forkserver.Popen.poll(self, os.WNOHANG)
+        self._note_end(code)
         if ledger.KEPT and code is not None and not known:
             ledger.reaped(self.pid, code)
         if code is not None:

@@ -19,6 +19,7 @@ from multiprocessing.context import set_spawning_popen
 
 from forkful import _native, wire
 from forkful.errors import ForkfulError
+from forkful.launch import interrupts
 from forkful.launch.defaults import defaults
 
 TYPE_CHECKING = False
@@ -36,8 +37,11 @@ def _board(
     owner: int,
     start_method: str | None,
     arrivals: tuple[Callable[[], None], ...],
+    held: bool,
 ) -> None:
     """In the child: join the family, and do what its children do first."""
+    if not held:
+        interrupts.release()  # which the fork server holds back
     _join(fd, family, owner)
     for arrive in arrivals:
         arrive()
@@ -63,7 +67,8 @@ class _Ticket:
     def __reduce__(self) -> tuple[Any, ...]:
         fd = reduction.DupFd(_native.fd()) if self.owner else None
         arrivals = tuple(defaults.arrivals)
-        return _board, (fd, _native.identity(), self.owner, defaults.start_method, arrivals)
+        held = interrupts.are_held()
+        return _board, (fd, _native.identity(), self.owner, defaults.start_method, arrivals, held)
 
 
 class _SearchPath:
@@ -105,6 +110,7 @@ def payload(popen: Any, process_obj: BaseProcess, owner: int) -> bytes:
 
 def tracker_fd() -> int:
     """Return the resource tracker's descriptor, for what the stdlib makes in the child."""
-    fd = resource_tracker.getfd()
+    with interrupts.interrupts_held():  # to start it lets through what this thread holds back
+        fd = resource_tracker.getfd()
     assert fd is not None
     return fd

@@ -6,8 +6,9 @@
 from multiprocessing.pool import MaybeEncodingError, ThreadPool  # type: ignore[attr-defined]
 from typing import TYPE_CHECKING
 
-from forkful.pool.iterators import LATER, IMapIterator, IMapUnorderedIterator, Outcomes
+from forkful.pool.imap import IMapIterator, IMapUnorderedIterator
 from forkful.pool.outcome import Outcome, PoolStatistics, WorkerStatistics
+from forkful.pool.outcomes import LATER, Outcomes
 from forkful.pool.pool import Pool
 from forkful.pool.results import AsyncResult, MapResult
 from forkful.remote import RemoteTraceback

@@ -11,7 +11,10 @@ import functools
 import threading
 import weakref
 
+from forkful import _native
+from forkful.pool.ending import GRACE
 from forkful.pool.engine import TERMINATE, Engine
+from forkful.pool.turns import make_bell
 
 __all__ = ["Collector"]
 
@@ -23,7 +26,8 @@ class Collector:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = weakref.ref(engine)
-        self._wake = threading.Event()
+        self._wake = make_bell()
+        self._stopped = make_bell()
         self._thread: threading.Thread | None = None
 
     def need(self) -> None:
@@ -35,14 +39,15 @@ class Collector:
             self._wake.set()
 
     def stop(self) -> None:
-        """Let the thread end; wait for it unless called from it."""
+        """Let the thread end; wait for it unless called from it, or it is held up by a callback."""
         thread = self._thread
         self._wake.set()
+        self._stopped.set()
         if thread is not None and thread is not threading.current_thread():
-            thread.join()
+            thread.join(GRACE)
 
     def _run(self) -> None:
-        steps = -1
+        steps, standing = -1, 0  # standing: see Engine._step
         while True:
             engine = self._engine()
             if engine is None or engine.state == TERMINATE:
@@ -52,17 +57,20 @@ class Collector:
                     if not engine.open_jobs:
                         self._wake.clear()
                 del engine
-                self._wake.wait(1.0)  # and look whether the pool is still there
-                continue
-            if any(job.callbacks for job in tuple(engine.open_jobs)):
-                engine.wait_for(functools.partial(_nothing_due, engine), 1.0)
+                standing = min(standing + 1, 2)
+                self._wake._stand(1.0, _native.OP_POOL, standing)  # and look if the pool is there
+            elif any(job.callbacks for job in tuple(engine.open_jobs)):
+                engine.wait_for(functools.partial(_nothing_due, engine))
+                standing = 0
+                del engine
             else:
+                idle = True
                 if engine.steps == steps and not engine.driven:
-                    engine.poll()
+                    idle = engine.poll()
                 steps = engine.steps
-                with engine.lock:
-                    engine.changed.wait(PATIENCE)
-            del engine
+                del engine
+                standing = min(standing + 1, 2) if idle else 0
+                self._stopped._stand(PATIENCE, _native.OP_POOL, standing)
 
 
 def _nothing_due(engine: Engine) -> bool:

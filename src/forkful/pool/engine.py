@@ -1,4 +1,4 @@
-"""The pool's engine: sends tasks, takes answers, looks after the workers.
+"""The pool's engine: sends tasks, takes answers, does what follows from a worker's end.
 
 It has no thread of its own. Whoever waits for a result drives: it becomes the one driver, takes answers
 until what it waits for is there, and hands the role on. What nobody waits for is driven by the
@@ -9,26 +9,22 @@ All state is guarded by `lock`. User code never runs under it, save the pickling
 
 from __future__ import annotations
 
-import contextlib
-import heapq
-import itertools
 import os
-import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from multiprocessing import connection
-from multiprocessing.process import BaseProcess
-from typing import Any, Final, Literal, Protocol
+from collections.abc import Callable
+from typing import Any, Final, Literal
 
 from forkful import _native, errors, remote
-from forkful.family import Words
+from forkful.launch import ending
 from forkful.pool import messages as m
+from forkful.pool.crew import Crew
+from forkful.pool.ending import end_processes, kill_tree
 from forkful.pool.outcome import PoolStatistics, WorkerStatistics
-from forkful.pool.state import Doom, Job, Roster, Task, WorkerRecord, plan_loss
-from forkful.pool.worker import WorkerConfig, work
-from forkful.process import NESTS
+from forkful.pool.state import POISON_DEATHS, Doom, Job, Retry, Task, WorkerRecord, plan_loss
+from forkful.pool.turns import Books, Role, hang_bell, ring
+from forkful.pool.underway import UnderWay
 from forkful.queues import SimpleQueue
 
 __all__ = ["CLOSE", "RUN", "TERMINATE", "Engine"]
@@ -38,7 +34,6 @@ CLOSE: Final = "CLOSE"
 TERMINATE: Final = "TERMINATE"
 
 LOOK_EVERY = 0.05  # seconds between two looks at the workers: how late a death is noticed at most
-GRACE = 1.0  # seconds that workers have to end at SIGTERM, before SIGKILL
 _ANSWERS = 256
 
 
@@ -54,25 +49,6 @@ def _count_fork() -> None:
 os.register_at_fork(after_in_child=_count_fork)
 
 
-class OpenJob(Job, Protocol):
-    """A job as the engine sees it."""
-
-    callbacks: bool  # somebody is to be called when it is done
-
-    @property
-    def done(self) -> bool:
-        """Whether it has ended."""
-
-    def feed(self) -> None:
-        """Send more of the inputs, as far as there is room."""
-
-    def abandon(self, error: BaseException) -> None:
-        """Nothing more will come: the pool has ended."""
-
-    def has_lost(self, tasks: list[Task]) -> bool:
-        """Whether an answer is missing, when these are the tasks that are not answered yet."""
-
-
 class Engine:
     """See the module. Made and ended by `Pool`, in the process that owns it."""
 
@@ -86,29 +62,32 @@ class Engine:
         make_process: Callable[..., Any],
     ) -> None:
         self.lock = threading.RLock()
-        self.changed = threading.Condition(self.lock)
+        self.bells: list[_native.Event] = []
         self.state: str = RUN
         self.size = processes
-        self.open_jobs: set[OpenJob] = set()
+        self.open_jobs: dict[Job, None] = {}  # in the order in which they were called
         self.shaken = False  # an exception has left the books half written
-        self.books = _Books(self)
+        self.books = Books(self)
         self.steps = 0  # how often somebody has driven
         self.pid = os.getpid()
         self._forks = _forks[0]
-        self._initializer, self._initargs = initializer, initargs
-        self.max_tasks, self._max_memory = max_tasks, max_memory
-        self._make_process = make_process
-        self._taskq: SimpleQueue[Any] = SimpleQueue()
+        self.under_way: UnderWay = UnderWay()
+        self.send = self.under_way.send
+        self.send_all = self.under_way.send_all
+        self.send_later = self.under_way.send_later
         self._answers: SimpleQueue[Any] = SimpleQueue()
+        self.crew: Crew = Crew(
+            processes,
+            make_process,
+            self.under_way.queue,
+            self._answers,
+            initializer,
+            initargs,
+            max_tasks,
+            max_memory,
+        )
         self._inbox: list[tuple[int, int, bytes]] = []
-        self._tasks: dict[int, Task] = {}
-        self._sent = 0
-        self._later: list[tuple[float, int, Task]] = []
-        self._later_number = itertools.count()
-        self._roster = Roster(processes)
-        self._claims = Words(self._roster.places * m.CLAIM_WORDS)
-        self._driver: int | None = None
-        self._waiting = 0
+        self.driver: int | None = None
         self._calls: deque[Callable[[], None]] = deque()
         self._next_look = 0.0
         self._broken: BaseException | None = None  # no worker can work: why
@@ -127,30 +106,6 @@ class Engine:
         if self.state != RUN:
             raise ValueError("Pool not running")
 
-    def send(self, task: Task) -> None:
-        """Put a task into the workers' queue. Under the lock."""
-        seq = self._taskq._put_bytes(task.data, task.kind)
-        self._tasks[seq] = task
-        self._sent = seq + 1
-        if task.items is None and not task.retry.retries:
-            task.data = b""
-
-    def send_all(self, tasks: list[Task], messages: list[bytes]) -> None:
-        """The same for several tasks of one kind, waking the workers once. Under the lock."""
-        if not tasks:
-            return
-        first = self._taskq._put_many(messages, tasks[0].kind)
-        self._tasks.update(zip(range(first, first + len(tasks)), tasks, strict=True))
-        self._sent = first + len(tasks)
-
-    def send_later(self, task: Task, delay: float) -> None:
-        """The same after `delay` seconds. Under the lock."""
-        if delay <= 0:
-            self.send(task)
-        else:
-            when = time.monotonic() + delay
-            heapq.heappush(self._later, (when, next(self._later_number), task))
-
     # -- driving -------------------------------------------------------------------------------------
 
     def wait_for(self, done: Callable[[], Any], timeout: float | None = None) -> bool:
@@ -167,7 +122,7 @@ class Engine:
                 return bool(done())
             if self.state == TERMINATE:
                 return bool(done())
-            role = _Role(self)
+            role = Role(self)
             standing = 0
             try:
                 if role.take():
@@ -183,27 +138,27 @@ class Engine:
             finally:
                 role.give()
             with self.lock:
-                if self.driven and not done():
-                    self._waiting += 1
-                    try:
-                        self.changed.wait(left)
-                    finally:
-                        self._waiting -= 1
+                bell = hang_bell(self.bells) if self.driven and not done() else None
+            if bell is not None:
+                bell._stand(left, _native.OP_RESULT, 0)
         return True
 
-    def poll(self) -> None:
-        """Deal with what is there, without waiting, unless another thread is at it."""
-        role = _Role(self)
+    def poll(self) -> bool:
+        """Deal with what is there, without waiting, unless another thread is at it.
+
+        Returns:
+            Whether nothing was due, and nothing will be before an answer comes or a worker dies.
+        """
+        role = Role(self)
         try:
-            if role.take():
-                self._step(0)
+            return self._step(0) if role.take() else True
         finally:
             role.give()
 
     @property
     def driven(self) -> bool:
         """Whether some thread drives."""
-        return self._driver is not None
+        return self.driver is not None
 
     def _step(self, wait: float, standing: int = 0) -> bool:
         """Wait for answers, and do what is due.
@@ -229,11 +184,9 @@ class Engine:
             if self._broken is None:
                 for job in tuple(self.open_jobs):
                     job.feed()
-            idle = not (took or self._later or self._calls) and all(
-                task.timeout is None for task in self._tasks.values()
-            )
+            idle = not (took or self._calls or self.under_way.timed)
         if self._broken is not None:
-            self.end(self._broken)
+            self.end(self._broken, failed=True)
             idle = False
         self._run_calls()
         return idle
@@ -255,27 +208,28 @@ class Engine:
         """Let the driver call this, when it does not hold the lock."""
         self._calls.append(call)
 
-    def closed_job(self, job: OpenJob) -> None:
+    def closed_job(self, job: Job) -> None:
         """A job is complete. Under the lock."""
-        self.open_jobs.discard(job)
-        if self._waiting:
-            self.changed.notify_all()
+        self.open_jobs.pop(job, None)
+        if self.bells:
+            ring(self.bells)
         if self.state == CLOSE:
             self._stop_if_done()
 
     # -- answers -------------------------------------------------------------------------------------
 
     def _read_inbox(self) -> None:
-        inbox, tasks = self._inbox, self._tasks
+        inbox, tasks = self._inbox, self.under_way.tasks
+        result, timed_result = m.RESULT, m.TIMED_RESULT  # the many
         read = 0
         try:
             for _, meta, data in inbox:
                 seq, kind = meta >> 4, meta & 15
-                if kind == m.RESULT:
+                if kind == result:
                     task = tasks.pop(seq, None)
                     if task is not None:
                         task.job.result(task, data)
-                elif kind == m.TIMED_RESULT:
+                elif kind == timed_result:
                     task = tasks.pop(seq, None)
                     if task is not None:
                         task.job.timed_result(task, data)
@@ -293,7 +247,7 @@ class Engine:
             del inbox[:read]
 
     def _item(self, seq: int, kind: int, data: bytes) -> None:
-        task = self._tasks.get(seq)
+        task = self.under_way.tasks.get(seq)
         if task is None or task.items is None:
             return
         index, seconds, pid = m.ITEM.unpack_from(data)
@@ -301,7 +255,7 @@ class Engine:
             return
         task.next = index + 1
         if task.next == len(task.items):
-            del self._tasks[seq]
+            del self.under_way.tasks[seq]
         payload = data[m.ITEM.size :]
         if kind == m.ITEM_DONE:
             task.job.item(task, index, seconds, pid, payload)
@@ -320,11 +274,9 @@ class Engine:
 
     def _about_worker(self, number: int, kind: int, data: bytes) -> None:
         if kind == m.READY:
-            self._roster.ready(number)
-            if number in self._roster.workers:
-                self._roster.workers[number].since = time.monotonic()
+            self.crew.is_ready(number)
         elif kind == m.RETIRED:
-            worker = self._roster.workers.get(number)
+            worker = self.crew.roster.workers.get(number)
             if worker is not None:
                 worker.retired = True
                 self._next_look = 0.0
@@ -332,13 +284,21 @@ class Engine:
             self._break(remote.unpack(data))
 
     def _failed(
-        self, task: Task, item: int | None, error: BaseException, seconds: float, pid: int | None
+        self,
+        task: Task,
+        item: int | None,
+        error: BaseException,
+        seconds: float,
+        pid: int | None,
+        *,
+        died: bool = False,
     ) -> None:
         """An attempt failed: try again, or give up."""
-        delay = task.retry.delay(task.attempts, error)
-        if delay is None:
-            if task.deaths >= task.attempts > 1:
-                error = errors.PoisonTask(attempts=task.attempts, last=error)
+        delay = task.retry.delay(task.attempts, error, _luck(task.retry))
+        poison = died and task.deaths >= POISON_DEATHS
+        if delay is None or poison:
+            if poison or task.deaths >= task.attempts > 1:
+                error = errors.PoisonTask(attempts=task.attempts, deaths=task.deaths, last=error)
             task.job.failed(task, item, error, seconds, pid)
         elif item is None:
             task.attempts += 1
@@ -355,52 +315,18 @@ class Engine:
 
     # -- workers -------------------------------------------------------------------------------------
 
-    def start_workers(self) -> None:
-        """Start as many as are missing. Under the lock."""
-        for _ in range(self._roster.missing()):
-            number, place = self._roster.place()
-            for word in range(m.CLAIM_WORDS):
-                self._claims.store(place * m.CLAIM_WORDS + word, 0)
-            config = WorkerConfig(
-                number,
-                place * m.CLAIM_WORDS,
-                self._taskq,
-                self._answers,
-                self._claims,
-                self._initializer,
-                self._initargs,
-                self.max_tasks,
-                self._max_memory,
-            )
-            process = self._make_process(target=work, args=(config,))
-            process.name = process.name.replace("Process", "PoolWorker")
-            process.daemon = True
-            if isinstance(process, BaseProcess):  # and not a program's own kind of process
-                process._config[NESTS] = True  # type: ignore[attr-defined]
-            with _interrupts_held(process):
-                try:
-                    process.start()
-                except BaseException:
-                    self._roster.give_back(place)
-                    raise
-                record = WorkerRecord(number, place, process, time.monotonic())
-                self._roster.workers[number] = record
-
     def look(self) -> None:
         """Look after the workers now, and not only when it is time for it."""
         with self.lock, self.books:
             self._look(time.monotonic())
 
-    def processes(self) -> list[Any]:
-        """Return the workers' process objects."""
-        return [w.process for w in self._roster.workers.values()]
-
     def _look(self, now: float) -> None:
         """Look after the workers, late tasks and those to be tried again. Under the lock."""
         self._next_look = now + LOOK_EVERY
         if self.shaken:
+            self.under_way.put_back()
             self._recount()
-        dead = [w for w in self._roster.workers.values() if w.process.exitcode is not None]
+        dead = self.crew.dead()
         if dead:
             # What they had answered comes first.
             while self._answers._take_bytes(self._inbox, _ANSWERS, 0):
@@ -408,24 +334,29 @@ class Engine:
             for worker in dead:
                 self._lost(worker)
         self._kill_late(now)
-        while self._later and self._later[0][0] <= now:
-            self.send(heapq.heappop(self._later)[2])
+        self.under_way.send_due(now)
         if self._broken is None and (self.state == RUN or (self.state == CLOSE and self.open_jobs)):
-            self.start_workers()
+            if ending.begun() and threading.current_thread() is not threading.main_thread():
+                # Only what the main thread does at its end may need others.
+                self._break(
+                    errors.WorkerDied("SIGTERM ends this process, and has ended its workers")
+                )
+            else:
+                self.crew.start_missing()
 
     def _recount(self) -> None:
         """Ctrl-C may come between any two steps: a call that has lost an answer to it is given up."""
         self.shaken = False
-        tasks: dict[OpenJob, list[Task]] = {job: [] for job in self.open_jobs}
-        for task in [*self._tasks.values(), *(task for _, _, task in self._later)]:
-            tasks.get(task.job, []).append(task)  # type: ignore[call-overload]
+        tasks: dict[Job, list[Task]] = {job: [] for job in self.open_jobs}
+        for task in self.under_way:
+            tasks.get(task.job, []).append(task)
         for job, its in tasks.items():
             if job.done:
                 self.closed_job(job)  # it was cut short between being done and saying so
+            elif job.called_off:
+                self._end_if_cancelled(job)
             elif job.has_lost(its):
-                self._tasks = {s: task for s, task in self._tasks.items() if task.job is not job}
-                self._later = [entry for entry in self._later if entry[2].job is not job]
-                heapq.heapify(self._later)
+                self.under_way.drop(job)
                 job.abandon(
                     errors.ForkfulError(
                         "an exception such as KeyboardInterrupt came while the pool took this "
@@ -433,25 +364,86 @@ class Engine:
                     )
                 )
 
+    # -- ending what is under way ----------------------------------------------------------------------
+
+    def unfinished(self) -> list[str]:
+        """Name the calls that are not done, and that somebody may still wait for."""
+        self.poll()
+        with self.lock:
+            return [name for job in self.open_jobs if (name := job.wanted())]
+
+    def cancel(self, job: Job) -> bool:
+        """Let what of a job is queued not run, and kill who runs it, with all that they started.
+
+        Returns:
+            False if it has ended already.
+        """
+        with self.lock, self.books:
+            if self._forks != _forks[0] or job not in self.open_jobs or not job.call_off():
+                return False
+            self.under_way.take_back()
+            for worker in self.crew:
+                claim = None if worker.doom else self._claim(worker)
+                if claim is not None and claim[1].job is job:
+                    worker.doom = Doom(claim[0], job=job)
+                    kill_tree(worker.process)
+            self.under_way.drop(job)
+            self.under_way.put_back()
+            self._next_look = 0.0
+            self._end_if_cancelled(job)
+        return True
+
+    def _end_if_cancelled(self, job: Job) -> None:
+        if not any(worker.doom is not None and worker.doom.job is job for worker in self.crew):
+            job.cancelled()
+
+    def _kill_late(self, now: float) -> None:
+        """Kill whoever is over its task's timeout; its end is noticed as any other."""
+        if not any(self._is_late(worker, now) for worker in self.crew):
+            return
+        # It may be done by now, and have begun another: that one must not be hurt.
+        self.under_way.take_back()
+        for worker in self.crew:
+            late = self._is_late(worker, now)
+            if late is not None:
+                worker.doom = late
+                kill_tree(worker.process)
+        self.under_way.put_back()
+
+    def _is_late(self, worker: WorkerRecord, now: float) -> Doom | None:
+        claim = None if worker.doom else self._claim(worker)
+        if claim is None:
+            return None
+        seq, task, since = claim
+        if task.timeout is None or not since:
+            return None
+        left = since / 1e9 + task.timeout - now
+        if left <= 0:
+            return Doom(seq, seconds=task.timeout)
+        self._next_look = min(self._next_look, now + left)
+        return None
+
+    # -- workers that have ended -----------------------------------------------------------------------
+
     def _claim(self, worker: WorkerRecord) -> tuple[int, Task, int] | None:
         """Return (number, task, since) of what a worker has taken and not answered."""
-        at = worker.place * m.CLAIM_WORDS
-        seq = self._claims.load(at + m.CLAIM_SEQ) - 1
-        task = self._tasks.get(seq)
-        # A claim is written just before the take: a worker may have died in between.
-        if task is None or seq >= self._sent - self._taskq.qsize():
-            return None
-        return seq, task, self._claims.load(at + m.CLAIM_SINCE)
+        seq, since = self.crew.claim(worker)
+        task = self.under_way.taken(seq)
+        return None if task is None else (seq, task, since)
 
     def _lost(self, worker: WorkerRecord) -> None:
         process = worker.process
         claim = self._claim(worker)
         process.join()
-        go_on = self._roster.ended(worker)
+        go_on = self.crew.roster.ended(worker)
+        doom = worker.doom
+        if doom is not None and doom.job is not None:
+            self._end_if_cancelled(doom.job)
         if claim is not None:
             seq, task, since = claim
-            del self._tasks[seq]
-            self._lost_task(worker, task, since)
+            del self.under_way.tasks[seq]
+            timeout = doom.seconds if doom is not None and doom.task == seq else None
+            self._lost_task(worker.process, task, since, timeout)
         if not go_on:
             self._break(
                 errors.WorkerDied(
@@ -464,42 +456,32 @@ class Engine:
                 )
             )
 
-    def _lost_task(self, worker: WorkerRecord, task: Task, since: int) -> None:
-        process = worker.process
+    def _lost_task(self, process: Any, task: Task, since: int, timeout: float | None) -> None:
         plan = plan_loss(task, begun=since != 0)
-        task.deaths += 1
         if plan.again:
             self._send_items(task, plan.again, 0)
+        if timeout is None:
+            task.deaths += 1
         for item in plan.alone:
             self._send_items(task, [item], 0)
         if not plan.blame:
             return
         what = task.job.describe(task, plan.item)
         error: BaseException
-        if worker.doom is not None:
-            error = errors.TaskTimeout(seconds=worker.doom.seconds, task=what, pid=process.pid)
+        if timeout is not None:
+            error = errors.TaskTimeout(seconds=timeout, task=what, pid=process.pid)
         else:
+            popen = getattr(process, "_popen", None)  # a program's own kind of process has none
             error = errors.WorkerDied(
-                pid=process.pid, exitcode=process.exitcode, task=what, name=process.name
+                pid=process.pid,
+                exitcode=process.exitcode,
+                task=what,
+                name=process.name,
+                stack=getattr(popen, "stack", None),
+                reason=getattr(popen, "reason", None),
             )
         seconds = (time.monotonic_ns() - since) / 1e9 if since else 0.0
-        self._failed(task, plan.item, error, seconds, process.pid)
-
-    def _kill_late(self, now: float) -> None:
-        """Kill whoever is over its task's timeout; its end is noticed as any other."""
-        for worker in self._roster.workers.values():
-            claim = None if worker.doom else self._claim(worker)
-            if claim is None:
-                continue
-            _, task, since = claim
-            if task.timeout is None or not since:
-                continue
-            left = since / 1e9 + task.timeout - now
-            if left <= 0:
-                worker.doom = Doom(task.timeout)
-                worker.process.kill()
-            else:
-                self._next_look = min(self._next_look, now + left)
+        self._failed(task, plan.item, error, seconds, process.pid, died=timeout is None)
 
     def _break(self, error: BaseException) -> None:
         """No worker can work: everybody who waits gets `error`; if nobody does, the next call."""
@@ -523,27 +505,34 @@ class Engine:
     def _stop_if_done(self) -> None:
         if not self.open_jobs and not self._stops_sent:
             self._stops_sent = True
-            for _ in self._roster.workers:
-                self._taskq._put_bytes(b"", m.STOP)
+            self.under_way.stop(len(self.crew.roster.workers))
 
-    def end(self, error: BaseException) -> None:
-        """End the workers at once, whatever they do; jobs that are open fail with `error`."""
+    def end(self, error: BaseException, *, failed: bool = False) -> None:
+        """End the workers at once, whatever they do.
+
+        Args:
+            error: What whoever waits for a job that is open gets.
+            failed: Whether such a job has failed. If not, it is not done, and never will be.
+        """
         with self.lock:
             if self.state == TERMINATE:
                 return
             self.state = TERMINATE
-            jobs, self.open_jobs = tuple(self.open_jobs), set()
-            self._tasks.clear()
-            self._later.clear()
+            jobs, self.open_jobs = tuple(self.open_jobs), {}
+            self.under_way.clear()
             for job in jobs:
-                job.abandon(error)
-            workers = self.processes()
-            self.changed.notify_all()
+                if failed:
+                    job.abandon(error)
+                else:
+                    job.cut_off(error)
+            workers = self.crew.processes()
+            ring(self.bells)
         try:
-            self._run_calls()
-        finally:
             end_processes(workers)
-            self._release_workers()
+        finally:
+            self._run_calls()  # last: what the user does there may take for ever
+            with self.lock:
+                self.crew.forget()
 
     def join(self) -> None:
         """Wait until all is done and the workers have ended.
@@ -555,18 +544,14 @@ class Engine:
         if self.state != TERMINATE:
             with self.lock:
                 self._stop_if_done()
-        for process in self.processes():
+        for process in self.crew.processes():
             process.join()
         self.poll()  # for what the initializer raised, if nothing was called
-        self._release_workers()
+        with self.lock:
+            self.crew.forget()
         error, self._start_error = self._start_error, None
         if error is not None:
             raise error
-
-    def _release_workers(self) -> None:
-        """Who has ended is forgotten: a pool that is over keeps no descriptor."""
-        with self.lock:
-            self._roster.workers.clear()
 
     # -- what is going on ------------------------------------------------------------------------------
 
@@ -575,7 +560,7 @@ class Engine:
         with self.lock:
             now = time.monotonic()
             workers = []
-            for w in self._roster.workers.values():
+            for w in self.crew:
                 claim = self._claim(w)
                 state: Literal["starting", "idle", "busy"] = "idle" if w.ready else "starting"
                 task, seconds = None, now - w.since
@@ -589,88 +574,16 @@ class Engine:
                     WorkerStatistics(w.process.pid, w.process.name, state, task, seconds)
                 )
             return PoolStatistics(
-                tuple(workers), self._taskq.qsize(), self._roster.died, self._roster.retired
+                tuple(workers),
+                self.under_way.queue.qsize(),
+                self.crew.roster.died,
+                self.crew.roster.retired,
             )
 
 
-class _Books:
-    """Says that an exception came while something under the lock was being changed.
+def _luck(retry: Retry) -> float:
+    if not retry.backoff:
+        return 0.0
+    import random  # on first use: it brings much
 
-    For `with engine.lock, engine.books:`. Not the lock itself: entering that must be one step, or
-    Ctrl-C could come between taking it and knowing that it is taken.
-    """
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def __enter__(self) -> None:
-        """Nothing has been changed yet."""
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        if kind is not None:
-            self._engine.shaken = True
-
-
-class _Role:
-    """A thread's being the driver. It may be so already: a callback may wait for a result."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._me = threading.get_ident()
-        self._mine = engine._driver == self._me  # before this
-
-    def take(self) -> bool:
-        """Become the driver unless another thread is."""
-        engine = self._engine
-        with engine.lock:
-            if engine._driver is None:
-                engine._driver = self._me
-            return engine._driver == self._me
-
-    def give(self) -> None:
-        """Be no more than before, whatever came in between (an interrupt, say)."""
-        engine = self._engine
-        if not self._mine and engine._driver == self._me:
-            with engine.lock:
-                engine._driver = None
-                if engine._waiting:
-                    engine.changed.notify_all()
-
-
-@contextlib.contextmanager
-def _interrupts_held(process: Any) -> Iterator[None]:
-    """Let Ctrl-C wait while a worker is forked: one that is born with it would print a traceback.
-
-    The worker lets it through as soon as it ignores it. Others than forked ones begin with what may
-    take long, the main module's import, which Ctrl-C must be able to end.
-    """
-    if getattr(process, "_start_method", None) != "fork":
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def end_processes(processes: list[Any]) -> None:
-    """End processes: SIGTERM, and SIGKILL for whoever is still there after GRACE seconds.
-
-    A stopped process does not react to SIGTERM, one in native code may not. Returns when all
-    have ended. What a program gives as processes of its own kind may lack `sentinel` and `kill`:
-    the stdlib's pool asks for neither.
-    """
-    left = [p for p in processes if p.exitcode is None]
-    for p in left:
-        p.terminate()
-    deadline = time.monotonic() + GRACE
-    while left and (time_left := deadline - time.monotonic()) > 0:
-        if not connection.wait([p.sentinel for p in left if hasattr(p, "sentinel")], time_left):
-            break
-        left = [p for p in left if p.exitcode is None]
-    for p in left:
-        if hasattr(p, "kill"):
-            p.kill()
-    for p in processes:
-        p.join()
+    return random.random()

@@ -3,71 +3,33 @@
 from __future__ import annotations
 
 import os
-import sys
 import warnings
 from collections.abc import Callable, Iterable
 from multiprocessing import util
-from struct import Struct
-from types import BuiltinFunctionType, FunctionType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from forkful import _native, errors, wire
+from forkful import errors
 from forkful.cpus import usable_cpus
 from forkful.launch.defaults import defaults
 from forkful.pool import messages as m
+from forkful.pool.calls import dump, function_part
 from forkful.pool.collector import Collector
 from forkful.pool.engine import CLOSE, RUN, TERMINATE, Engine
-from forkful.pool.iterators import (
-    IMapIterator,
-    IMapJob,
-    IMapUnorderedIterator,
-    OutcomeJob,
-    Outcomes,
-)
+from forkful.pool.imap import IMapIterator, IMapJob, IMapUnorderedIterator
 from forkful.pool.outcome import PoolStatistics
+from forkful.pool.outcomes import OutcomeJob, Outcomes
 from forkful.pool.results import AsyncResult, MapResult
-from forkful.pool.state import NO_RETRY, Retry, Task
+from forkful.pool.state import EXCEPTION, NO_RETRY, Retry, RetryOn, Task, retrying
 
 if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
 
 __all__ = ["Pool"]
 
+_SHOWN = 3  # unfinished calls that a warning names
+
 _S = TypeVar("_S")
 _T = TypeVar("_T")
-
-_U32 = Struct("<I")
-
-
-def _dump(obj: Any) -> tuple[bytes, list[Any]]:
-    """Pickle arguments; return the handles among them, too, to be held until the answer."""
-    data = _native.pickle_plain(obj)
-    if data is not None:
-        return data, []
-    with wire.collecting() as held:
-        return wire.dumps(obj), held
-
-
-_by_name: dict[tuple[str, str], bytes] = {}
-"""Messages' parts for functions that travel by name: the same each time."""
-
-
-def _function(func: Callable[..., Any]) -> bytes:
-    """The function's part of a message."""
-    if type(func) is FunctionType or type(func) is BuiltinFunctionType:
-        module = sys.modules.get(func.__module__)
-        name = func.__qualname__
-        if module is not None and module.__dict__.get(name) is func:
-            part = _by_name.get((func.__module__, name))
-            if part is None:
-                part = _by_name[func.__module__, name] = _function_part(func)
-            return part
-    return _function_part(func)
-
-
-def _function_part(func: Callable[..., Any]) -> bytes:
-    data = wire.dumps(func)
-    return _U32.pack(len(data)) + data
 
 
 def _end(engine: Engine, collector: Collector) -> None:
@@ -86,6 +48,19 @@ def _end(engine: Engine, collector: Collector) -> None:
     collector.stop()
 
 
+def _abandoned(calls: list[str]) -> str:
+    several = len(calls) != 1
+    shown = "; ".join(calls[:_SHOWN])
+    if len(calls) > _SHOWN:
+        shown += f"; and {len(calls) - _SHOWN} more"
+    return (
+        f"the end of the pool's with block has cut off {len(calls)} {'calls' if several else 'call'} "
+        f"that {'were' if several else 'was'} not done: {shown}. To let "
+        f"{'them' if several else 'it'} finish, get the results inside of the block, or end it by "
+        "close() and join(); to drop them without this warning, by terminate()"
+    )
+
+
 class Pool:
     """A pool of worker processes.
 
@@ -101,7 +76,8 @@ class Pool:
 
     A worker that dies is replaced; the task that it had fails with `WorkerDied`. Tasks may be given a
     `timeout` in seconds (then `TaskTimeout`, and the worker is replaced) and `retries`, the number
-    of extra attempts.
+    of extra attempts: after errors of `retry_on`, with `backoff` seconds before the first. One that
+    has killed three workers is not tried again: `PoisonTask`.
     """
 
     _wrap_exception = True
@@ -155,7 +131,7 @@ class Pool:
         self._engine = engine
         try:
             with engine.lock, engine.books:
-                engine.start_workers()
+                engine.crew.start_missing()
         except BaseException:
             self._terminate()
             raise
@@ -180,7 +156,7 @@ class Pool:
     @property
     def _pool(self) -> list[Any]:
         """The workers' process objects."""
-        return self._engine.processes() if self._engine else []
+        return self._engine.crew.processes() if self._engine else []
 
     @property
     def _state(self) -> str:
@@ -211,9 +187,13 @@ class Pool:
         *,
         timeout: float | None = None,
         retries: int = 0,
+        retry_on: RetryOn = EXCEPTION,
+        backoff: float = 0.0,
     ) -> _T:
         """Call `func(*args, **kwds)` in a worker and return what it returns."""
-        return self._apply(func, args, kwds, None, None, timeout, retries).get()
+        return self._apply(
+            func, args, kwds, None, None, timeout, retrying(retries, retry_on, backoff)
+        ).get()
 
     def apply_async(
         self,
@@ -225,9 +205,19 @@ class Pool:
         *,
         timeout: float | None = None,
         retries: int = 0,
+        retry_on: RetryOn = EXCEPTION,
+        backoff: float = 0.0,
     ) -> AsyncResult[_T]:
         """Call `func(*args, **kwds)` in a worker; return at once with an `AsyncResult`."""
-        result = self._apply(func, args, kwds, callback, error_callback, timeout, retries)
+        result = self._apply(
+            func,
+            args,
+            kwds,
+            callback,
+            error_callback,
+            timeout,
+            retrying(retries, retry_on, backoff),
+        )
         self._collector.need()
         return result
 
@@ -239,19 +229,19 @@ class Pool:
         callback: Any,
         error_callback: Any,
         timeout: float | None,
-        retries: int,
+        retry: Retry,
     ) -> AsyncResult[_T]:
         engine = self._engine
         assert engine is not None
         args = tuple(args)
         job: AsyncResult[_T] = AsyncResult(engine, self, func, args, callback, error_callback)
         try:
-            function = _function(func)
-            data, held = _dump((args, kwds))
+            function = function_part(func)
+            data, held = dump((args, kwds))
         except Exception as e:
             with engine.lock, engine.books:
                 engine.check_running()
-                engine.open_jobs.add(job)
+                engine.open_jobs[job] = None
                 job.abandon(e)
             engine.poll()
             return job
@@ -260,12 +250,12 @@ class Pool:
             task.held = held
         if timeout is not None:
             task.timeout = timeout
-        if retries:
-            task.retry = Retry(retries)
+        if retry is not NO_RETRY:
+            task.retry = retry
         with engine.lock, engine.books:
             engine.check_running()
             engine.send(task)
-            engine.open_jobs.add(job)  # last: nobody waits for a call that Ctrl-C prevented
+            engine.open_jobs[job] = None  # last: nobody waits for a call that Ctrl-C prevented
         return job
 
     # -- many inputs, one list -----------------------------------------------------------------------------
@@ -278,6 +268,8 @@ class Pool:
         *,
         timeout: float | None = None,
         retries: int = 0,
+        retry_on: RetryOn = EXCEPTION,
+        backoff: float = 0.0,
     ) -> list[_T]:
         """Return `[func(x) for x in iterable]`, computed by the workers.
 
@@ -287,8 +279,20 @@ class Pool:
             chunksize: How many inputs to send in one message; None: as suits the time they take.
             timeout: Seconds that one message's inputs may take in a worker.
             retries: Extra attempts of a message that failed.
+            retry_on: Only after errors of this class, or of one of these.
+            backoff: Seconds before the first extra attempt; twice as long before each further one,
+                up to a minute, and by chance up to a quarter more.
         """
-        job = self._map(m.MAP, func, iterable, chunksize, None, None, timeout, retries)
+        job = self._map(
+            m.MAP,
+            func,
+            iterable,
+            chunksize,
+            None,
+            None,
+            timeout,
+            retrying(retries, retry_on, backoff),
+        )
         values: list[_T] = job.get()
         return values
 
@@ -302,10 +306,19 @@ class Pool:
         *,
         timeout: float | None = None,
         retries: int = 0,
+        retry_on: RetryOn = EXCEPTION,
+        backoff: float = 0.0,
     ) -> MapResult[_T]:
         """Like `map`; return at once with an `AsyncResult` of the list."""
         job = self._map(
-            m.MAP, func, iterable, chunksize, callback, error_callback, timeout, retries
+            m.MAP,
+            func,
+            iterable,
+            chunksize,
+            callback,
+            error_callback,
+            timeout,
+            retrying(retries, retry_on, backoff),
         )
         self._collector.need()
         return job
@@ -318,9 +331,20 @@ class Pool:
         *,
         timeout: float | None = None,
         retries: int = 0,
+        retry_on: RetryOn = EXCEPTION,
+        backoff: float = 0.0,
     ) -> list[_T]:
         """Return `[func(*x) for x in iterable]`, computed by the workers. Arguments as of `map`."""
-        job = self._map(m.STARMAP, func, iterable, chunksize, None, None, timeout, retries)
+        job = self._map(
+            m.STARMAP,
+            func,
+            iterable,
+            chunksize,
+            None,
+            None,
+            timeout,
+            retrying(retries, retry_on, backoff),
+        )
         values: list[_T] = job.get()
         return values
 
@@ -334,10 +358,19 @@ class Pool:
         *,
         timeout: float | None = None,
         retries: int = 0,
+        retry_on: RetryOn = EXCEPTION,
+        backoff: float = 0.0,
     ) -> MapResult[_T]:
         """Like `starmap`; return at once with an `AsyncResult` of the list."""
         job = self._map(
-            m.STARMAP, func, iterable, chunksize, callback, error_callback, timeout, retries
+            m.STARMAP,
+            func,
+            iterable,
+            chunksize,
+            callback,
+            error_callback,
+            timeout,
+            retrying(retries, retry_on, backoff),
         )
         self._collector.need()
         return job
@@ -351,18 +384,17 @@ class Pool:
         callback: Any,
         error_callback: Any,
         timeout: float | None,
-        retries: int,
+        retry: Retry,
     ) -> MapResult[_T]:
         engine = self._running()
         inputs = iterable if isinstance(iterable, (list, tuple, range)) else list(iterable)
-        if chunksize is None and (timeout is not None or retries):
+        if chunksize is None and (timeout is not None or retry is not NO_RETRY):
             chunksize = 1  # both are then of an input
         if chunksize is not None and chunksize < 1:
             chunksize = 1
-        retry = Retry(retries) if retries else NO_RETRY
         function, refusal = b"", None
         try:
-            function = _function(func)
+            function = function_part(func)
         except Exception as e:
             refusal = e
         job: MapResult[_T] = MapResult(
@@ -373,7 +405,7 @@ class Pool:
             chunksize,
             kind,
             function,
-            _dump,
+            dump,
             timeout,
             retry,
             callback,
@@ -387,7 +419,7 @@ class Pool:
                 job.feed()
                 job.finish_if_empty()
             if not job._done:
-                engine.open_jobs.add(job)
+                engine.open_jobs[job] = None
         if job.callbacks and (refusal is not None or not inputs):
             engine.poll()
         return job
@@ -402,6 +434,8 @@ class Pool:
         *,
         timeout: float | None = None,
         retries: int = 0,
+        retry_on: RetryOn = EXCEPTION,
+        backoff: float = 0.0,
     ) -> IMapIterator[_T]:
         """Iterate over `func(x)` for x in `iterable`, in that order, as they become ready.
 
@@ -409,7 +443,15 @@ class Pool:
         the middle, no more are read, unless they are a list or the like: the calls for that are
         all made. Arguments as of `map`.
         """
-        return self._imap(IMapIterator, True, func, iterable, chunksize, timeout, retries)
+        return self._imap(
+            IMapIterator,
+            True,
+            func,
+            iterable,
+            chunksize,
+            timeout,
+            retrying(retries, retry_on, backoff),
+        )
 
     def imap_unordered(
         self,
@@ -419,9 +461,19 @@ class Pool:
         *,
         timeout: float | None = None,
         retries: int = 0,
+        retry_on: RetryOn = EXCEPTION,
+        backoff: float = 0.0,
     ) -> IMapIterator[_T]:
         """Like `imap`, with the results in the order in which they become ready."""
-        return self._imap(IMapUnorderedIterator, False, func, iterable, chunksize, timeout, retries)
+        return self._imap(
+            IMapUnorderedIterator,
+            False,
+            func,
+            iterable,
+            chunksize,
+            timeout,
+            retrying(retries, retry_on, backoff),
+        )
 
     def _imap(
         self,
@@ -431,7 +483,7 @@ class Pool:
         iterable: Iterable[_S],
         chunksize: int,
         timeout: float | None,
-        retries: int,
+        retry: Retry,
     ) -> IMapIterator[_T]:
         engine = self._running()
         if chunksize < 1:
@@ -442,10 +494,10 @@ class Pool:
             func,
             iterable,
             ordered,
-            _function(func),
-            _dump,
+            function_part(func),
+            dump,
             timeout,
-            Retry(retries) if retries else NO_RETRY,
+            retry,
             chunksize=chunksize,
             kind=m.MAP,
         )
@@ -453,7 +505,7 @@ class Pool:
             engine.check_running()
             job.feed()
             if not job._done:
-                engine.open_jobs.add(job)
+                engine.open_jobs[job] = None
             self._collector.need()
         return make(job)
 
@@ -464,7 +516,7 @@ class Pool:
         *,
         timeout: float | None = None,
         retries: int = 0,
-        retry_on: tuple[type[BaseException], ...] = (Exception,),
+        retry_on: RetryOn = EXCEPTION,
         backoff: float = 0.0,
         ordered: bool = False,
         inline: bool = False,
@@ -477,8 +529,8 @@ class Pool:
                 them raises is raised here, after the outcomes of those before.
             timeout: Seconds that an input may take in a worker.
             retries: Extra attempts of an input that failed.
-            retry_on: Only after errors of these classes.
-            backoff: Seconds before the first extra attempt; doubled before each further one.
+            retry_on: Only after errors of this class, or of one of these.
+            backoff: Seconds before the first extra attempt; as of `map`.
             ordered: Whether to yield in the order of the inputs, and not as they become ready.
             inline: Read the inputs in the calling thread, while it asks for outcomes, and not
                 in a thread of their own. They should not block then; `LATER` among them says
@@ -495,17 +547,17 @@ class Pool:
             func,
             iterable,
             ordered,
-            _function(func),
-            _dump,
+            function_part(func),
+            dump,
             timeout,
-            Retry(retries, retry_on, backoff) if retries else NO_RETRY,
+            retrying(retries, retry_on, backoff),
             inline=inline,
         )
         with engine.lock, engine.books:
             engine.check_running()
             job.feed()
             if not job._done:
-                engine.open_jobs.add(job)
+                engine.open_jobs[job] = None
             self._collector.need()
         return Outcomes(job)
 
@@ -517,7 +569,11 @@ class Pool:
             self._engine.close()
 
     def terminate(self) -> None:
-        """End the workers at once; whatever is not done fails with `WorkerDied`."""
+        """End the workers at once; who waits for what is not done gets `WorkerDied`.
+
+        They get SIGTERM, and whoever is still there a second later, because it ignores that, is
+        stopped or busy in native code, gets SIGKILL. Returns when all have ended.
+        """
         self._terminate()
 
     def join(self) -> None:
@@ -544,5 +600,15 @@ class Pool:
         self._running()
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        self.terminate()
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        engine = self._engine
+        unfinished: list[str] = []
+        try:
+            if kind is None and engine is not None and engine.pid == os.getpid():
+                unfinished = engine.unfinished()
+        finally:
+            self.terminate()
+        if unfinished:
+            # Of a program that knows nothing of forkful, Python shows it only if it is asked to.
+            category = ResourceWarning if defaults.unchanged else RuntimeWarning
+            warnings.warn(_abandoned(unfinished), category, stacklevel=2)

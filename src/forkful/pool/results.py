@@ -8,6 +8,7 @@ from collections.abc import Callable
 from multiprocessing import TimeoutError
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from forkful import _native
 from forkful.pool.messages import SECONDS
 from forkful.pool.state import ChunkSizer, Retry, Task, describe_call
 
@@ -62,10 +63,13 @@ class AsyncResult(Generic[_T]):
         self._func, self._args = func, args
         self._callback, self._error_callback = callback, error_callback
         self.callbacks = callback is not None or error_callback is not None
+        self.called_off = False
         self._done = False
         self._calling = False
+        self._missed = False  # whoever wanted it knows that it is not done
         self._success = True
         self._value: Any = None
+        self._cut: BaseException | None = None  # not done, and never will be: why
 
     # -- for the user ------------------------------------------------------------------------------
 
@@ -86,7 +90,7 @@ class AsyncResult(Generic[_T]):
         return self._success
 
     def wait(self, timeout: float | None = None) -> None:
-        """Wait until it has ended, at most `timeout` seconds."""
+        """Wait until it has ended, or its pool was terminated; at most `timeout` seconds."""
         if not self._done:
             self._engine.wait_for(lambda: self._done, timeout)
 
@@ -95,16 +99,35 @@ class AsyncResult(Generic[_T]):
 
         Raises:
             multiprocessing.TimeoutError: Not there after `timeout` seconds.
-            WorkerDied: The process that ran it has ended; no other call is affected.
+            WorkerDied: The process that ran it has ended, and no other call is affected; or the
+                pool was terminated before it was done.
+            concurrent.futures.CancelledError: It was cancelled.
             Exception: What the call raised, with the traceback that it had there.
         """
         self.wait(timeout)
         if not self._done:
-            raise TimeoutError
+            with self._engine.lock:  # whoever terminates the pool may be at it
+                cut = self._cut
+            if not self._done:
+                self._missed = True
+                raise cut or TimeoutError()
         if self._success:
             value: _T = self._value
             return value
         raise self._value
+
+    def cancel(self) -> bool:
+        """Give up the call, also when it runs.
+
+        What of it no worker has begun will not run. A worker that is at it is killed, with all
+        processes that descend from it, and replaced; no other call is affected. As soon as they are
+        gone the call has ended: `get` raises `concurrent.futures.CancelledError`, and the error
+        callback is called with that. Returns before that.
+
+        Returns:
+            Whether it will be cancelled: False if it has ended, or its pool was terminated.
+        """
+        return self._engine.cancel(self)
 
     # -- for the engine, under its lock ------------------------------------------------------------
 
@@ -122,8 +145,38 @@ class AsyncResult(Generic[_T]):
         self._finish(False, error)
 
     def abandon(self, error: BaseException) -> None:
-        """The pool has ended."""
+        """Nothing more will come."""
         self._finish(False, error)
+
+    def cut_off(self, error: BaseException) -> None:
+        """The pool was terminated: as with the stdlib this is not ready, but nobody waits for it."""
+        if self.called_off:
+            self.cancelled()
+        elif not self._is_being_told():
+            self._cut = error
+            self._pool = None
+
+    def call_off(self) -> bool:
+        """It is to be cancelled; False if it has ended."""
+        if self._done or self._is_being_told():
+            return False
+        self.called_off = True
+        self._success = False  # nothing more is sent
+        return True
+
+    def cancelled(self) -> None:
+        """Nobody works at it any more."""
+        from concurrent.futures import CancelledError  # on first use: it brings `logging`
+
+        self._finish(False, CancelledError(f"{self._name()} was cancelled"))
+
+    def wanted(self) -> str | None:
+        """Name the call, unless it is done or called off, or `get` has told that it is not done."""
+        over = self._done or self.called_off or self._missed or self._is_being_told()
+        return None if over else self._name()
+
+    def _name(self) -> str:
+        return describe_call(self._func, self._args)
 
     def has_lost(self, tasks: list[Task]) -> bool:
         """Whether the answer is missing."""
@@ -151,7 +204,7 @@ class AsyncResult(Generic[_T]):
 
     def describe(self, task: Task, item: int | None) -> str:
         """Name the call for an error message."""
-        return describe_call(self._func, self._args)
+        return self._name()
 
     def _finish(self, success: bool, value: Any) -> None:
         if self._done:
@@ -233,7 +286,8 @@ class MapResult(AsyncResult[list[_T]]):
         """Send chunks while there is room."""
         if self._done or not self._success:
             return
-        inputs, sizer = self._inputs, self._sizer
+        inputs, sizer, chunksize = self._inputs, self._sizer, self._chunksize
+        function, kind, pickle_plain = self._function, self._kind, _native.pickle_plain
         plain = self._timeout is None and not self._retry.retries
         tasks: list[Task] = []
         messages: list[bytes] = []
@@ -242,23 +296,29 @@ class MapResult(AsyncResult[list[_T]]):
             and self._under_way < self.MOST_TASKS
             and self._bytes < self.MOST_BYTES
         ):
-            if self._chunksize is None and self._under_way >= 4 * self._engine.size:
+            if chunksize is None and self._under_way >= 4 * self._engine.size:
                 break  # first learn how long an input takes
             at = self._fed
-            size = self._chunksize or sizer.chunk(self._length - at)
-            chunk = inputs[at : at + size]
-            if type(chunk) is not list:
-                chunk = list(chunk)
-            size = len(chunk)
+            size = chunksize or sizer.chunk(self._length - at)
+            if size == 1:
+                chunk = [inputs[at]]
+            else:
+                chunk = inputs[at : at + size]
+                if type(chunk) is not list:
+                    chunk = list(chunk)
+                size = len(chunk)
             self._fed = at + size
+            held: list[Any] | None = None
             try:
-                data, held = self._pickle(chunk)
+                data = pickle_plain(chunk)
+                if data is None:
+                    data, held = self._pickle(chunk)
             except Exception as e:
                 self._take_error(size, e)
                 continue
-            message = self._function + data
-            task = Task(self, self._kind, b"" if plain else message, at)
-            task.cost = len(message)
+            message = function + data
+            task = Task(self, kind, b"" if plain else message, at)
+            task.cost = cost = len(message)
             if size > 1:
                 task.size = size
             if held:
@@ -266,7 +326,7 @@ class MapResult(AsyncResult[list[_T]]):
             if not plain:
                 task.timeout, task.retry = self._timeout, self._retry
             self._under_way += 1
-            self._bytes += task.cost
+            self._bytes += cost
             tasks.append(task)
             messages.append(message)
             if len(tasks) == self.TOGETHER:
@@ -285,10 +345,9 @@ class MapResult(AsyncResult[list[_T]]):
         size = task.size
         if self._chunksize is None:
             self._sizer.took(size, SECONDS.unpack_from(data)[0])
-        ok, values = load(
-            data[SECONDS.size :] if len(data) < 4096 else memoryview(data)[SECONDS.size :]
-        )
-        self._landed(task)
+        ok, values = load(data[8:] if len(data) < 4096 else memoryview(data)[8:])  # behind SECONDS
+        self._under_way -= 1
+        self._bytes -= task.cost
         if not ok:
             self._take_error(size, values)
             return
@@ -296,7 +355,9 @@ class MapResult(AsyncResult[list[_T]]):
             self._value[task.index] = values[0]
         else:
             self._value[task.index : task.index + size] = values
-        self._take(size)
+        self._left -= size
+        if self._left == 0:
+            self.finish_if_empty()
 
     def failed(
         self, task: Task, item: int | None, error: BaseException, seconds: float, pid: int | None
@@ -311,6 +372,10 @@ class MapResult(AsyncResult[list[_T]]):
             return False
         sent = sum(task.size for task in tasks)
         return not self._success or self._left == 0 or self._left != self._length - self._fed + sent
+
+    def _name(self) -> str:
+        name = getattr(self._func, "__qualname__", repr(self._func))
+        return f"{name} over {self._length} inputs"
 
     def describe(self, task: Task, item: int | None) -> str:
         """Name the chunk for an error message."""

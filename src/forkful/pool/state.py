@@ -11,19 +11,49 @@ from typing import Any, Protocol
 
 __all__ = [
     "ChunkSizer",
+    "EXCEPTION",
+    "NO_RETRY",
+    "POISON_DEATHS",
     "Doom",
     "Job",
     "LossPlan",
     "Retry",
+    "RetryOn",
     "Roster",
     "Task",
     "WorkerRecord",
     "plan_loss",
+    "retrying",
 ]
 
 
 class Job(Protocol):
     """What a task belongs to: a call of the pool's user."""
+
+    callbacks: bool  # somebody is to be called when it is done
+    called_off: bool  # it was cancelled; done once nobody works at it any more
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended."""
+
+    def feed(self) -> None:
+        """Send more of the inputs, as far as there is room."""
+
+    def abandon(self, error: BaseException) -> None:
+        """It has failed: nothing more will come."""
+
+    def cut_off(self, error: BaseException) -> None:
+        """The pool was terminated before this was done; who waits for it gets `error`."""
+
+    def call_off(self) -> bool:
+        """It is to be cancelled. Return False if it has ended already."""
+
+    def wanted(self) -> str | None:
+        """Name it, unless it is as good as done, or nobody wants what comes of it."""
+
+    def has_lost(self, tasks: list[Task]) -> bool:
+        """Whether an answer is missing, when these are the tasks that are not answered yet."""
 
     def result(self, task: Task, data: bytes) -> None:
         """The task returned `data`."""
@@ -42,8 +72,21 @@ class Job(Protocol):
     def send_again(self, task: Task, items: list[Any], delay: float, attempts: int) -> None:
         """Send these items of the batch once more, after `delay` seconds, as that attempt."""
 
+    def cancelled(self) -> None:
+        """It was called off, and nobody works at it any more."""
+
     def describe(self, task: Task, item: int | None) -> str:
         """Name the task for an error message."""
+
+
+RetryOn = type[BaseException] | tuple[type[BaseException], ...]
+
+EXCEPTION: tuple[type[BaseException], ...] = (Exception,)
+"""What is tried again if nothing else is said."""
+
+POISON_DEATHS = 3  # workers that a task may kill; then it is not tried again, whatever it may
+_LONGEST_BACKOFF = 60.0  # seconds, unless the first one is longer
+_JITTER = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +96,47 @@ class Retry:
     Args:
         retries: Extra attempts.
         retry_on: Only after errors of these classes.
-        backoff: Seconds before the first extra attempt; twice as long before each further one.
+        backoff: Seconds before the first extra attempt; twice as long before each further one, up
+            to a minute.
     """
 
     retries: int = 0
-    retry_on: tuple[type[BaseException], ...] = (Exception,)
+    retry_on: RetryOn = EXCEPTION
     backoff: float = 0.0
 
-    def delay(self, attempts: int, error: BaseException) -> float | None:
-        """Return the seconds to wait before the next attempt; None: there is none."""
+    def delay(self, attempts: int, error: BaseException, luck: float = 0.0) -> float | None:
+        """Return the seconds to wait before the next attempt; None: there is none.
+
+        Args:
+            attempts: How many there were.
+            error: What the last one ended with.
+            luck: By how much of the possible extra time to wait longer, 0 to 1, so that what
+                failed together does not come back together.
+        """
         if attempts > self.retries or not isinstance(error, self.retry_on):
             return None
-        return float(self.backoff * 2.0 ** (attempts - 1))
+        longest = max(_LONGEST_BACKOFF, self.backoff)
+        return min(self.backoff * 2.0 ** min(attempts - 1, 64), longest) * (1 + _JITTER * luck)
 
 
 NO_RETRY = Retry()
+
+
+def retrying(retries: int, retry_on: RetryOn, backoff: float) -> Retry:
+    """Return what a call's arguments of these names mean.
+
+    Raises:
+        TypeError: `retry_on` is neither an exception class nor a tuple of them.
+        ValueError: A negative number.
+    """
+    if retries == 0 and retry_on is EXCEPTION and backoff == 0:
+        return NO_RETRY
+    classes = retry_on if isinstance(retry_on, tuple) else (retry_on,)
+    if not all(isinstance(c, type) and issubclass(c, BaseException) for c in classes):
+        raise TypeError(f"retry_on must be an exception class or a tuple of them, not {retry_on!r}")
+    if retries < 0 or backoff < 0:
+        raise ValueError("retries and backoff must not be negative")
+    return Retry(retries, classes, backoff) if retries else NO_RETRY
 
 
 class Task:
@@ -97,7 +166,9 @@ class Task:
 class Doom:
     """Why the pool is killing a worker."""
 
-    seconds: float  # the timeout that its task has passed
+    task: int  # the number of the task that it runs
+    seconds: float | None = None  # the timeout that this has passed
+    job: Job | None = None  # the job that was cancelled
 
 
 @dataclass(slots=True, eq=False)

@@ -22,6 +22,7 @@ from typing import Any
 
 from forkful import _native, ledger, remote, wire
 from forkful.family import Words
+from forkful.launch import ending, interrupts
 from forkful.pool import messages as m
 from forkful.queues import SimpleQueue
 
@@ -47,11 +48,21 @@ class WorkerConfig:
     max_memory: int | None  # bytes of resident memory
 
 
+_clock = time.perf_counter
+_pack_seconds = m.SECONDS.pack
+
+
+def _nothing() -> None:
+    """Stands for no function."""
+
+
 class _Worker:
     def __init__(self, config: WorkerConfig) -> None:
         self._config = config
         self._where = f"{current_process().name} (pid {os.getpid()})"
         self._functions: dict[bytes, Callable[..., Any]] = {}
+        self._last: Callable[..., Any] = _nothing  # the function of the task before, if it is kept,
+        self._prefix = b"\0" * 5  # and the message's part for it; no message begins like this
         self._answer = config.answers._put_bytes
         self._set = config.claims.store
         self._since = config.place + m.CLAIM_SINCE
@@ -80,15 +91,23 @@ class _Worker:
             m.STARMAP: self._starmap,
             m.BATCH: self._batch,
         }
+        set_word, now, since, claim_seq = (
+            self._set,
+            time.monotonic_ns,
+            self._since,
+            c.place + m.CLAIM_SEQ,
+        )
+        op = _native.OP_TASK
+        claims, limited = c.claims, bool(c.max_tasks or c.max_memory)
         taken: list[tuple[int, int, bytes]] = []
         done = 0
         while True:
-            take(taken, 1, None, c.claims, c.place + m.CLAIM_SEQ, _native.OP_TASK)
+            take(taken, 1, None, claims, claim_seq, op)
             seq, kind, data = taken.pop()
             if kind == m.STOP:
                 return
             if kind != m.BATCH:  # which sets it for each item
-                self._set(self._since, time.monotonic_ns())
+                set_word(since, now())
             try:
                 do[kind](seq, data)
             except SystemExit:
@@ -96,7 +115,9 @@ class _Worker:
             except BaseException as e:
                 self._answer(self._failure(e), seq << 4 | m.ERROR)
                 del e
-            self._set(self._since, 0)
+            set_word(since, 0)
+            if not limited:
+                continue
             done += 1
             if done == c.max_tasks or (c.max_memory and _resident() > c.max_memory):
                 self._answer(b"", c.number << 4 | m.RETIRED)
@@ -110,6 +131,10 @@ class _Worker:
 
     def _open(self, data: bytes) -> tuple[Callable[..., Any], Any]:
         """Return function and arguments."""
+        prefix = self._prefix
+        if data.startswith(prefix):
+            at = len(prefix)
+            return self._last, wire.loads(data[at:] if len(data) < 4096 else memoryview(data)[at:])
         (size,) = _U32.unpack_from(data)
         key = data[4 : 4 + size]
         func = self._functions.get(key)
@@ -121,6 +146,8 @@ class _Worker:
                 if len(self._functions) >= _CACHED_FUNCTIONS:
                     self._functions.clear()
                 self._functions[key] = func
+        if key in self._functions:
+            self._last, self._prefix = func, data[: 4 + size]
         if len(data) > 4096:
             return func, wire.loads(memoryview(data)[4 + size :])
         return func, wire.loads(data[4 + size :])
@@ -131,10 +158,10 @@ class _Worker:
         self._answer(_pickle(value), seq << 4 | m.RESULT)
 
     def _map(self, seq: int, data: bytes) -> None:
-        begun = time.perf_counter()
+        begun = _clock()
         func, items = self._open(data)
         values = list(map(func, items))
-        seconds = m.SECONDS.pack(time.perf_counter() - begun)
+        seconds = _pack_seconds(_clock() - begun)
         self._answer(seconds + _pickle(values), seq << 4 | m.TIMED_RESULT)
 
     def _starmap(self, seq: int, data: bytes) -> None:
@@ -192,8 +219,9 @@ _ignore_interrupt.does_nothing = True  # type: ignore[attr-defined]  # see quiet
 
 def work(config: WorkerConfig) -> None:
     """Be a worker, in a process of its own, until stopped."""
+    ending.forget_parents()
     signal.signal(signal.SIGINT, _ignore_interrupt)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # see engine._interrupts_held
+    interrupts.release()
     worker = _Worker(config)
     if not worker.start():
         sys.exit(1)

@@ -17,6 +17,8 @@ from collections.abc import Iterable
 from types import CodeType, FrameType, FunctionType, TracebackType
 from typing import Any
 
+from forkful.remote import variables
+
 MOST = 1024
 """Frames that cross. Of a longer traceback the first and the last half of that many; Python's own
 limit of recursion is 1000."""
@@ -26,8 +28,9 @@ _NO_COLUMNS: tuple[None, None, None] = (None, None, None)
 
 Frame = tuple[str, str, str, str | None, int, int | None, int | None, int | None]
 """File, name, qualified name, module, line, last line, first column, last column (in bytes)."""
-Runs = list[tuple[Frame, int]]
-"""Frames from the outermost to the innermost, each with how often it repeats at once."""
+Runs = list[tuple[Frame, int, dict[str, str] | None]]
+"""Frames from the outermost to the innermost, each with how often it repeats at once, and its local
+variables as text if they cross."""
 
 
 def flatten(traceback: TracebackType | None) -> tuple[Runs, int]:
@@ -38,11 +41,12 @@ def flatten(traceback: TracebackType | None) -> tuple[Runs, int]:
     """
     entries: list[tuple[TracebackType, int]] = []
     total = 0
+    with_locals = variables.wanted()
     last: TracebackType | None = None
     traceback = _without_ours(traceback)
     while traceback is not None:
         total += 1
-        if last is not None and _same(last, traceback):
+        if last is not None and not with_locals and _same(last, traceback):
             entries[-1] = (last, entries[-1][1] + 1)
         else:
             last = traceback
@@ -51,17 +55,27 @@ def flatten(traceback: TracebackType | None) -> tuple[Runs, int]:
     if total > MOST:
         tail = list(reversed(_first(reversed(entries), MOST // 2)))
         entries = _first(entries, MOST // 2) + tail
-    return [(_describe(entry), count) for entry, count in entries], max(0, total - MOST)
+    first = len(entries) - variables.MOST_FRAMES if with_locals else len(entries)
+    runs: Runs = [
+        (
+            _describe(entry),
+            count,
+            variables.shown(entry.tb_frame) if number >= first else None,
+        )
+        for number, (entry, count) in enumerate(entries)
+    ]
+    return runs, max(0, total - MOST)
 
 
 def rebuild(runs: Runs) -> TracebackType | None:
-    """Return a traceback of real frames; their local variables did not cross."""
+    """Return a traceback of real frames. Their local variables, if they crossed, only show a text."""
     traceback: TracebackType | None = None
-    for entry, count in reversed(runs):
+    for entry, count, local in reversed(runs):
+        make = _known_frame if local is None else functools.partial(_frame, local)
         try:
-            frame, instruction = _frame(*entry)
+            frame, instruction = make(*entry)
         except ValueError:  # places that no compiler gives
-            frame, instruction = _frame(*entry[:4], max(1, entry[4]), None, None, None)
+            frame, instruction = make(*entry[:4], max(1, entry[4]), None, None, None)
         for _ in range(count):
             traceback = TracebackType(traceback, frame, instruction, entry[4])
     return traceback
@@ -115,8 +129,8 @@ def _position(code: CodeType, instruction: int) -> tuple[int | None, ...]:
     return next(places, (None, *_NO_COLUMNS))
 
 
-@functools.lru_cache(maxsize=MOST)
 def _frame(
+    local: dict[str, str],
     filename: str,
     name: str,
     qualname: str,
@@ -134,18 +148,23 @@ def _frame(
         "col_offset": -1 if column is None else column,  # the compiler's word for: not known
         "end_col_offset": -1 if end_column is None else end_column,
     }
-    nothing = ast.arguments([], [], None, [], [], None, [])
+    names = [ast.arg(name, **where) for name in local]
+    taken = ast.arguments([], names, None, [], [], None, [])
     body: list[ast.stmt] = [ast.Expr(ast.Yield(None, **where), **where)]
-    definition = ast.FunctionDef("stub", nothing, body, [], **where)
+    definition = ast.FunctionDef("stub", taken, body, [], **where)
     definition.type_params = []  # type: ignore[attr-defined, unused-ignore]  # from Python 3.12 on
     module_code = compile(ast.Module([definition], []), "<stub>", "exec")
     code = next(const for const in module_code.co_consts if isinstance(const, CodeType))
-    variables: dict[str, Any] = {"__name__": module, "__file__": filename}
+    namespace: dict[str, Any] = {"__name__": module, "__file__": filename}
     known = sys.modules.get(module or "")
     if getattr(known, "__file__", None) == filename:  # where to get the source of a zipped module
-        variables["__loader__"] = getattr(known, "__loader__", None)
-        variables["__spec__"] = getattr(known, "__spec__", None)
+        namespace["__loader__"] = getattr(known, "__loader__", None)
+        namespace["__spec__"] = getattr(known, "__spec__", None)
     named = code.replace(co_filename=filename, co_name=name, co_qualname=qualname)
-    stub = FunctionType(named, variables)
+    stub = FunctionType(named, namespace)
     places = list(code.co_positions())
-    return stub().gi_frame, 2 * places.index(place) if place in places else -1
+    values = map(variables.Shown, local.values())
+    return stub(*values).gi_frame, 2 * places.index(place) if place in places else -1
+
+
+_known_frame = functools.lru_cache(maxsize=MOST)(functools.partial(_frame, {}))

@@ -29,6 +29,8 @@ class Node(NamedTuple):
     """Its pickle, if its class has a say in that. Other exceptions in it are references."""
     place: tuple[str, str] | None
     """Module and qualified name of its class; ``None`` if it cannot be found by them."""
+    kind: bytes | None
+    """Its class itself by cloudpickle, if it has no place and that is possible."""
     args: tuple[Cell, ...] | None
     """``None`` for a group whose arguments are its message and its exceptions."""
     attributes: dict[str, Cell]

@@ -18,6 +18,8 @@ _MOST = 10_000
 _DEEPEST = 200
 """Links of a chain, or levels of groups, from the first. What lies behind crosses as its text."""
 _LONGEST_REPR = 1000
+_LARGEST_CLASS = 1 << 20
+"""Bytes: a class that drags more along, in what its methods refer to, is not sent."""
 
 _LAST_RESORT = pickle.dumps(
     ("another process", [("an exception that could not be packed", "")]), _PROTOCOL
@@ -122,6 +124,7 @@ class _Packer:
         return Node(
             own=own,
             place=place,
+            kind=None if place else _class_by_value(kind),
             args=args,
             attributes=attributes,
             slots=slots,
@@ -177,6 +180,17 @@ class _Pickler(ForkingPickler):
         if obj is self._whole or not issubclass(type(obj), BaseException):
             return None
         return self._packer.refer(obj, self._depth + 1)
+
+
+def _class_by_value(kind: type[BaseException]) -> bytes | None:
+    """Pickle a class of a closure with its code, so that ``except`` sees what it derives from."""
+    try:
+        import cloudpickle  # on first use: few classes of exceptions are local
+
+        data: bytes = cloudpickle.dumps((kind, kind.__qualname__), _PROTOCOL)
+        return data if len(data) <= _LARGEST_CLASS else None
+    except BaseException:
+        return None
 
 
 def _same(shown: object, exceptions: tuple[BaseException, ...]) -> bool:

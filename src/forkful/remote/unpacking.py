@@ -154,9 +154,12 @@ class _Builder:
             except BaseException as error:
                 losses.append(f"it was taken apart: to unpickle it raised {anatomy.summary(error)}")
         try:
-            if node.place is None:
+            if node.place is not None:
+                kind = anatomy.find_or_import(*node.place)
+            elif node.kind is not None:
+                kind, kind.__qualname__ = pickle.loads(node.kind)
+            else:
                 raise LookupError("it cannot be found by its name")
-            kind = anatomy.find_or_import(*node.place)
             made = anatomy.make(kind, *self._arguments(node, losses))
         except BaseException as error:
             losses.append(f"its class is missing here: {anatomy.summary(error)}")
@@ -245,7 +248,7 @@ def _placeholder(name: str, text: str, note: str) -> RemoteError:
 
 def _stand_in(name: str, text: str) -> Node:
     """The node of an exception that could not even be taken apart."""
-    return Node(None, None, (), {}, {}, None, name, text, [], None, None, False, None, [])
+    return Node(None, None, None, (), {}, {}, None, name, text, [], None, None, False, None, [])
 
 
 def _text_of(error: RemoteError) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from forkful.deadlock import ADVICE
 from forkful.report import outside
 from forkful.report.text import count
-from forkful.snapshot import Member, Wait
+from forkful.snapshot import OF_PIPES, Member, Wait
 
 _WORKER = "PoolWorker-"
 
@@ -78,8 +78,16 @@ def _idle_server(member: Member) -> bool:
     return member.server and not member.active and member.state == "S"
 
 
+def _is_elsewhere(member: Member, family: list[Member]) -> bool:
+    """Whether a thread of it runs, or waits for what others than the family may bring about."""
+    pids = {m.pid: m for m in family}
+    return bool(member.unlisted) or any(outside.reaches_out(w, pids) for w in member.waits)
+
+
 def _ends_it(wait: Wait) -> int | None:
     """The only process that can end a wait, where there is only one."""
+    if wait.others is not None and len(wait.others) == 1:
+        return wait.others[0]
     return wait.holder if wait.holder is not None else wait.joins
 
 
@@ -93,9 +101,11 @@ def _knot(living: list[Member]) -> Verdict | None:
         return None
     circle = _circle(knot)
     waits = [w for m in circle for w in m.waits]
-    lock = next((w for w in waits if w.holder is not None), waits[0])
+    lock = next((w for w in waits if w.holder is not None or w.others), waits[0])
     locks = "'s locks" if all(w.holder is not None for w in waits) else ""
-    if len(circle) == 1:
+    if len(circle) == 1 and lock.others:
+        text = f"{who(circle[0])} waits for a pipe whose other end only it itself has"
+    elif len(circle) == 1:
         text = f"{who(circle[0])} waits for a lock that it holds itself"
     elif len(circle) == 2:
         text = f"{who(circle[0])} and {who(circle[1])} wait for each other{locks}"
@@ -134,7 +144,7 @@ def _circle(knot: dict[int, Member]) -> list[Member]:
 def _standstill(living: list[Member]) -> Verdict | None:
     """Every thread of every process waits."""
     waiters = [m for m in living if not _idle_server(m)]
-    if not all(_is_stuck(m) and not m.unlisted for m in waiters):
+    if not all(_is_stuck(m) and not _is_elsewhere(m, living) for m in waiters):
         return None
     told = [(m, w) for m in waiters for w in m.waits if w.operation not in _INDIRECT]
     if not told:
@@ -155,12 +165,20 @@ def _standstill(living: list[Member]) -> Verdict | None:
     return Verdict("deadlocked", f"deadlocked: {text}{_unless(waiters)}", advice, pids)
 
 
-_INDIRECT = {"Process.join", "Pool task", "Pool results"}
+_INDIRECT = {"Process.join", "Pool task", "Pool results", "Pool thread"}
 _ORDER = {"Queue.put": 0, "Queue.get": 1, "Queue.join": 2}
 _DRAIN = "take everything out of the queue before join(), or give the queue room for all of it"
 
 
+_CLOSE = (
+    "close each end of a pipe in every process that does not use it: then whoever reads gets EOFError when the "
+    "last one that could write has gone"
+)
+
+
 def _lacks(wait: Wait) -> str:
+    if wait.operation in OF_PIPES:
+        return "waits for a pipe, whose other end only processes of the family have"
     return {
         "Queue.get": "waits for an item of an empty queue, and nobody is left who could put one",
         "Queue.put": f"waits for room in a full queue ({wait.size} of {wait.bound})",
@@ -184,6 +202,8 @@ def _unless(members: list[Member]) -> str:
 
 
 def _advice(wait: Wait) -> str:
+    if wait.operation in OF_PIPES:
+        return _CLOSE
     advice = ADVICE.get(wait.operation)
     return f"{advice}; or wait with a timeout" if advice else ""
 
@@ -217,7 +237,7 @@ def _starved(living: list[Member]) -> Verdict | None:
     """All workers of a pool are idle, and somebody else is at work or waits for something outside."""
     idle = [m for m in living if m.waits and all(w.operation == "Pool task" for w in m.waits)]
     others = [m for m in living if m not in idle and not _idle_server(m)]
-    busy = [m for m in others if m.active or m.unlisted]
+    busy = [m for m in others if m.active or _is_elsewhere(m, living)]
     if not idle or not busy or any(_WORKER in m.name for m in others):
         return None
     source = next((m for m in busy if m.pid in {i.parent for i in idle}), busy[0])
@@ -237,16 +257,16 @@ def _busy(living: list[Member]) -> Verdict | None:
     first, more = running[0], len(running) - 1
     name = who(first) + (f" and {more} more" if more else "")
     text = f"busy: {name} {'compute' if more else 'computes'}"
-    advice = (
-        "if it computes too long it may be a loop without an end: see where it is, by a debugger"
-    )
+    advice = "if it computes too long it may be a loop without an end: see where it is, by --stacks"
     pids = tuple(m.pid for m in running)
     return Verdict("busy", f"{text}{_waiting(living, running)}", advice, pids)
 
 
 def _outside(living: list[Member]) -> Verdict | None:
     """A thread that neither runs nor waits for anything that forkful knows."""
-    elsewhere = [m for m in living if m.unlisted and not m.active and not _idle_server(m)]
+    elsewhere = [
+        m for m in living if _is_elsewhere(m, living) and not m.active and not _idle_server(m)
+    ]
     if not elsewhere:
         return None
     first, more = elsewhere[0], len(elsewhere) - 1
@@ -254,7 +274,7 @@ def _outside(living: list[Member]) -> Verdict | None:
     what, is_io = outside.what(first)
     kind = "waiting for I/O" if is_io else "waiting outside forkful"
     text = f"{kind}: {name} {'wait' if more else 'waits'} for {what}"
-    if all(map(_is_stuck, elsewhere)):
+    if all(m.unlisted and _is_stuck(m) for m in elsewhere):
         text = (
             f"{kind}: every main thread waits for forkful objects, and a thread of {name} for {what}. "
             "If that is only an idle thread of a library, this is a deadlock"

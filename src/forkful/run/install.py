@@ -32,6 +32,7 @@ def install() -> None:
     _replace_contexts()
     _replace_package_names()
     defaults.arrivals.append(install)
+    defaults.unchanged = True
 
 
 def _replace_contexts() -> None:

@@ -7,6 +7,7 @@ import weakref
 from multiprocessing import sharedctypes as _stdlib
 from typing import TYPE_CHECKING, Any
 
+from forkful import _native
 from forkful.sharedctypes.memory import RawArray, RawValue
 from forkful.synchronize import RLock
 
@@ -24,7 +25,7 @@ __all__ = [
 ]
 
 
-class SynchronizedBase(_stdlib.SynchronizedBase):  # type: ignore[type-arg]
+class SynchronizedBase(_native.Guarded, _stdlib.SynchronizedBase):  # type: ignore[type-arg]
     """A ctypes object with a lock: `with` takes the lock, `get_obj()` gives the object.
 
     If the process that holds the lock dies, the next one that wants it gets `LockOwnerDied`.
@@ -40,13 +41,18 @@ class SynchronizedBase(_stdlib.SynchronizedBase):  # type: ignore[type-arg]
 class Synchronized(SynchronizedBase, _stdlib.Synchronized):  # type: ignore[type-arg]
     """A simple ctypes object with a lock; reading or setting `value` takes it."""
 
+    value: Any = _native.GuardedAttribute("value")
 
-class SynchronizedArray(SynchronizedBase, _stdlib.SynchronizedArray):  # type: ignore[type-arg]
+
+class SynchronizedArray(SynchronizedBase, _native.GuardedItems, _stdlib.SynchronizedArray):  # type: ignore[type-arg]
     """An array with a lock, which each access takes."""
 
 
 class SynchronizedString(SynchronizedArray, _stdlib.SynchronizedString):
     """An array of characters with a lock, and the attributes `value` and `raw`."""
+
+    value: Any = _native.GuardedAttribute("value")
+    raw: Any = _native.GuardedAttribute("raw")
 
 
 _classes: weakref.WeakKeyDictionary[type, type] = weakref.WeakKeyDictionary()
@@ -57,7 +63,7 @@ def _class_for(kind: type) -> type:
     found = _classes.get(kind)
     if found is None:
         names = [field[0] for field in kind._fields_]
-        fields = {name: _stdlib.make_property(name) for name in names}
+        fields = {name: _native.GuardedAttribute(name) for name in names}
         found = _classes[kind] = type(f"Synchronized{kind.__name__}", (SynchronizedBase,), fields)
     return found
 

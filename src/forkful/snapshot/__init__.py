@@ -12,10 +12,11 @@ import time
 from collections.abc import Set
 from dataclasses import dataclass, replace
 
-from forkful.snapshot import kernel
-from forkful.snapshot.arena import Entry, Key, Row, Unseen, open_arena, peek
+from forkful.snapshot import kernel, pipes
+from forkful.snapshot.arena import OF_PIPES, Entry, Key, Row, Unseen, open_arena, peek
+from forkful.snapshot.stacks import Frame, Stack, ask
 
-__all__ = ["Member", "Unseen", "Wait", "take"]
+__all__ = ["OF_PIPES", "Frame", "Member", "Stack", "Unseen", "Wait", "take", "with_stacks"]
 
 _APART = 0.25  # seconds between the two looks
 _GLANCES = 4  # a standing wait is off the board for moments: so often it is looked for,
@@ -37,9 +38,11 @@ class Wait:
         left: Seconds until it gives up; None: it waits for ever.
         at_rest: It was in this very wait at both looks, and what it waits for has not come.
         holder: Pid of who holds the lock that it waits for.
+        taken: Where the holder has taken that lock, such as `main.py:12 in transfer`; None: not known.
         joins: Pid of the process whose end it waits for.
         size: Items in its queue; for `Queue.join` those that are not done.
         bound: How many the queue has room for; 0: any number.
+        others: Pids of all that have the other end of the pipe open that it waits for; None: not known.
     """
 
     thread: int
@@ -53,6 +56,8 @@ class Wait:
     joins: int | None = None
     size: int | None = None
     bound: int | None = None
+    taken: str | None = None
+    others: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,8 @@ class Member:
         handlers: It handles signals other than Ctrl-C.
         server: It is a fork server.
         waits: Its threads on the board.
+        stacks: Of each thread that runs Python, if they were asked for.
+        mute: Why there are none, if they were.
     """
 
     pid: int
@@ -87,6 +94,8 @@ class Member:
     handlers: bool = False
     server: bool = False
     waits: tuple[Wait, ...] = ()
+    stacks: tuple[Stack, ...] = ()
+    mute: str = ""
 
 
 @dataclass
@@ -124,7 +133,9 @@ def take(pid: int) -> tuple[Member, ...]:
         second = _look(pid, fd, resting)
     finally:
         os.close(fd)
-    return tuple(_member(row, first, second, resting) for row in second.rows.values())
+    return _with_pipes(
+        tuple(_member(row, first, second, resting) for row in second.rows.values()), second
+    )
 
 
 def _look(pid: int, fd: int, awaited: Set[Key] = frozenset()) -> _Look:
@@ -139,6 +150,39 @@ def _look(pid: int, fd: int, awaited: Set[Key] = frozenset()) -> _Look:
     seen = (row for row in rows if row.alive and row.space in (0, here))
     threads = {row.owner: kernel.threads(row.pid) for row in seen}
     return _Look(time.monotonic(), {row.owner: row for row in rows}, _by_owner(entries), threads)
+
+
+def _with_pipes(family: tuple[Member, ...], look: _Look) -> tuple[Member, ...]:
+    """The same, with who has the other ends of pipes."""
+    ends = {
+        (entry.thread, entry.number): (look.rows[entry.owner].pid, entry.object)
+        for entries in look.waits.values()
+        for entry in entries
+        if entry.operation in OF_PIPES and entry.object and entry.owner in look.rows
+    }
+    others = pipes.other_ends(set(ends.values()))
+    by_thread = {thread: others[end] for (thread, _), end in ends.items() if end in others}
+    return tuple(
+        replace(
+            member, waits=tuple(replace(w, others=by_thread.get(w.thread)) for w in member.waits)
+        )
+        for member in family
+    )
+
+
+def with_stacks(family: tuple[Member, ...]) -> tuple[Member, ...]:
+    """Return the same with the Python stacks of each process that can tell them.
+
+    This is the one look that a process takes part in: a thread of it runs a signal handler for a moment.
+    """
+    return tuple(_asked(member) for member in family)
+
+
+def _asked(member: Member) -> Member:
+    if member.state in "X?" or not member.pid:
+        return member
+    told, why_not = ask(member.pid, [wait.thread for wait in member.waits])
+    return replace(member, stacks=told, mute=why_not)
 
 
 def _by_owner(entries: list[Entry]) -> dict[int, list[Entry]]:
@@ -203,4 +247,5 @@ def _wait(entry: Entry, at_rest: bool, rows: dict[int, Row]) -> Wait:
         joins.pid if joins else None,
         entry.size if in_queue else None,
         entry.bound if in_queue else None,
+        entry.taken if holder else None,
     )

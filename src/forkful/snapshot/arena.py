@@ -11,6 +11,15 @@ from forkful.snapshot import kernel
 
 _ARENA = "/memfd:forkful (deleted)"
 
+OF_PIPES = {
+    "Connection.recv",
+    "Connection.send",
+    "Connection.poll",
+    "Listener.accept",
+    "connection.wait",
+}
+"""Waits for whoever has the other end of a pipe or socket, who need not be of the family."""
+
 
 class Unseen(Exception):
     """There is no family to be seen at that pid; the text says why, and what to do."""
@@ -46,6 +55,7 @@ class Entry(NamedTuple):
     line: int
     blocked: bool
     holder: int
+    taken: str | None
     size: int
     bound: int
 
@@ -116,4 +126,9 @@ def peek(pid: int, fd: int) -> tuple[list[Row], list[Entry]]:
         raise Unseen(
             f"process {pid} runs another version of forkful: use the command of its environment"
         ) from None
-    return [Row(*row) for row in rows], [Entry(*entry) for entry in entries]
+    return [Row(*row) for row in rows], [_entry(Entry(*entry)) for entry in entries]
+
+
+def _entry(entry: Entry) -> Entry:
+    """Whether something has come through a pipe the arena does not tell: who waits for it would be awake."""
+    return entry._replace(blocked=True) if entry.operation in OF_PIPES else entry

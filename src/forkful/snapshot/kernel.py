@@ -45,12 +45,21 @@ def threads(pid: int) -> dict[int, Thread]:
 
 def handles_signals(pid: int) -> bool:
     """Return whether signals run code of the process, Ctrl-C and faulthandler's aside."""
+    return bool(_caught(pid) & ~deadlock.HARMLESS)
+
+
+def catches(pid: int, signal: int) -> bool:
+    """Return whether a process has a handler of that signal."""
+    return bool(_caught(pid) >> (signal - 1) & 1)
+
+
+def _caught(pid: int) -> int:
     with suppress(OSError):
         with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as f:
             for line in f:
                 if line.startswith("SigCgt:"):
-                    return bool(int(line.split()[1], 16) & ~deadlock.HARMLESS)
-    return False
+                    return int(line.split()[1], 16)
+    return 0
 
 
 def sleeps_in(pid: int, tid: int) -> str:

@@ -8,55 +8,32 @@ apart, have found the same. Why that raises no false alarm: docs/design/deadlock
 from __future__ import annotations
 
 import os
-import signal
 import threading
 import time
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from forkful import _native
+from forkful.deadlock import circle
+from forkful.deadlock.evidence import (
+    Waiter,
+    advice,
+    is_asleep,
+    named,
+    pools_own,
+    same_namespace,
+    status,
+    threads,
+)
 from forkful.errors import DeadlockError
 
-__all__ = ["ADVICE", "HARMLESS", "Waiter", "examine"]
+__all__ = ["examine"]
 
 _APART = 0.9  # seconds between the two looks, at least; the native side allows one a second
+_DEFERS = 4  # looks for which a circle of locks is left to the thread that closed it
 _SHOWN = 20  # waiters that the message names
 
-# Signals whose handlers run no Python: the fatal ones (faulthandler) and glibc's own two. Of SIGINT
-# each process tells by `quiet`.
-HARMLESS = sum(
-    1 << (s - 1)
-    for s in (
-        signal.SIGINT,
-        signal.SIGSEGV,
-        signal.SIGBUS,
-        signal.SIGFPE,
-        signal.SIGILL,
-        signal.SIGABRT,
-        32,
-        33,
-    )
-)
-
-
-class Waiter(NamedTuple):
-    """A blocked thread, as `DeadlockError.waiters` has it."""
-
-    process: str
-    pid: int
-    thread: int
-    operation: str
-    where: str
-    seconds: float
-    holder: str | None
-
-    def __str__(self) -> str:
-        held = f", held by {self.holder}" if self.holder else ""
-        where = f" at {self.where}" if self.where else ""
-        return f"{self.process} (pid {self.pid}): {self.operation}{where}{held}, for {self.seconds:.1f} s"
-
-
 # What _native.standstill() tells of a thread; see its docstring.
-_Row = tuple[int, int, str, int, int, int, int, str, int, str, int]
+_Row = tuple[int, int, str, int, int, int, int, str, int, str | None, str, int]
 _Finding = tuple[object, ...]
 
 
@@ -65,6 +42,7 @@ class _Suspicion:
 
     finding: _Finding | None = None
     since = 0.0
+    deferred = 0
 
 
 def examine() -> DeadlockError | Literal[False] | None:
@@ -81,9 +59,12 @@ def examine() -> DeadlockError | Literal[False] | None:
     finding = (_waits(rows), evidence)
     now = time.monotonic()
     if finding != _Suspicion.finding:
-        _Suspicion.finding, _Suspicion.since = finding, now
+        _Suspicion.finding, _Suspicion.since, _Suspicion.deferred = finding, now, 0
         return None
     if now - _Suspicion.since < _APART:
+        return None
+    if _Suspicion.deferred < _DEFERS and circle.is_anothers():
+        _Suspicion.deferred += 1
         return None
     _Suspicion.finding = None
     return _error(rows)
@@ -110,48 +91,29 @@ def _waits(rows: list[_Row]) -> frozenset[tuple[int, ...]]:
 
 def _ask_kernel(rows: list[_Row], servers: list[int]) -> _Finding | None:
     """Return what must be the same at the next look; None if some process may go on by itself."""
-    threads: dict[int, dict[int, int]] = {}
+    waiting: dict[int, dict[int, int]] = {}
     for _, pid, _, tid, _, _, op, *_ in rows:
-        threads.setdefault(pid, {})[tid] = op
+        waiting.setdefault(pid, {})[tid] = op
     try:
-        if os.readlink("/proc/self") != str(os.getpid()):
-            return None  # the /proc of another PID namespace
-        for pid, ops in threads.items():
-            if not _is_stuck(pid, ops):
+        if not same_namespace():
+            return None
+        for pid, ops in waiting.items():
+            if threads(pid) != ops.keys():
+                return None  # a thread that is not on the board
+            if not all(is_asleep(pid, tid, op) for tid, op in ops.items()):
                 return None
         return tuple((pid, _idle_server(pid)) for pid in servers)
     except (OSError, LookupError, ValueError):
         return None  # it has ended, or /proc does not tell: no deadlock that we could prove
 
 
-def _is_stuck(pid: int, ops: dict[int, int]) -> bool:
-    if {int(name) for name in os.listdir(f"/proc/{pid}/task")} != ops.keys():
-        return False  # a thread that is not on the board
-    me = threading.get_native_id() if pid == os.getpid() else 0
-    for tid, op in ops.items():
-        status = _status(f"/proc/{pid}/task/{tid}/status")
-        # R: just now its slice is over. Who joins a process has no slices, and has been woken.
-        as_it_should = "S" if op == _native.OP_PROCESS else "SR"
-        if tid != me and status["State"][0] not in as_it_should:
-            return False
-        if status["TracerPid"] != "0" or int(status["SigCgt"], 16) & ~HARMLESS:
-            return False
-    return True
-
-
 def _idle_server(pid: int) -> str:
     """Return how often a fork server has slept: if it stays the same, it is asleep all the time."""
     (tid,) = os.listdir(f"/proc/{pid}/task")  # ValueError: preloaded modules have threads
-    status = _status(f"/proc/{pid}/task/{tid}/status")
-    if not status["State"].startswith("S"):
+    of = status(f"/proc/{pid}/task/{tid}/status")
+    if not of["State"].startswith("S"):
         raise LookupError("the server is at work")
-    return status["voluntary_ctxt_switches"] + " " + status["nonvoluntary_ctxt_switches"]
-
-
-def _status(path: str) -> dict[str, str]:
-    with open(path, encoding="ascii", errors="replace") as f:
-        lines = (line.partition(":") for line in f)
-        return {key: value.strip() for key, _, value in lines}
+    return of["voluntary_ctxt_switches"] + " " + of["nonvoluntary_ctxt_switches"]
 
 
 # -- what people are told -----------------------------------------------------------------------------
@@ -172,16 +134,16 @@ def _error(rows: list[_Row]) -> DeadlockError:
         else f"all {processes} processes of the family wait for ever"
     )
     text = f"deadlock: nobody is left who could end this wait: {who}"
-    return DeadlockError("\n".join([text, *shown, _advice(rows[0][7])]), waiters=waiters)
+    return DeadlockError("\n".join([text, *shown, advice(rows[0][7])]), waiters=waiters)
 
 
 def _waiter(row: _Row, now: int) -> Waiter:
-    owner, pid, name, tid, _, since, _, operation, holder, file, line = row
+    owner, pid, name, tid, _, since, _, operation, holder, taken, file, line = row
     del owner
     where = f"{os.path.basename(file)}:{line}" if file else ""
-    if operation == "Pool task":
-        operation, where = "an idle pool worker", ""
-    held = _native.describe(holder) if holder else None
+    own = pools_own(operation, file)
+    if own is not None:
+        operation, where = own, ""
     return Waiter(
         name or "MainProcess",
         pid,
@@ -189,26 +151,6 @@ def _waiter(row: _Row, now: int) -> Waiter:
         operation,
         where,
         (now - since) / 1e9,
-        f"{held[1] or 'MainProcess'} (pid {held[0]})" if held else None,
-    )
-
-
-ADVICE = {
-    "Queue.get": "let whoever puts say when nothing more comes: put a last item for each consumer, or "
-    "call the queue's shutdown()",
-    "Queue.put": "the queue is full and nobody is left to get: end its producers first, or give it room",
-    "Queue.join": "some items were taken and never reported: call task_done() for each",
-    "Lock.acquire": "take locks in the same order everywhere, by `with`, and wait for nothing else "
-    "while holding one",
-    "Event.wait": "nobody is left who could set() the event",
-    "Condition.wait": "nobody is left who could notify, or come to the barrier",
-    "Semaphore.acquire": "nobody is left who could release()",
-}
-ADVICE["RLock.acquire"] = ADVICE["Lock.acquire"]
-
-
-def _advice(operation: str) -> str:
-    return (
-        f"What to do: {ADVICE[operation]}; or wait with a timeout. FORKFUL_DEADLOCK=off lets it "
-        "wait for ever."
+        named(holder),
+        taken,
     )

@@ -1,0 +1,226 @@
+/* The end of a process by a signal: the part that must not wait for Python, whose handlers run late, or
+ * never, while the main thread is in native code. What is done in order is Python's: launch/ending.py.
+ *
+ * All that a handler here calls is safe in one: system calls, made directly where the library's function
+ * is not said to be. */
+#include "bind.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define ORPHANED (SIGRTMAX - 1) /* the kernel's word that the parent is gone; nobody else uses it */
+
+/* Of this process; a forked child arms them anew. `doomed` is written before `doomed_n`. */
+static struct {
+    void (*python)(int); /* Python's own handler, which lets the one of launch/ending.py run */
+    struct timespec grace;
+    pid_t pid; /* whose they are: a child has them until its first Python code has run */
+    volatile sig_atomic_t came, by_sigterm;
+    int *doomed; /* pidfds */
+    volatile sig_atomic_t doomed_n;
+    bool at_exit;
+} term;
+
+static struct timespec orphans_grace;
+
+static struct timespec span(unsigned long long ns)
+{
+    return (struct timespec){(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
+}
+
+/* Let this process get `signum` once, after `after`. */
+static void later(int signum, struct timespec after, void *mark)
+{
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = signum};
+    event.sigev_value.sival_ptr = mark;
+    int timer; /* the kernel's */
+    if (syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, &timer) == 0) {
+        struct itimerspec once = {.it_value = after};
+        syscall(SYS_timer_settime, timer, 0, &once, NULL);
+    }
+}
+
+static void die(void)
+{
+    sigset_t set;
+    signal(SIGTERM, SIG_DFL);
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    raise(SIGTERM);
+    _exit(128 + SIGTERM); /* the first process of a container: such signals do not end it */
+}
+
+static void on_sigterm(int signum, siginfo_t *info, void *context)
+{
+    (void)context;
+    int saved = errno;
+    if (term.pid != getpid())
+        die();
+    if (info->si_code == SI_TIMER && info->si_value.sival_ptr == &term) {
+        for (int i = 0; i < term.doomed_n; i++)
+            syscall(SYS_pidfd_send_signal, term.doomed[i], SIGKILL, NULL, 0);
+        die();
+    }
+    if (!term.came) { /* a group and a parent may both send it */
+        term.came = 1;
+        later(SIGTERM, term.grace, &term);
+        term.python(signum);
+    }
+    errno = saved;
+}
+
+static void on_orphaned(int signum)
+{
+    (void)signum;
+    int saved = errno;
+    later(SIGKILL, orphans_grace, NULL);
+    kill(getpid(), SIGTERM);
+    errno = saved;
+}
+
+static void at_exit(void)
+{
+    if (term.by_sigterm && term.pid == getpid()) {
+        fflush(stdout);
+        fflush(stderr);
+        die();
+    }
+}
+
+static PyObject *sigterm_is_default(PyObject *m, PyObject *unused)
+{
+    (void)m, (void)unused;
+    struct sigaction now;
+    return PyBool_FromLong(sigaction(SIGTERM, NULL, &now) == 0 && !(now.sa_flags & SA_SIGINFO) &&
+                           now.sa_handler == SIG_DFL);
+}
+
+static PyObject *guard_sigterm(PyObject *m, PyObject *args)
+{
+    (void)m;
+    unsigned long long grace_ns;
+    if (!PyArg_ParseTuple(args, "K", &grace_ns))
+        return NULL;
+    struct sigaction action;
+    if (sigaction(SIGTERM, NULL, &action) < 0)
+        return PyErr_SetFromErrno(PyExc_OSError);
+    if (action.sa_flags & SA_SIGINFO || action.sa_handler == SIG_DFL ||
+        action.sa_handler == SIG_IGN) {
+        PyErr_SetString(PyExc_RuntimeError, "there is no handler of Python's to guard");
+        return NULL;
+    }
+    free(term.doomed);
+    term.doomed = NULL;
+    term.came = term.by_sigterm = term.doomed_n = 0;
+    term.python = action.sa_handler;
+    term.grace = span(grace_ns);
+    term.pid = getpid();
+    if (!term.at_exit)
+        term.at_exit = Py_AtExit(at_exit) == 0;
+    action.sa_sigaction = on_sigterm;
+    action.sa_flags |= SA_SIGINFO;
+    if (sigaction(SIGTERM, &action, NULL) < 0)
+        return PyErr_SetFromErrno(PyExc_OSError);
+    Py_RETURN_NONE;
+}
+
+static PyObject *end_by_sigterm(PyObject *m, PyObject *arg)
+{
+    (void)m;
+    PyObject *fds = PySequence_Fast(arg, "a sequence of pidfds is expected");
+    if (!fds)
+        return NULL;
+    Py_ssize_t n = PySequence_Fast_GET_SIZE(fds);
+    int *doomed = malloc((size_t)(n ? n : 1) * sizeof *doomed);
+    if (!doomed) {
+        Py_DECREF(fds);
+        return PyErr_NoMemory();
+    }
+    for (Py_ssize_t i = 0; i < n; i++)
+        doomed[i] = (int)PyLong_AsLong(PySequence_Fast_GET_ITEM(fds, i));
+    Py_DECREF(fds);
+    if (PyErr_Occurred()) {
+        free(doomed);
+        return NULL;
+    }
+    term.by_sigterm = 1;
+    if (!term.doomed) { /* once: the handler may be reading it */
+        term.doomed = doomed;
+        term.doomed_n = (sig_atomic_t)n;
+    } else {
+        free(doomed);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *die_by_sigterm(PyObject *m, PyObject *unused)
+{
+    (void)m, (void)unused;
+    die();
+    Py_UNREACHABLE();
+}
+
+static PyObject *arm_orphaned(PyObject *m, PyObject *args)
+{
+    (void)m;
+    unsigned long long grace_ns;
+    if (!PyArg_ParseTuple(args, "K", &grace_ns))
+        return NULL;
+    orphans_grace = span(grace_ns);
+    struct sigaction action = {.sa_handler = on_orphaned, .sa_flags = SA_RESTART | SA_ONSTACK};
+    sigemptyset(&action.sa_mask);
+    if (sigaction(ORPHANED, &action, NULL) < 0)
+        return PyErr_SetFromErrno(PyExc_OSError);
+    Py_RETURN_NONE;
+}
+
+static int call(void *callable)
+{
+    PyObject *result = PyObject_CallNoArgs(callable);
+    Py_DECREF(callable);
+    Py_XDECREF(result);
+    return result ? 0 : -1;
+}
+
+static PyObject *call_in_main(PyObject *m, PyObject *callable)
+{
+    (void)m;
+    if (Py_AddPendingCall(call, Py_NewRef(callable)) < 0) {
+        Py_DECREF(callable);
+        PyErr_SetString(PyExc_RuntimeError, "too much waits for the main thread");
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+PyMethodDef fk_ending_methods[] = {
+    {"sigterm_is_default", sigterm_is_default, METH_NOARGS,
+     "sigterm_is_default($module, /)\n--\n\nReturn whether SIGTERM would end this process at once: "
+     "nobody handles or ignores it, native code included."},
+    {"guard_sigterm", guard_sigterm, METH_VARARGS,
+     "guard_sigterm($module, grace_ns, /)\n--\n\nLet SIGTERM end this process after so many "
+     "nanoseconds at the latest, whatever Python's handler of it, which must be set, brings about. "
+     "Until then the handler is called once, however often the signal comes."},
+    {"end_by_sigterm", end_by_sigterm, METH_O,
+     "end_by_sigterm($module, pidfds, /)\n--\n\nLet the interpreter's end look like death by "
+     "SIGTERM, and kill -9 these processes if that does not come within the grace."},
+    {"die_by_sigterm", die_by_sigterm, METH_NOARGS,
+     "die_by_sigterm($module, /)\n--\n\nEnd this process at once, as SIGTERM does by default."},
+    {"arm_orphaned", arm_orphaned, METH_VARARGS,
+     "arm_orphaned($module, grace_ns, /)\n--\n\nLet the signal ORPHANED be followed by SIGTERM at "
+     "once and by SIGKILL after so many nanoseconds."},
+    {"call_in_main", call_in_main, METH_O,
+     "call_in_main($module, callable, /)\n--\n\nLet the main thread call it when it next runs "
+     "Python code."},
+    {NULL, NULL, 0, NULL},
+};
+
+int fk_add_ending_constants(PyObject *m)
+{
+    return PyModule_AddIntConstant(m, "ORPHANED", ORPHANED);
+}

@@ -1,0 +1,172 @@
+"""The Python stack of a child that a fatal signal ends: written by it as it dies, read by its parent.
+
+`faulthandler` writes it in the child's signal handler. The parent has one anonymous file for all its
+living children, in which each has a stretch of its own; it is closed with the last of them. A
+child opens it by way of the parent's /proc, so it has its own position in it, and nothing
+need be handed on by the start methods.
+
+A child in which faulthandler is on already (PYTHONFAULTHANDLER, or a program that is forked and has
+enabled it) writes where the program wants it.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import re
+import signal
+import threading
+
+__all__ = ["Place", "listen", "reserve", "take"]
+
+_STRETCH = 16 << 20  # bytes of the file that each has; what is not written takes no memory
+_SHOWN = 64 << 10  # bytes of it that are read
+_LEAST_FD = 250  # of the child's descriptor: a program that closes all it does not know opens files with lower numbers
+_BEGINNING = "Fatal Python error"
+_MACHINERY = (  # what is below a process's target and a worker's task
+    rf'  File "{re.escape(os.path.dirname(os.path.dirname(__file__)))}'
+    r'/(process|pool/worker)\.py", line \d+ in .*\n(  (File|\.\.\.).*\n)*'
+)
+
+_FATAL = frozenset(
+    {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
+)  # those that faulthandler handles
+
+
+class Place:
+    """Where a child writes: a stretch of a file of its parent's."""
+
+    __slots__ = "fd", "file", "number", "pid"
+
+    def __init__(self, file: _File, number: int) -> None:
+        self.pid = os.getpid()  # the parent
+        self.fd = file.fd  # its descriptor of the file,
+        self.file = file.identity  # and what fstat says of it: the program may close it
+        self.number = number  # of the stretch
+
+
+class _File:
+    """The file, in the parent."""
+
+    def __init__(self) -> None:
+        self.fd = os.memfd_create("lastwords-forkful", os.MFD_CLOEXEC)
+        self.identity = _identity(self.fd)
+        self.free: list[int] = []
+        self.used: set[int] = set()
+
+
+_lock = threading.Lock()
+_file: _File | None = None
+_mine: int | None = None  # in a child: the descriptor that its faulthandler writes to
+
+
+def _begin_anew() -> None:
+    """In a forked child: the file is its parent's."""
+    global _lock, _file
+    _lock = threading.Lock()
+    file, _file = _file, None
+    if file is not None:
+        _close(file)
+
+
+os.register_at_fork(after_in_child=_begin_anew)
+
+
+def reserve() -> Place | None:
+    """Return a place for a child that is about to start; None if no descriptor is left for it."""
+    global _file
+    with _lock:
+        try:
+            file = _file = _file or _File()
+        except OSError:
+            return None
+        number = file.free.pop() if file.free else len(file.used)
+        file.used.add(number)
+        return Place(file, number)
+
+
+def take(place: Place | None, exitcode: int | None) -> str | None:
+    """The child has ended, or was not started: give its place back, and return what it left there."""
+    global _file
+    with _lock:
+        file = _file
+        if (
+            file is None
+            or place is None
+            or file.identity != place.file
+            or place.number not in file.used
+        ):
+            return None
+        text = _read(file, place.number) if exitcode is not None and -exitcode in _FATAL else None
+        file.used.remove(place.number)
+        file.free.append(place.number)
+        if not file.used:
+            _file = None
+            _close(file)
+        return text
+
+
+def _read(file: _File, number: int) -> str | None:
+    """Read a stretch, and make it empty for the next."""
+    try:
+        if _identity(file.fd) != file.identity:
+            return None
+        data = os.pread(file.fd, _SHOWN, number * _STRETCH)
+        os.pwrite(file.fd, bytes(len(data)), number * _STRETCH)
+    except OSError:
+        return None
+    # Before it there may be that of a process which the child has forked without us.
+    _, found, text = data.rstrip(b"\0").decode(errors="replace").rpartition(_BEGINNING)
+    return found + re.sub(_MACHINERY, "", text) if found else None
+
+
+def _close(file: _File) -> None:
+    try:
+        if _identity(file.fd) == file.identity:
+            os.close(file.fd)
+    except OSError:
+        pass  # the program has closed it
+
+
+def _identity(fd: int) -> tuple[int, int]:
+    info = os.fstat(fd)
+    return info.st_dev, info.st_ino
+
+
+def listen(place: Place | None) -> None:
+    """In the child, as it begins: let the stack of a fatal signal be written to its place."""
+    global _mine
+    if faulthandler.is_enabled():
+        if _mine is None:
+            return  # the program's own
+        faulthandler.disable()
+    inherited, _mine = _mine, None if place is None else _open(place)
+    if inherited is not None:
+        os.close(inherited)
+    if _mine is not None:
+        faulthandler.enable(file=_mine)
+
+
+def _open(place: Place) -> int | None:
+    try:
+        low = os.open(f"/proc/{place.pid}/fd/{place.fd}", os.O_WRONLY)
+    except OSError:
+        return None  # the parent has ended, or has closed it
+    try:
+        if _identity(low) != place.file:
+            return None
+        os.lseek(low, place.number * _STRETCH, os.SEEK_SET)
+        return os.dup2(low, _free_fd(), inheritable=False)
+    except OSError:
+        return None
+    finally:
+        os.close(low)
+
+
+def _free_fd() -> int:
+    for fd in range(_LEAST_FD, 2 * _LEAST_FD):
+        try:
+            os.fstat(fd)
+        except OSError:
+            return fd
+    raise OSError("so many descriptors in a row are in use")

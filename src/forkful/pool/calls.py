@@ -1,0 +1,46 @@
+"""Calls as messages to the workers: the function's part, then the arguments' (see `messages`)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from struct import Struct
+from types import BuiltinFunctionType, FunctionType
+from typing import Any
+
+from forkful import _native, wire
+
+__all__ = ["dump", "function_part"]
+
+_U32 = Struct("<I")
+
+
+def dump(obj: Any) -> tuple[bytes, list[Any]]:
+    """Pickle arguments; return the handles among them, too, to be held until the answer."""
+    data = _native.pickle_plain(obj)
+    if data is not None:
+        return data, []
+    with wire.collecting() as held:
+        return wire.dumps(obj), held
+
+
+_by_name: dict[tuple[str, str], bytes] = {}
+"""Messages' parts for functions that travel by name: the same each time."""
+
+
+def function_part(func: Callable[..., Any]) -> bytes:
+    """Return the function's part of a message."""
+    if type(func) is FunctionType or type(func) is BuiltinFunctionType:
+        module = sys.modules.get(func.__module__)
+        name = func.__qualname__
+        if module is not None and module.__dict__.get(name) is func:
+            part = _by_name.get((func.__module__, name))
+            if part is None:
+                part = _by_name[func.__module__, name] = _pickled_function(func)
+            return part
+    return _pickled_function(func)
+
+
+def _pickled_function(func: Callable[..., Any]) -> bytes:
+    data = wire.dumps(func)
+    return _U32.pack(len(data)) + data

@@ -1,0 +1,117 @@
+"""Processes that change shared dicts and lists are killed at random instructions."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+import random
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import forkful
+from forkful.shared import Dict, List
+from tests.contract.children import LONG, running, used
+from tests.crash.ledger import Ledger
+from tests.crash.timer import kill_after
+
+FULL = os.environ.get("FORKFUL_CRASH") == "full"
+LIVES = 600 if FULL else 40
+SET, ADD, APPEND = range(3)  # kinds of deeds
+
+pytestmark = [pytest.mark.limit(600 if FULL else 60), pytest.mark.stress, pytest.mark.slow]
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    made = Ledger(tmp_path / "ledger", LIVES + 1, 0)
+    yield made
+    made.close()
+
+
+def deed(ledger: Ledger, life: int, kind: int, do: Callable[[int], object]) -> None:
+    do(ledger.begin(life, kind))
+    ledger.end(life, kind)
+
+
+def set_own(d: Any, life: int, value: Any, number: int) -> None:
+    d["life", life] = number, value
+
+
+def change(d: Any, items: Any, ledger: Ledger, life: int) -> None:
+    """Change both in every way, and look what a neighbour's death would spoil."""
+    for number in itertools.count():
+        value = (number, bytes(number % 3 * 9000), d if number % 4 == 0 else None)
+        deed(ledger, life, SET, functools.partial(set_own, d, life, value))
+        assert d["life", life][1][:2] == value[:2]
+        deed(ledger, life, ADD, lambda n: d.apply("sum", lambda total: total + 1))
+        deed(ledger, life, APPEND, lambda n: items.append((life, n)))
+        d[life, number % 50] = number
+        if number % 3 == 0:
+            del d[life, number % 50]
+        if number % 20 == 19:
+            items.reverse()
+        if number % 31 == 30:
+            items[1:1] = ["filler"] * 3
+            items.remove("filler")
+            d[frozenset([life])] = d.pop(frozenset([life]), 0)
+        if life == LIVES and ledger.stop:
+            return
+
+
+def change_until_killed(d: Any, items: Any, ledger: Ledger, life: int, seconds: float) -> None:
+    kill_after(seconds)
+    change(d, items, ledger, life)
+
+
+def test_shared_state_is_whole_whenever_those_who_change_it_are_killed(
+    rand: random.Random, ledger: Ledger, deaths: Callable[[int], None]
+) -> None:
+    fork = forkful.get_context("fork")
+    d, items = Dict(sum=0), List()
+    with running(fork, change, d, items, ledger, LIVES) as survivor:
+        for first in range(0, LIVES, 4):
+            batch = [
+                fork.Process(
+                    target=change_until_killed,
+                    args=(d, items, ledger, life, rand.random() * 0.02),
+                )
+                for life in range(first, first + 4)
+            ]
+            for client in batch:
+                client.start()
+            for client in batch:
+                client.join(LONG)
+                assert client.exitcode == -signal.SIGKILL
+                client.close()
+                deaths(1)
+        ledger.stop = True
+        survivor.join(LONG)
+        assert survivor.exitcode == 0
+
+    done, begun = ledger.sums(ADD)
+    assert done <= d["sum"] <= begun
+    for key, value in d.items():
+        if isinstance(key, tuple) and key[0] == "life":
+            life, number = key[1], value[0]
+            assert ledger.done(life, SET) - 1 <= number <= ledger.begun(life, SET) - 1
+    there = Counter(item for item in items if item != "filler")
+    assert set(there.values()) == {1}
+    for life in range(LIVES + 1):
+        least, most = ledger.done(life, APPEND), ledger.begun(life, APPEND)
+        assert {n for n in range(least) if (life, n) not in there} == set()
+        assert (life, most) not in there
+    assert len(items) == len(items.copy())
+    assert len(d) == len(d.copy())
+
+    d.clear()
+    items.clear()
+    d["works"] = on = object
+    assert d["works"] is on
+    leaked = used()
+    assert leaked < 2_000_000 + LIVES * 20_000  # of each death at most what it had in hands

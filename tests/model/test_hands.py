@@ -1,0 +1,140 @@
+"""Redelivery: no item is lost or done by nobody, whoever dies where, and `join` and `get` end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.model import hands, queue
+from tests.model.automaton import Place, Process
+from tests.model.kit import check, check_found, deep
+from tests.model.scenario import Scenario, View
+from tests.model.steps import load, loads, store
+
+pytestmark = pytest.mark.limit(300)  # all of it is work: on a busy machine it takes its time
+
+
+def how_far(place: Place) -> Any:
+    """What a dead worker had reported, and what it may have reported besides."""
+    known = place.known
+    reporting = place.where.startswith("fk_hands_done")
+    return known.get("reported", ()), (known["item"],) if reporting else ()
+
+
+def workers(n: int, items: int, deaths: int = 0, joiner: bool = True) -> Scenario:
+    """Workers, of which some die, but not the last, and one who joins."""
+    working = tuple(range(1, n + 1))
+    programs: list[Callable[[int], Process]] = [
+        lambda me: hands.work(me, tuple(p for p in working if p != me))
+    ] * n
+    if joiner:
+        programs += [lambda me: hands.wait_for_all(me, working)]
+
+    def final(view: View) -> str | None:
+        surely = [i for p in working for i in view.values.get(p, ())]
+        perhaps = [i for reported, more in view.dead.values() for i in reported + more]
+        told = view.values.get(n + 1, 0)
+        missing = set(range(items)) - set(surely) - set(perhaps)
+        if view.memory["done"] != items or len(missing) != told:
+            return f"done {view.memory['done']} of {items}, missing {missing}, told {told}"
+        if len(set(surely)) != len(surely):
+            return f"done twice: {surely}"
+        if any(view.memory[f"p{i}.block"] is not None for i in hands.PLACES):
+            return "something is in hand yet"
+        return None
+
+    return Scenario(
+        hands.memory(items, n + 1),
+        programs,
+        deaths=deaths,
+        mortal=working[:-1] or working,
+        slices=deaths > 0,
+        guarded=hands.guarded(),
+        final=final,
+        remember=how_far,
+    )
+
+
+def test_all_is_done_and_everybody_learns_of_it() -> None:
+    check(workers(1, 2))
+    check(workers(2, 1))
+
+
+def test_what_a_dead_worker_held_is_given_to_another() -> None:
+    check(workers(2, 1, deaths=1))
+
+
+@deep
+@pytest.mark.limit(1800)
+def test_more_items_and_a_second_death_that_makes_an_item_poison() -> None:
+    check(workers(2, 2, deaths=1, joiner=False))
+    check(workers(3, 1, deaths=2, joiner=False))
+
+
+# ---- the model can fail: planted faults ------------------------------------------------------------
+
+
+def settle_nothing(seq: int) -> Process:
+    yield store("txn", None)
+
+
+def test_a_take_that_was_not_committed_and_stays_in_the_table_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hands, "fk_hands_settle", settle_nothing)
+    check(workers(1, 1))
+    result = check_found(workers(2, 1, deaths=1), "")
+    assert "KILLED" in "\n".join(result.trace)
+
+
+def commit_first(me: int, item: Any, seq: int) -> Process:
+    """The table is written after the head has moved: who dies in between takes the item along."""
+    blocks = yield loads(*(f"p{i}.block" for i in hands.PLACES))
+    i = blocks.index(None)
+    blocks = None
+    yield from queue.write_cursor("head", (seq + 1, seq + 1))
+    yield store(f"p{i}.taker", (me, 1))
+    yield store(f"p{i}.seq", seq)
+    yield store(f"p{i}.block", item)
+
+
+def only_the_living(me: int) -> Process:
+    others = False
+    for i in hands.PLACES:
+        if (yield load(f"p{i}.block")) is None:
+            continue
+        if (yield load(f"p{i}.taker"))[0] == me:
+            return False
+        others = not (yield from hands.is_orphan(me, i)) or others
+    return others
+
+
+def test_a_consumer_that_gives_up_beside_an_item_that_has_just_come_back_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The code as it first was: its taker dies between two looks."""
+    monkeypatch.setattr(hands, "fk_hands_others", only_the_living)
+    check_found(workers(2, 1, deaths=1), "no end can be reached")
+
+
+def test_an_item_that_is_recorded_too_late_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hands, "fk_hands_begin", commit_first)
+    check_found(workers(2, 1, deaths=1), "")
+
+
+def tell_nobody(me: int) -> Process:
+    yield from hands.fk_queue_lock_head()
+    words = yield loads(*(f"p{i}.block" for i in hands.PLACES))
+    i = next(i for i in hands.PLACES if words[i] is not None)
+    words = None
+    seq, _at = yield from queue.read_cursor("head")
+    yield from hands.empty_hand(i, seq)
+    yield hands.unlock("head.lock")
+    return hands.OK
+
+
+def test_a_done_that_wakes_nobody_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hands, "fk_hands_done", tell_nobody)
+    check_found(workers(1, 1), "no end can be reached")

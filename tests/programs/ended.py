@@ -1,0 +1,171 @@
+"""States in which a process with a child gets SIGTERM. Each is run in a child of a test's own."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import forkful
+from forkful.launch import ending
+from tests.programs import deeds
+
+
+def have_a_child(folder: str) -> Any:
+    child = forkful.get_context("fork").Process(target=deeds.sleep_long, args=(f"{folder}/child",))
+    child.start()
+    deeds.wait_for_file(f"{folder}/child")
+    Path(folder, "pid").write_text(str(child.pid))
+    return child
+
+
+def ready(folder: str) -> None:
+    Path(folder, "ready").touch()
+
+
+def sleep(folder: str) -> None:
+    have_a_child(folder)
+    ready(folder)
+    time.sleep(1000)  # sleep: until the signal comes
+
+
+def join(folder: str) -> None:
+    child = have_a_child(folder)
+    ready(folder)
+    child.join()
+
+
+def map_with_a_pool(folder: str) -> None:
+    have_a_child(folder)
+    with forkful.get_context("fork").Pool(2) as pool:
+        pool.map(deeds.sleep_long, [f"{folder}/ready"])
+
+
+def wait_for_a_thread(folder: str) -> None:
+    """The thread has started the child, so that the handler is set from afar."""
+    go_on = threading.Event()
+
+    def start() -> None:
+        have_a_child(folder)
+        go_on.wait()
+
+    thread = threading.Thread(target=start)
+    thread.start()
+    try:
+        deeds.wait_for_file(f"{folder}/pid")
+        ready(folder)
+        thread.join()
+    finally:
+        go_on.set()
+
+
+def end(folder: str) -> None:
+    """The program is over, and waits for its child."""
+    have_a_child(folder)
+    ready(folder)
+
+
+def end_with_a_thread(folder: str) -> None:
+    """The program is over, its child too, but a thread goes on and has another child."""
+
+    def start() -> None:
+        have_a_child(folder)
+        ready(folder)
+        time.sleep(1000)  # sleep: until the process ends
+
+    have_a_child(folder).kill()
+    threading.Thread(target=start).start()
+
+
+def swallow(folder: str) -> None:
+    have_a_child(folder)
+    ready(folder)
+    while True:
+        try:
+            time.sleep(1000)  # sleep: until the signal comes
+        except SystemExit:
+            Path(folder, "swallowed").touch()
+
+
+def wait_in_finally(folder: str) -> None:
+    """For a child that ignores the signal."""
+    child = forkful.get_context("fork").Process(target=ignore, args=(folder,))
+    child.start()
+    try:
+        deeds.wait_for_file(f"{folder}/child")
+        Path(folder, "pid").write_text(str(child.pid))
+        ready(folder)
+        time.sleep(1000)  # sleep: until the signal comes
+    finally:
+        child.join()
+
+
+def ignore(folder: str) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    deeds.sleep_long(f"{folder}/child")
+
+
+def catch(folder: str) -> None:
+    """The program's handler is not replaced; it may be set before or after."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
+    child = have_a_child(folder)
+    try:
+        ready(folder)
+        time.sleep(1000)  # sleep: until the signal comes
+    finally:
+        child.kill()
+
+
+def catch_later(folder: str) -> None:
+    child = have_a_child(folder)
+    assert callable(signal.signal(signal.SIGTERM, lambda *_: sys.exit(7)))
+    try:
+        ready(folder)
+        time.sleep(1000)  # sleep: until the signal comes
+    finally:
+        child.kill()
+
+
+def switched_off(folder: str) -> None:
+    ending.GRACE = 0.0
+    child = have_a_child(folder)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    child.kill()
+    ready(folder)
+    time.sleep(1000)  # sleep: until the signal comes
+
+
+def native(folder: str) -> None:
+    forkful.get_context("fork").Process(target=time.sleep, args=(0,)).start()
+    Path(folder, "pid").write_text("0")
+    deeds.sleep_in_c(f"{folder}/ready")
+
+
+def bear(folder: str) -> list[int]:
+    """Children that are terminated as soon as they are there."""
+    codes = []
+    for _ in range(300):
+        child = forkful.get_context("fork").Process(target=time.sleep, args=(1000,))
+        child.start()
+        child.terminate()
+        child.join()
+        codes.append(child.exitcode)
+    return codes
+
+
+IN_ORDER = [sleep, join, map_with_a_pool, wait_for_a_thread, end, end_with_a_thread]
+AFTER_THE_GRACE = [swallow, wait_in_finally]
+THE_PROGRAMS_OWN = [catch, catch_later]
+
+
+def run(state: Callable[[str], Any], folder: str, grace: float) -> Any:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # nothing of what the test's process has
+    ending.GRACE = grace
+    try:
+        return state(folder)
+    finally:
+        Path(folder, "finally").touch()
