@@ -18,7 +18,8 @@
 static struct {
     void (*python)(int); /* Python's own handler, which lets the one of launch/ending.py run */
     struct timespec grace;
-    pid_t pid; /* whose they are: a child has them until its first Python code has run */
+    pid_t pid;    /* whose they are: a child has them until its first Python code has run */
+    pid_t parent; /* whose kill() is Process.terminate(); 0: nobody's */
     volatile sig_atomic_t came, by_sigterm;
     int *doomed; /* pidfds */
     volatile sig_atomic_t doomed_n;
@@ -59,7 +60,7 @@ static void on_sigterm(int signum, siginfo_t *info, void *context)
 {
     (void)context;
     int saved = errno;
-    if (term.pid != getpid())
+    if (term.pid != getpid() || (info->si_code == SI_USER && info->si_pid == term.parent))
         die();
     if (info->si_code == SI_TIMER && info->si_value.sival_ptr == &term) {
         for (int i = 0; i < term.doomed_n; i++)
@@ -104,7 +105,8 @@ static PyObject *guard_sigterm(PyObject *m, PyObject *args)
 {
     (void)m;
     unsigned long long grace_ns;
-    if (!PyArg_ParseTuple(args, "K", &grace_ns))
+    int parent;
+    if (!PyArg_ParseTuple(args, "Ki", &grace_ns, &parent))
         return NULL;
     struct sigaction action;
     if (sigaction(SIGTERM, NULL, &action) < 0)
@@ -120,6 +122,7 @@ static PyObject *guard_sigterm(PyObject *m, PyObject *args)
     term.python = action.sa_handler;
     term.grace = span(grace_ns);
     term.pid = getpid();
+    term.parent = parent;
     if (!term.at_exit)
         term.at_exit = Py_AtExit(at_exit) == 0;
     action.sa_sigaction = on_sigterm;
@@ -165,6 +168,16 @@ static PyObject *die_by_sigterm(PyObject *m, PyObject *unused)
     Py_UNREACHABLE();
 }
 
+static PyObject *pass_on_sigterm(PyObject *m, PyObject *args)
+{
+    (void)m;
+    int pid;
+    if (!PyArg_ParseTuple(args, "i", &pid))
+        return NULL;
+    sigqueue(pid, SIGTERM, (union sigval){0}); /* not kill(): who gets it can tell */
+    Py_RETURN_NONE;
+}
+
 static PyObject *arm_orphaned(PyObject *m, PyObject *args)
 {
     (void)m;
@@ -203,7 +216,9 @@ PyMethodDef fk_ending_methods[] = {
      "sigterm_is_default($module, /)\n--\n\nReturn whether SIGTERM would end this process at once: "
      "nobody handles or ignores it, native code included."},
     {"guard_sigterm", guard_sigterm, METH_VARARGS,
-     "guard_sigterm($module, grace_ns, /)\n--\n\nLet SIGTERM end this process after so many "
+     "guard_sigterm($module, grace_ns, parent, /)\n--\n\nLet a SIGTERM that the process `parent` "
+     "sends by kill() end "
+     "this process at once, and any other end this process after so many "
      "nanoseconds at the latest, whatever Python's handler of it, which must be set, brings about. "
      "Until then the handler is called once, however often the signal comes."},
     {"end_by_sigterm", end_by_sigterm, METH_O,
@@ -211,6 +226,9 @@ PyMethodDef fk_ending_methods[] = {
      "SIGTERM, and kill -9 these processes if that does not come within the grace."},
     {"die_by_sigterm", die_by_sigterm, METH_NOARGS,
      "die_by_sigterm($module, /)\n--\n\nEnd this process at once, as SIGTERM does by default."},
+    {"pass_on_sigterm", pass_on_sigterm, METH_VARARGS,
+     "pass_on_sigterm($module, pid, /)\n--\n\nSend SIGTERM to a child as a part of the end of its "
+     "parent, and not as Process.terminate() does."},
     {"arm_orphaned", arm_orphaned, METH_VARARGS,
      "arm_orphaned($module, grace_ns, /)\n--\n\nLet the signal ORPHANED be followed by SIGTERM at "
      "once and by SIGKILL after so many nanoseconds."},

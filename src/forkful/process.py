@@ -364,8 +364,8 @@ class Process(BaseProcess):
         """Send SIGTERM. Lines that the process has printed are not lost, save an unfinished last one.
 
         Args:
-            tree: Also to all processes that descend from this one, deepest first. Without it the
-                process ends them itself, if it can and handles SIGTERM as forkful does.
+            tree: Also to all processes that descend from this one, deepest first. Without it they
+                are left to themselves, as with the stdlib, save those that are daemonic.
         """
         if tree and self.pid is not None and self.is_alive():
             from forkful.launch import descent  # on first use: it needs psutil, few programs do

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,7 +24,8 @@ def terminated(state: State, folder: Path, grace: float) -> tuple[int | None, in
     parent.start()
     try:
         until(lambda: (folder / "ready").exists() or parent.exitcode is not None)
-        parent.terminate()
+        # Not by terminate(), which means this one process only.
+        subprocess.run(["sh", "-c", f"kill -TERM {parent.pid}"], check=True)
         parent.join(LONG)
         return parent.exitcode, int((folder / "pid").read_text())
     finally:
@@ -61,6 +63,23 @@ def test_it_can_be_switched_off(tmp_path: Path) -> None:
     code, child = terminated(ended.switched_off, tmp_path, LONG)
     assert code == -signal.SIGTERM
     assert not (tmp_path / "finally").exists()
+    until(lambda: is_gone(child))
+
+
+def test_terminate_means_that_one_process_at_once(tmp_path: Path) -> None:
+    parent = forkful.get_context("fork").Process(
+        target=ended.run, args=(ended.sleep, str(tmp_path), LONG)
+    )
+    parent.start()
+    until((tmp_path / "ready").exists)
+    child = int((tmp_path / "pid").read_text())
+    parent.terminate()
+    parent.join(LONG)
+    assert parent.exitcode == -signal.SIGTERM
+    parent.close()
+    assert not (tmp_path / "finally").exists()
+    assert not is_gone(child)
+    os.kill(child, signal.SIGKILL)
     until(lambda: is_gone(child))
 
 

@@ -5,7 +5,8 @@ SIGTERM it passes the signal on to its children, which do the same, and leaves w
 `SystemExit`: `finally` blocks, exit functions and finalizers run. Children that are still there near the end
 of the grace are killed with all that descends from them. The exit status is that of death by SIGTERM.
 Whatever hinders this (native code, a `finally` that waits, a swallowed `SystemExit`), after the
-grace the process ends at once: `native/bind/ending.c`. More in `docs/design/ending.md`.
+grace the process ends at once: `native/bind/ending.c`. `Process.terminate()` is told from all this by who sends it, and
+keeps its meaning. More in `docs/design/ending.md`.
 """
 
 from __future__ import annotations
@@ -90,7 +91,8 @@ def _set_handler() -> None:
         _State.hooked = True
         os.register_at_fork(after_in_child=_forget)
     signal.signal(signal.SIGTERM, _on_sigterm)
-    _native.guard_sigterm(int(GRACE * 1e9))
+    parent = process.parent_process()
+    _native.guard_sigterm(int(GRACE * 1e9), (parent.pid or 0) if parent else 0)
 
 
 def _forget() -> None:
@@ -131,7 +133,7 @@ def _pass_on() -> None:
             except OSError:
                 pass  # gone, or too many descriptors
             if not getattr(child, "ends_last", False):
-                child._popen.terminate()
+                _native.pass_on_sigterm(child._popen.pid)
     _native.end_by_sigterm(pidfds)
 
 
@@ -161,7 +163,7 @@ def end_children() -> None:
     """Wait for the children, and kill those that are there when the grace is nearly over."""
     left = [child for child in _children() if child.exitcode is None]
     for child in left:
-        child._popen.terminate()
+        _native.pass_on_sigterm(child._popen.pid)
     deadline = _State.since + GRACE * _KILL_AFTER
     while left and (seconds := deadline - time.monotonic()) > 0:
         connection.wait([child.sentinel for child in left], seconds)
