@@ -7,7 +7,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS   ?=
 
 .DELETE_ON_ERROR:
-.PHONY: help venv install build test test-py test-ecosystem test-c model crash run-c-tests conformance lint format types demo bench bench-c third-party clean FORCE
+.PHONY: help venv install build test test-py test-ecosystem test-c model crash run-c-tests conformance lint format types demo bench bench-c instructions third-party clean FORCE
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
@@ -57,9 +57,28 @@ RUNTIME := $(RUNTIME_$(FORKFUL_SANITIZE))
 PRELOAD := $(if $(RUNTIME),LD_PRELOAD=$$($(CC) -print-file-name=$(RUNTIME)) PYTHONMALLOC=malloc \
   ASAN_OPTIONS=detect_leaks=0 $(SANITIZER_OPTIONS))
 
+# Tests mostly wait for what another process does, so runs side by side, each with its share of the tests,
+# take less time: one more than there are processors, but no more than four. With ARGS it is one run. Files in
+# /dev/shm do not tell whose they are, so each run has one of its own; where that is not allowed, it is one run.
+OWN_SHM := unshare $(if $(filter-out 0,$(shell id -u)),--map-root-user) --mount \
+  sh -c 'mount -t tmpfs tmpfs /dev/shm && exec "$$@"' sh
+SHARDS ?= $(shell n=$$(nproc); $(OWN_SHM) true 2>/dev/null && echo $$((n < 3 ? n + 1 : 4)) || echo 1)
+PYTEST := $(BIN)/python -m pytest
+
 test-py: build ## Run the Python tests; ARGS="-k queue" goes to pytest
 	@$(BIN)/python -m compileall -q src tests # once, also where PYTHONDONTWRITEBYTECODE would have each process do it
-	$(PRELOAD) $(BIN)/python -m pytest $(ARGS)
+ifeq ($(ARGS),)
+	@$(MAKE) --no-print-directory --keep-going -j$(SHARDS) $(addprefix run-py-,$(shell seq $(SHARDS)))
+else
+	$(PRELOAD) $(PYTEST) $(ARGS)
+endif
+
+# The first is to be seen as it runs, the others when they have ended.
+run-py-1: APART := $(if $(filter-out 1,$(SHARDS)),$(OWN_SHM))
+run-py-1:
+	@$(PRELOAD) $(APART) $(PYTEST) --shard 1/$(SHARDS)
+run-py-%:
+	@$(PRELOAD) $(OWN_SHM) $(PYTEST) --shard $*/$(SHARDS) >build/$@.log 2>&1; status=$$?; cat build/$@.log; exit $$status
 
 test-ecosystem: $(VENV)/.with-ecosystem ## Run the tests with other libraries, PyTorch and pandas included
 	$(BIN)/python -m pytest tests/ecosystem tests/contract/test_executor.py $(ARGS)
@@ -163,6 +182,9 @@ demo: install ## Map a function over every file of the standard library, on ever
 bench: install $(VENV)/.with-bench ## Measure against the field's peers, side by side; figures go to build/bench.json
 	@mkdir -p build
 	$(BIN)/python -m bench --json build/bench.json $(ARGS)
+
+instructions: install ## Count the instructions of the hot paths, against their budget; ARGS=--update sets it
+	@$(BIN)/python bench/instructions.py --check $(ARGS)
 
 bench-c: ## Measure the core alone, in nanoseconds
 	@mkdir -p build

@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from side_by_side import main
 
-FILES = ("queue_small", "queue_array", "pool", "lock", "event", "startup", "map_cli")
+FILES = ("queue_small", "queue_array", "pool", "lock", "event", "startup", "map_cli", "growth")
 
 if __name__ == "__main__":
     main([each for file in FILES for each in importlib.import_module(file).QUESTIONS])

@@ -2,7 +2,7 @@
 
     python bench/write_docs.py build/bench.json docs/benchmarks.md
 
-Replaces what stands between the two marks of the page.
+Replaces what stands between the marks of the page, and draws the curves of `growth.py` into `plots` beside it.
 """
 
 import json
@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import curves
 from tables import machine_lines, markdown
 
 
@@ -39,4 +40,7 @@ if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit(__doc__)
     run, target = json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2])
-    target.write_text(between_marks(target.read_text(), "results", figures(run)))
+    page = between_marks(target.read_text(), "results", figures(run))
+    plots = [plot.relative_to(target.parent) for plot in curves.main(run, target.parent / "plots")]
+    pictures = "\n\n".join(f"![{plot.stem}]({plot})" for plot in plots)
+    target.write_text(between_marks(page, "plots", pictures or "No run has been drawn yet."))

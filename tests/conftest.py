@@ -1,4 +1,4 @@
-"""What every test gets: limits and leak checks (the kit), start methods, and a seed to replay."""
+"""What every test gets: limits, leak checks and shards (the kit), start methods, and a seed to replay."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
 
-pytest_plugins = ["tests.kit.limit", "tests.kit.leaks"]
+pytest_plugins = ["tests.kit.limit", "tests.kit.leaks", "tests.kit.shard"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

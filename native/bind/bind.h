@@ -116,7 +116,7 @@ extern PyType_Spec fk_lock_spec, fk_rlock_spec, fk_sema_spec, fk_event_spec, fk_
     fk_queue_spec, fk_words_spec, fk_memory_spec, fk_block_spec, fk_guard_spec, fk_guarded_spec,
     fk_items_spec, fk_attribute_spec;
 extern PyTypeObject *fk_lock_type, *fk_rlock_type, *fk_block_type, *fk_guard_type, *fk_guarded_type;
-extern PyMethodDef fk_family_methods[], fk_board_methods[], fk_peek_methods[];
+extern PyMethodDef fk_family_methods[], fk_board_methods[], fk_peek_methods[], fk_stream_methods[];
 
 /* board_bind.c */
 const char *fk_op_name(uint32_t op);

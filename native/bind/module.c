@@ -84,6 +84,7 @@ static int exec(PyObject *m)
     if (PyModule_AddFunctions(m, fk_family_methods) < 0 ||
         PyModule_AddFunctions(m, fk_board_methods) < 0 ||
         PyModule_AddFunctions(m, fk_peek_methods) < 0 ||
+        PyModule_AddFunctions(m, fk_stream_methods) < 0 ||
         add_type(m, &fk_lock_spec, true, &fk_lock_type) < 0 ||
         add_type(m, &fk_rlock_spec, true, &fk_rlock_type) < 0 ||
         add_type(m, &fk_sema_spec, true, NULL) < 0 || add_type(m, &fk_event_spec, true, NULL) < 0 ||

@@ -1,6 +1,7 @@
 #include "bind.h"
 
-#define DEEPEST 8 /* deeper nesting, or a cycle, takes the general way */
+#define WHOLE (256 * 1024) /* as in wire/pickling.py */
+#define DEEPEST 8          /* deeper nesting, or a cycle, takes the general way */
 
 /* Whether an object consists of exact builtin types only: then the plain C pickler does what
  * ForkingPickler would, without looking anything up. */
@@ -49,7 +50,9 @@ PyObject *fk_pickle_plain(PyObject *obj)
 PyObject *fk_pickle(PyObject *obj, PyObject **extras)
 {
     *extras = NULL;
-    PyObject *plain = fk_pickle_plain(obj);
+    /* Bytes that are large travel beside their pickle, which would copy them. */
+    bool large = PyBytes_CheckExact(obj) && PyBytes_GET_SIZE(obj) >= WHOLE;
+    PyObject *plain = large ? Py_NewRef(Py_None) : fk_pickle_plain(obj);
     if (plain != Py_None)
         return plain;
     Py_DECREF(plain);

@@ -1,11 +1,13 @@
 """Pipes: the stdlib's connections, with what a reader expects at the end.
 
 A connection is a socket or pipe, so it has a `fileno` and may be waited for. What is sent is pickled by
-forkful's `wire`: handles may be sent, and an error says which part of an object cannot be.
+forkful's `wire`: handles may be sent, and an error says which part of an object cannot be. A reader looks for
+some microseconds before it sleeps, as long as that helps: two that answer each other then need no wake-ups.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 from multiprocessing import connection as _stdlib
@@ -13,7 +15,7 @@ from multiprocessing import reduction
 from multiprocessing.connection import Client, Listener, answer_challenge, deliver_challenge, wait
 from typing import TYPE_CHECKING, Any
 
-from forkful import wire
+from forkful import _native, wire
 from forkful.stdlib import names_of
 
 __all__ = [
@@ -25,6 +27,8 @@ __all__ = [
     "deliver_challenge",
     "wait",
 ]
+
+_SHORT = 1 << 31  # bytes: the length of a longer message is written in another way
 
 
 class Connection(_stdlib.Connection):
@@ -39,9 +43,16 @@ class Connection(_stdlib.Connection):
 
         Takes what pickle takes, unlike a queue: at the other end may be any Python.
         """
-        self._check_closed()
-        self._check_writable()
-        self._send_bytes(wire.dumps(obj, by_value=False))
+        if self._handle is None or not self._writable:
+            self._check_closed()
+            self._check_writable()
+        data = _native.pickle_plain(obj)
+        if data is None:
+            data = wire.dumps(obj, by_value=False)
+        if len(data) < _SHORT:
+            _native.stream_put(self._handle, data)
+        else:
+            self._send_bytes(data)
 
     def recv(self) -> Any:
         """Receive an object; wait for one.
@@ -49,9 +60,25 @@ class Connection(_stdlib.Connection):
         Raises:
             EOFError: Nothing left, and the other end is closed or its process gone.
         """
-        self._check_closed()
-        self._check_readable()
-        return wire.loads(self._recv_bytes().getbuffer())
+        if self._handle is None or not self._readable:
+            self._check_closed()
+            self._check_readable()
+        data = _native.stream_take(self._handle)
+        return wire.loads(super()._recv_bytes().getbuffer() if data is None else data)  # type: ignore[misc]
+
+    def _recv_bytes(self, maxsize: int | None = None) -> io.BytesIO:
+        data = _native.stream_take(self._handle) if maxsize is None else None
+        if data is None:
+            return super()._recv_bytes(maxsize)  # type: ignore[misc, no-any-return]
+        buf = io.BytesIO(data)
+        buf.seek(0, io.SEEK_END)  # as if just written
+        return buf
+
+    def _send_bytes(self, buf: Any) -> None:
+        if len(buf) < _SHORT:
+            _native.stream_put(self._handle, buf)
+        else:
+            super()._send_bytes(buf)  # type: ignore[misc]
 
     def _recv(self, size: int, read: Any = os.read) -> Any:
         try:

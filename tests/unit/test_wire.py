@@ -306,6 +306,21 @@ def test_large_buffers_are_left_out_and_small_ones_are_not() -> None:
     assert np.shares_memory(received["at"], at)  # views: the receiver decides what to copy
 
 
+@pytest.mark.parametrize("kind", [bytes, bytearray])
+def test_large_bytes_that_are_all_there_is_are_left_out(
+    kind: type[bytes] | type[bytearray],
+) -> None:
+    whole = kind(range(256)) * 1024
+    data, buffers = dumps_oob(whole)
+    assert [bytes(buffer) for buffer in buffers] == [bytes(whole)]
+    assert len(data) < 200
+    found = loads(data, [bytes(buffer) for buffer in buffers])
+    assert type(found) is kind
+    assert found == whole
+    assert not dumps_oob(whole[:-1])[1]  # smaller
+    assert not dumps_oob((whole,))[1]  # not all there is
+
+
 def test_objects_without_buffers_leave_nothing_out() -> None:
     data, buffers = dumps_oob(b"x" * 2 * LARGE)
     assert buffers == []

@@ -24,6 +24,9 @@ from forkful.wire.handles import collected, collecting
 LARGE = 32 * 1024
 """Bytes from which a buffer travels out of band: a block of its own costs more than a small copy."""
 
+_WHOLE = 256 * 1024
+"""The same for bytes that are the whole message, which pickle is quick to copy: less is not worth it."""
+
 _PROTOCOL = pickle.HIGHEST_PROTOCOL
 _KEPT_BELOW = 16 * 1024
 """A pickler remembers each object, and forgetting takes time by the room that took. So one that has
@@ -91,8 +94,11 @@ def dumps_oob(obj: object, root: str = "object") -> tuple[bytes, list[pickle.Pic
     """Return the pickle of ``obj`` and the buffers that it leaves out, which ``loads`` needs.
 
     Left out are contiguous buffers of at least ``LARGE`` bytes that their owners offer (NumPy
-    arrays do). They are views: the owner's memory, until it is copied. Otherwise as ``dumps``.
+    arrays do), and a larger ``bytes`` or ``bytearray`` that is ``obj`` itself. They are views: the owner's
+    memory, until it is copied. Otherwise as ``dumps``.
     """
+    if type(obj) in (bytes, bytearray) and len(obj) >= _WHOLE:  # type: ignore[arg-type]
+        obj = _Whole(obj)  # type: ignore[arg-type]
     if len(_common) + len(_extra) != _known:
         _learn()
     try:
@@ -237,6 +243,16 @@ def _make(buffers: list[pickle.PickleBuffer] | None) -> _Tool:
     pickler = pickle.Pickler(_sink(chunks.append), _PROTOCOL, buffer_callback=keeper)
     pickler.dispatch_table = _table
     return pickler.dump, chunks, pickler.clear_memo, [] if buffers is None else buffers
+
+
+class _Whole:
+    """Bytes that are a whole message: pickle would copy them into it, and once more out of it."""
+
+    def __init__(self, data: bytes | bytearray) -> None:
+        self._data = data
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self._data), (pickle.PickleBuffer(self._data),)
 
 
 def _sink(write: Callable[[bytes], object]) -> Any:

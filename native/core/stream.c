@@ -1,0 +1,115 @@
+#include "stream.h"
+
+#include "futex.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define HEAD 4
+#define LONG_HEAD 8
+#define LONG (-1) /* in the head: the length follows */
+
+#define MOST_LOOKS 64 /* twenty to thirty microseconds */
+#define TRY_EVERY 32  /* of the waits without a look, one looks whether it would help again */
+
+/* Up to n bytes of what is there: their number, 0 at the end, -1 with EAGAIN if there is nothing. */
+static ssize_t read_some(int fd, void *to, size_t n)
+{
+    ssize_t r = recv(fd, to, n, MSG_DONTWAIT);
+    if (r >= 0 || errno != ENOTSOCK)
+        return r;
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    if (poll(&p, 1, 0) == 0) {
+        errno = EAGAIN;
+        return -1;
+    }
+    return read(fd, to, n);
+}
+
+static fk_status ended_or_failed(ssize_t r)
+{
+    /* A reset: the other end went without having read all that it was sent. */
+    return r == 0 || errno == ECONNRESET ? FK_SHUTDOWN : FK_SYS;
+}
+
+/* The rest of a head, which its writer is just writing. */
+static fk_status read_head(int fd, void *to, uint64_t n, uint64_t done)
+{
+    fk_status st;
+    do {
+        st = fk_stream_read(fd, to, n, &done);
+    } while (st == FK_INTR);
+    return st;
+}
+
+fk_status fk_stream_look(int fd, uint64_t *size)
+{
+    unsigned char head[HEAD];
+    ssize_t r = read_some(fd, head, sizeof head);
+    if (r < 0 && (errno == EAGAIN || errno == EINTR))
+        return FK_AGAIN;
+    if (r <= 0)
+        return ended_or_failed(r);
+    fk_status st = read_head(fd, head, sizeof head, (uint64_t)r);
+    uint32_t n;
+    memcpy(&n, head, sizeof n);
+    n = be32toh(n);
+    *size = n;
+    if (st == FK_OK && (int32_t)n == LONG) {
+        st = read_head(fd, size, LONG_HEAD, 0);
+        *size = be64toh(*size);
+    } else if (st == FK_OK && (int32_t)n < 0) {
+        return FK_CORRUPT;
+    }
+    return st;
+}
+
+static _Thread_local int worth = MOST_LOOKS; /* so many looks; after vain ones fewer and fewer */
+static _Thread_local int passed;             /* waits since none was worth it */
+
+fk_status fk_stream_watch(int fd, uint64_t *size)
+{
+    int looks = worth;
+    if (looks == 0 && ++passed % TRY_EVERY == 0)
+        looks = MOST_LOOKS;
+    fk_status st = FK_AGAIN;
+    for (int i = fk_spins ? looks : 0; i > 0 && st == FK_AGAIN; i--)
+        st = fk_stream_look(fd, size);
+    worth = st == FK_AGAIN ? worth / 2 : MOST_LOOKS;
+    return st;
+}
+
+fk_status fk_stream_read(int fd, void *to, uint64_t n, uint64_t *done)
+{
+    while (*done < n) {
+        ssize_t r = read(fd, (char *)to + *done, n - *done);
+        if (r < 0 && errno == EINTR)
+            return FK_INTR;
+        if (r <= 0)
+            return ended_or_failed(r);
+        *done += (uint64_t)r;
+    }
+    return FK_OK;
+}
+
+fk_status fk_stream_write(int fd, const void *data, uint64_t n, uint64_t *done)
+{
+    uint32_t head = htobe32((uint32_t)n);
+    while (*done < HEAD + n) {
+        uint64_t of_head = *done < HEAD ? *done : HEAD, of_data = *done - of_head;
+        struct iovec parts[] = {
+            {.iov_base = (char *)&head + of_head, .iov_len = HEAD - of_head},
+            {.iov_base = (char *)(uintptr_t)data + of_data, .iov_len = n - of_data},
+        };
+        ssize_t r = writev(fd, parts, 2);
+        if (r < 0)
+            return errno == EINTR ? FK_INTR : FK_SYS;
+        *done += (uint64_t)r;
+    }
+    return FK_OK;
+}

@@ -1,0 +1,30 @@
+/* Whole messages over a socket or a pipe, framed as multiprocessing.connection frames them: the
+ * length as 4 bytes, or as -1 in 4 bytes and the length in 8; most significant byte first.
+ *
+ * Nothing is kept between the calls: an end may be given away, and the other end be another program's. Of
+ * several readers of one end, or writers, only one may be at it at a time, as with the stdlib's. */
+#ifndef FK_STREAM_H
+#define FK_STREAM_H
+
+#include "base.h"
+
+/* Look for a message, but do not sleep. A look that finds one saves a sleep and a wake-up, which take ten times
+ * as long; one that finds none takes time from the other end, if that has to run on this very CPU. So a
+ * thread watches as long as that has helped lately, and not at all where it has not, or on one CPU.
+ *
+ * FK_OK: one of *size bytes begins. They are for fk_stream_read to take, before all else.
+ * FK_AGAIN: none has begun. FK_SHUTDOWN: no more will come. FK_CORRUPT: no length. FK_SYS: see errno. */
+fk_status fk_stream_look(int fd, uint64_t *size);  /* once */
+fk_status fk_stream_watch(int fd, uint64_t *size); /* for some microseconds */
+
+/* Read n bytes more, of which *done are there already; waits for them.
+ *
+ * FK_OK: all. FK_INTR: a signal came; call again. FK_SHUTDOWN: the end came first. FK_SYS. */
+fk_status fk_stream_read(int fd, void *to, uint64_t n, uint64_t *done);
+
+/* Write a message, its length first; *done counts both from 0. Waits for room. n < 2^31.
+ *
+ * FK_OK: all. FK_INTR: a signal came; call again. FK_SYS: see errno; EPIPE where nobody can read it. */
+fk_status fk_stream_write(int fd, const void *data, uint64_t n, uint64_t *done);
+
+#endif
