@@ -7,18 +7,19 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static PyObject *enter_join(PyObject *m, PyObject *args)
+static PyObject *board_enter(PyObject *m, PyObject *args)
 {
     (void)m;
-    unsigned long long owner;
+    unsigned int op;
+    unsigned long long object;
     PyObject *timeout;
     fk_wait w;
-    if (!PyArg_ParseTuple(args, "KO", &owner, &timeout) || fk_parse_timeout(timeout, &w) < 0)
+    if (!PyArg_ParseTuple(args, "IKO", &op, &object, &timeout) || fk_parse_timeout(timeout, &w) < 0)
         return NULL;
     if (fk_family.base) {
         char file[80];
         uint32_t line = fk_site(file, sizeof file);
-        fk_board_enter(&fk_family, FK_OP_PROCESS, owner, w.deadline_ns, file, line);
+        fk_board_enter(&fk_family, op, object, w.deadline_ns, file, line);
     }
     Py_RETURN_NONE;
 }
@@ -304,7 +305,7 @@ static int child_ends(int pid, int ms)
     return info.si_pid != 0;
 }
 
-/* The wait is on the board already (enter_join), unless a signal handler has waited for something
+/* The wait is on the board already (board_enter), unless a signal handler has waited for something
  * meanwhile: then this one is not seen any more. */
 static PyObject *wait_in_kernel(kernel_wait wait, PyObject *arg)
 {
@@ -350,9 +351,9 @@ static PyObject *wait_readable(PyObject *m, PyObject *fd)
 }
 
 PyMethodDef fk_board_methods[] = {
-    {"enter_join", enter_join, METH_VARARGS,
-     "enter_join($module, owner, timeout, /)\n--\n\nSay that this thread is about to wait for a "
-     "process to end: its owner word, or BY_PID | pid."},
+    {"board_enter", board_enter, METH_VARARGS,
+     "board_enter($module, op, object, timeout, /)\n--\n\nSay that this thread is about to wait, so many "
+     "seconds or for ever (None); for\nOP_PROCESS the object is its owner word, or BY_PID | pid."},
     {"board_leave", board_leave, METH_NOARGS,
      "board_leave($module, /)\n--\n\nSay that it waits no more."},
     {"board_snapshot", board_snapshot, METH_NOARGS,

@@ -180,7 +180,8 @@ class Process(BaseProcess):
             super().join(timeout)
             return
         # The fork server's children have slots of which only they know.
-        _native.enter_join(getattr(popen, "owner", 0) or _native.BY_PID | popen.pid, timeout)
+        owner = getattr(popen, "owner", 0) or _native.BY_PID | popen.pid
+        _native.board_enter(_native.OP_PROCESS, owner, timeout)
         try:
             super().join(timeout)
         finally:
