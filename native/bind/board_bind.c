@@ -352,7 +352,8 @@ static PyObject *wait_readable(PyObject *m, PyObject *fd)
 
 PyMethodDef fk_board_methods[] = {
     {"board_enter", board_enter, METH_VARARGS,
-     "board_enter($module, op, object, timeout, /)\n--\n\nSay that this thread is about to wait, so many "
+     "board_enter($module, op, object, timeout, /)\n--\n\nSay that this thread is about to wait, "
+     "so many "
      "seconds or for ever (None); for\nOP_PROCESS the object is its owner word, or BY_PID | pid."},
     {"board_leave", board_leave, METH_NOARGS,
      "board_leave($module, /)\n--\n\nSay that it waits no more."},

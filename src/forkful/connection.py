@@ -15,6 +15,9 @@ from collections.abc import Iterable
 from multiprocessing import connection as _stdlib
 from multiprocessing import reduction
 from multiprocessing.connection import Client, answer_challenge, deliver_challenge
+from multiprocessing.connection import (
+    wait as _wait,  # now: on `forkful run` the module's is this module's
+)
 from typing import TYPE_CHECKING, Any
 
 from forkful import _native, wire
@@ -117,10 +120,10 @@ def wait(object_list: Iterable[Any], timeout: float | None = None) -> list[Any]:
         timeout: Seconds; None: for ever.
     """
     if timeout is not None and timeout <= 0:
-        return _stdlib.wait(object_list, timeout)
+        return _wait(object_list, timeout)
     _native.board_enter(_native.OP_WAIT, 0, timeout)
     try:
-        return _stdlib.wait(object_list, timeout)
+        return _wait(object_list, timeout)
     finally:
         _native.board_leave()
 

@@ -52,7 +52,7 @@ def test_a_look_at_the_own_family_shows_what_its_board_shows(waiting: forkful.Qu
     assert me[4:7] == (True, False, True)  # running, no server, alive
     board = {(row[0], row[3], row[4], row[5], row[8], row[9]) for row in _native.board_snapshot()}
     assert {(r[0], r[1], r[5], r[6], r[7], r[8]) for r in waits} == board
-    assert [(r[9], r[11:]) for r in waits if r[5] == "Queue.get"] == [(True, (0, 0))]
+    assert [(r[9], r[12:]) for r in waits if r[5] == "Queue.get"] == [(True, (0, 0))]
 
 
 def test_what_is_no_arena_is_refused() -> None:

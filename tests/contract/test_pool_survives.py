@@ -91,6 +91,19 @@ def test_a_base_exception(pool: Any) -> None:
     assert str(error) == "not an Exception"
 
 
+def test_a_stop_iteration_is_an_error_and_no_end(pool: Any) -> None:
+    with pytest.raises(StopIteration):
+        pool.map(next, [iter("a"), iter("")], chunksize=2)
+    with pytest.raises(StopIteration):
+        pool.starmap(next, [(iter("a"),), (iter(""),)])
+    results = pool.imap(next, [iter("a"), iter(""), iter("c")])
+    assert next(results) == "a"
+    with pytest.raises(RuntimeError, match="StopIteration") as caught:
+        next(results)
+    assert isinstance(caught.value.__cause__, StopIteration)
+    assert list(results) == ["c"]
+
+
 def test_a_keyboard_interrupt_raised_by_the_task(pool: Any) -> None:
     error = among_neighbours(pool, deeds.raise_keyboard_interrupt)
     assert type(error) is KeyboardInterrupt

@@ -115,12 +115,12 @@ def test_through_a_pool(ctx: Any) -> None:
 
 
 def test_as_an_argument_and_a_result_of_a_process(ctx: Any, start_method: str) -> None:
-    """Arguments are pickled by the default protocol, as the standard library does, or inherited."""
+    """Arguments are pickled as what goes through a queue is, or inherited."""
     arrays = [make() for make in ARRAYS.values()]
     child = ctx.Process(target=list, args=(arrays,))
     child.start()
     if start_method != "fork":
-        arrays = pickle.loads(pickle.dumps(arrays))
+        arrays = pickle.loads(pickle.dumps(arrays, 5))
     for arrived, array in zip(child.result(LONG), arrays, strict=True):
         assert_same(arrived, array)
     child.close()

@@ -17,6 +17,7 @@ TESTED_ELSEWHERE = {
     "crawler",
     "producer_forgotten_end",
     "tcp_client",
+    "tcp_prefork_forkful",
     "tcp_upper_pool",
     "tcp_upper_processes",
 }

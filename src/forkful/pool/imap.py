@@ -108,6 +108,8 @@ class IMapIterator(Generic[_T]):
         for value in self._chunk:
             return value
         ok, values = self._job._take(timeout)
+        if isinstance(values, StopIteration):  # or a loop would take it for the end
+            raise RuntimeError("a task raised StopIteration") from values
         if not ok:
             raise values
         self._chunk = iter(values)

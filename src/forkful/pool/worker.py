@@ -7,7 +7,6 @@ the next. So when it dies, the pool knows from the claim and the answers what it
 from __future__ import annotations
 
 import gc
-import itertools
 import os
 import signal
 import sys
@@ -160,14 +159,16 @@ class _Worker:
     def _map(self, seq: int, data: bytes) -> None:
         begun = _clock()
         func, items = self._open(data)
-        values = list(map(func, items))
+        values = [
+            func(x) for x in items
+        ]  # list(map(...)) would take a StopIteration of func for the end
         seconds = _pack_seconds(_clock() - begun)
         self._answer(seconds + _pickle(values), seq << 4 | m.TIMED_RESULT)
 
     def _starmap(self, seq: int, data: bytes) -> None:
         begun = time.perf_counter()
         func, items = self._open(data)
-        values = list(itertools.starmap(func, items))
+        values = [func(*x) for x in items]
         seconds = m.SECONDS.pack(time.perf_counter() - begun)
         self._answer(seconds + _pickle(values), seq << 4 | m.TIMED_RESULT)
 
