@@ -23,6 +23,14 @@ def how_far(place: Place) -> Any:
     return known.get("reported", ()), (known["item"],) if reporting else ()
 
 
+def settled(memory: Any) -> int:
+    """How many items whoever next takes the lock will find done: it counts anew if a dead worker was at it."""
+    if memory["txn"] is None:
+        return int(memory["done"])
+    in_hand = sum(memory[f"p{i}.block"] is not None for i in hands.PLACES)
+    return int(memory["head.cursor"][0]) - in_hand
+
+
 def workers(n: int, items: int, deaths: int = 0, joiner: bool = True) -> Scenario:
     """Workers, of which some die, but not the last, and one who joins."""
     working = tuple(range(1, n + 1))
@@ -37,11 +45,23 @@ def workers(n: int, items: int, deaths: int = 0, joiner: bool = True) -> Scenari
         perhaps = [i for reported, more in view.dead.values() for i in reported + more]
         told = view.values.get(n + 1, 0)
         missing = set(range(items)) - set(surely) - set(perhaps)
-        if view.memory["done"] != items or len(missing) != told:
-            return f"done {view.memory['done']} of {items}, missing {missing}, told {told}"
+        left = {
+            view.memory[f"p{i}.block"]: view.memory[f"p{i}.taker"][1]
+            for i in hands.PLACES
+            if view.memory[f"p{i}.block"] is not None
+        }
+        if not joiner:  # whoever would join would be told of these, and forget them
+            poison = {item for item, times in left.items() if times > hands.TIMES}
+            told, left = len(poison), {i: t for i, t in left.items() if i not in poison}
+            if not missing <= poison:
+                return f"missing {missing}, poison {poison}"
+            missing = poison
+        done = settled(view.memory) + (0 if joiner else told)
+        if done != items or len(missing) != told:
+            return f"done {done} of {items}, missing {missing}, told {told}"
         if len(set(surely)) != len(surely):
             return f"done twice: {surely}"
-        if any(view.memory[f"p{i}.block"] is not None for i in hands.PLACES):
+        if left:
             return "something is in hand yet"
         return None
 
