@@ -15,9 +15,9 @@ from collections.abc import Iterable
 from multiprocessing import connection as _stdlib
 from multiprocessing import reduction
 from multiprocessing.connection import Client, answer_challenge, deliver_challenge
-from multiprocessing.connection import (
-    wait as _wait,  # now: on `forkful run` the module's is this module's
-)
+
+# Bound now: on `forkful run` the name of the module is this module's later on.
+from multiprocessing.connection import wait as _wait
 from typing import TYPE_CHECKING, Any
 
 from forkful import _native, wire
