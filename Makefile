@@ -93,11 +93,14 @@ test-c: ## Run each C test plain, under ThreadSanitizer, under Address- and UBSa
 model: build ## Explore the model of the core's protocols deeply: some minutes, and some GB of memory
 	FORKFUL_MODEL=deep $(BIN)/python -m pytest tests/model $(ARGS)
 
+# The tests that the page names, besides those in the folders that are run whole.
+PROMISED = $$(grep -o 'tests/[a-z_/]*\.py::[a-z0-9_]*' docs/failure-model.md | grep -v '^tests/\(crash\|deadlock\)/' | sort -u)
+
 crash: build ## Kill 10,000 processes at random, and provoke each row of docs/failure-model.md; FORKFUL_SEED=n replays
 	@seed=$${FORKFUL_SEED:-$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}; \
 	echo "replay with: make crash FORKFUL_SEED=$$seed"; \
 	FORKFUL_CRASH=full FORKFUL_SEED=$$seed $(BIN)/python -m pytest tests/crash tests/deadlock \
-	  tests/contract/test_pool_survives.py $(ARGS)
+	  $(PROMISED) $(ARGS)
 
 C_TESTS   := $(patsubst native/tests/%.c,%,$(sort $(wildcard native/tests/test_*.c)))
 C_CORE    := $(patsubst native/core/%.c,%,$(sort $(wildcard native/core/*.c)))
