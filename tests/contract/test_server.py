@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import signal
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from forkful.process import SpawnProcess
 from forkful.server import Interrupted, ProcessServer, Server
 from tests.contract.children import is_gone, until
 from tests.contract.serving import Client, serving
@@ -297,6 +299,34 @@ def test_statistics_tell_what_the_workers_do() -> None:
         assert server.statistics() == ((), 1, 1)
         with pytest.raises(RuntimeError, match="serves once"):
             server.serve_forever()
+
+
+def test_a_worker_that_cannot_be_started_is_tried_again_and_the_others_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start, refusals = SpawnProcess.start, [BlockingIOError(errno.EAGAIN, "no process")]
+
+    def start_later(self: SpawnProcess) -> None:
+        if refusals:
+            raise refusals.pop()
+        start(self)
+
+    with Server(("127.0.0.1", 0), obey, workers=2, context="spawn") as server:
+        thread = threading.Thread(target=server.serve_forever)
+        refusal = refusals.pop()
+        monkeypatch.setattr(SpawnProcess, "start", start_later)
+        thread.start()
+        try:
+            until(lambda: [w.state for w in server.statistics().workers] == ["idle"] * 2)
+            one, other = (w.pid for w in server.statistics().workers)
+            refusals.append(refusal)
+            os.kill(one, signal.SIGKILL)
+            until(lambda: len({w.pid for w in server.statistics().workers} - {one, other}) == 1)
+            assert not refusals
+            assert other in {w.pid for w in server.statistics().workers}
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 # ---- a process each -----------------------------------------------------------------------------

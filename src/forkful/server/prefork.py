@@ -151,20 +151,34 @@ class Server(BaseServer[_Worker]):
         current = [w for w in self._members.values() if not (w.told or w.old)]
         unready = sum(not w.ready for w in current)
         for _ in range(self._births.allowed(self._size - len(current), unready, now)):
-            self._start_worker()
+            if not self._start_worker():
+                break
         self._let_go([w for w in current if w.ready])
         next_look = self._kill_late(now)
         being_born = self._births.failures or any(not w.ready for w in self._members.values())
         self._wait(_LOOK_AT_BIRTHS if being_born else next_look)
 
-    def _start_worker(self) -> None:
+    def _start_worker(self) -> bool:
+        """Start a worker, unless the system cannot: it may when a process has ended."""
         words = Words(WORDS)
         most = self._max_requests and self._max_requests + random.randint(0, self._jitter)
         config = WorkerConfig(
             self.socket, self._service, words, most, self._initializer, self._initargs
         )
         process = self._context.Process(target=work, args=(config,))
-        self._start(_Worker(process, words))
+        try:
+            self._start(_Worker(process, words))
+        except OSError as error:
+            pause = self._births.failed(time.monotonic())
+            logger.error("cannot start a worker: %s; another is tried in %g s", error, pause)
+            if self._births.hopeless and not self._is_ready():
+                raise
+            return False
+        return True
+
+    def _is_ready(self) -> bool:
+        """Whether anybody can serve."""
+        return any(worker.ready for worker in self._members.values())
 
     def _note_ready(self) -> None:
         for worker in self._members.values():
@@ -209,7 +223,7 @@ class Server(BaseServer[_Worker]):
             return
         pause = self._births.failed(time.monotonic())
         logger.error("%s before it was ready: another is tried in %g s", self._how(worker), pause)
-        if self._births.hopeless and not any(w.ready for w in self._members.values()):
+        if self._births.hopeless and not self._is_ready():
             raise errors.WorkerDied(
                 f"the server gives up: its workers end before they are ready, the last one "
                 f"{self._how(worker)}. What they wrote to standard error says why",

@@ -39,7 +39,10 @@ class Wishes:
 
     def ask(self, how: int = 0) -> None:
         """Ask for an end, or with 0 for a look at what is due."""
-        self.ending = max(self.ending, how)
+        if (
+            how > self.ending
+        ):  # and no max(): a signal's wish may come at its call, and would be overwritten
+            self.ending = how
         with self._lock:
             if self._fd >= 0:
                 os.eventfd_write(self._fd, 1)
