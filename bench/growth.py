@@ -144,7 +144,7 @@ def tasks_question(curve: Curve, number: int) -> Question:
         fair="abs() of integers from a generator, 2 workers, imap_unordered with chunks of 100.",
         entries={name: Entry(functools.partial(tasks, name)) for name in PEERS},
         count=number,
-        quick=min(number, 100_000),
+        quick=number,  # it is the number that the curve is drawn over
         rounds=3 if number < 10**6 else 1,
         limit=300,
     )

@@ -136,6 +136,9 @@ def main() -> None:
             lines += ["", f'["{version}"]']
             lines += [f'"{name}" = {number}' for name, number in budgets[version].items()]
         BUDGETS.write_text("\n".join(lines) + "\n")
+        return  # what was over its budget has a new one now
+    if options.check and not allowed:
+        print(f"LEFT OUT: {BUDGETS.name} has no budget for Python {VERSION}")
     if options.check and over:
         sys.exit(f"{len(over)} of {len(found)} paths need more instructions than their budget")
 
