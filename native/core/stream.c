@@ -140,6 +140,13 @@ static void find_rest(rest *r, const void *data, uint64_t n, uint64_t done)
     r->parts[1] = (struct iovec){(char *)(uintptr_t)data + of_data, n - of_data};
 }
 
+static fk_status not_written(void)
+{
+    if (errno == ECONNRESET) /* as for who reads: it went without having read all */
+        errno = EPIPE;
+    return FK_SYS;
+}
+
 fk_status fk_stream_write(int fd, const void *data, uint64_t n, uint64_t *done)
 {
     while (*done < HEAD + n) {
@@ -147,7 +154,7 @@ fk_status fk_stream_write(int fd, const void *data, uint64_t n, uint64_t *done)
         find_rest(&left, data, n, *done);
         ssize_t r = writev(fd, left.parts, 2);
         if (r < 0)
-            return errno == EINTR ? FK_INTR : FK_SYS;
+            return errno == EINTR ? FK_INTR : not_written();
         *done += (uint64_t)r;
     }
     return FK_OK;
@@ -174,7 +181,7 @@ fk_status fk_stream_try_write(int fd, const void *data, uint64_t n, uint64_t *do
         if (r < 0 && errno == ENOTSOCK)
             r = write_to_pipe(fd, &left);
         if (r < 0)
-            return errno == EAGAIN || errno == EINTR ? FK_AGAIN : FK_SYS;
+            return errno == EAGAIN || errno == EINTR ? FK_AGAIN : not_written();
         *done += (uint64_t)r;
     }
     return FK_OK;

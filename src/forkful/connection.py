@@ -8,6 +8,7 @@ Who sleeps here is on the wait board.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import socket
@@ -40,7 +41,8 @@ class Connection(_stdlib.Connection):
     """One end of a pipe.
 
     Raises where the stdlib's raises, save that the other end's going away is always `EOFError` for
-    a reader: the stdlib's gives ConnectionResetError if that end had not read all it was sent.
+    a reader and `BrokenPipeError` for a writer: the stdlib's gives ConnectionResetError if that end
+    had not read all it was sent.
     """
 
     def send(self, obj: Any) -> None:
@@ -89,6 +91,12 @@ class Connection(_stdlib.Connection):
         else:
             super()._send_bytes(buf)  # type: ignore[misc]
 
+    def _send(self, buf: Any, write: Any = os.write) -> None:
+        try:
+            super()._send(buf, write)  # type: ignore[misc]
+        except ConnectionResetError:
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from None
+
     def poll(self, timeout: float | None = 0.0) -> bool:
         """Return whether `recv` would find something, or the end; wait for it up to `timeout` seconds."""
         self._check_closed()
@@ -132,7 +140,12 @@ class Listener(_stdlib.Listener):
     """Where clients come in; the stdlib's, whose `accept` is on the wait board."""
 
     def accept(self) -> _stdlib.Connection:
-        """Wait for a client, and see that it knows the key; return the connection to it."""
+        """Wait for a client, and see that it knows the key; return the connection to it.
+
+        Raises:
+            AuthenticationError: It does not.
+            EOFError, ConnectionError: It has gone before that was known; the next call serves the next.
+        """
         server = getattr(self._listener, "_socket", None)
         _native.board_enter(_native.OP_ACCEPT, server.fileno() if server else 0, None)
         try:

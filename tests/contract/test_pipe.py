@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import resource_sharer
 from pathlib import Path
 from typing import Any
@@ -186,6 +188,119 @@ def test_a_sender_that_is_killed_ends_the_data(ctx: Any) -> None:
         with pytest.raises(EOFError):
             reader.recv()
     reader.close()
+
+
+def keep(ready: Any, *_: Any) -> None:
+    """Have the ends, and do nothing with them, until killed."""
+    ready.set()
+    signal.pause()
+
+
+def receive(mine: Any) -> bool:
+    with pytest.raises(EOFError):
+        mine.recv()
+    return True
+
+
+def poll(mine: Any) -> bool:
+    return mine.poll(None) is True and receive(mine)
+
+
+def wait_for_one(mine: Any) -> bool:
+    return connection.wait([mine]) == [mine] and receive(mine)
+
+
+def send_much(mine: Any) -> bool:
+    with pytest.raises(BrokenPipeError):
+        mine.send(bytes(10_000_000))
+    return True
+
+
+@pytest.mark.parametrize(
+    ("wait", "operation"),
+    [
+        (receive, "Connection.recv"),
+        (poll, "Connection.poll"),
+        (wait_for_one, "connection.wait"),
+        (send_much, "Connection.send"),
+    ],
+)
+def test_who_waits_at_a_pipe_learns_that_the_other_end_is_killed(
+    ctx: Any, wait: Callable[[Any], bool], operation: str
+) -> None:
+    pairs, ready = [ctx.Pipe(duplex) for duplex in (True, False)], ctx.Event()
+    if wait is send_much:
+        pairs = [(writer, reader) for reader, writer in pairs]
+    with (
+        running(ctx, keep, ready, *(its for _, its in pairs)) as victim,
+        ThreadPoolExecutor() as threads,
+    ):
+        for _, its in pairs:
+            its.close()
+        assert ready.wait(LONG)
+        waits = [threads.submit(wait, mine) for mine, _ in pairs]
+        until(lambda: blocked(os.getpid()) == [operation] * 2 or any(w.done() for w in waits))
+        assert not any(w.done() for w in waits)
+        kill(victim)
+        assert [w.result(LONG) for w in waits] == [True, True]
+    assert blocked(os.getpid()) == []
+    for mine, _ in pairs:
+        mine.close()
+
+
+def test_a_reset_is_a_broken_pipe_for_messages_too_long_for_the_core(fork: Any) -> None:
+    def reset(*_: Any) -> int:
+        raise ConnectionResetError
+
+    one, other = fork.Pipe()
+    with one, other, pytest.raises(BrokenPipeError):
+        one._send(b"part of 2 GB", reset)
+
+
+KEY = b"key"
+
+
+def stay_halfway(address: Any, stage: str, there: Any) -> None:
+    """Be a client that shows that it knows the key up to some stage, until killed."""
+    with connection.Client(address) as conn:
+        if stage == "its challenge is there":
+            conn.poll(None)
+        elif stage == "it has read it":
+            conn.recv_bytes()
+        else:
+            connection.answer_challenge(conn, KEY)
+        there.set()
+        signal.pause()
+
+
+@pytest.mark.parametrize("family", ["AF_UNIX", "AF_INET"])
+@pytest.mark.parametrize(
+    "stage", ["its challenge is there", "it has read it", "it has answered and asks nothing"]
+)
+def test_a_client_killed_before_it_is_known_is_an_error_and_the_next_one_is_served(
+    fork: Any, tmp_path: Path, family: str, stage: str
+) -> None:
+    address = str(tmp_path / "socket") if family == "AF_UNIX" else ("127.0.0.1", 0)
+    there = fork.Event()
+    with (
+        connection.Listener(address, authkey=KEY) as listener,
+        ThreadPoolExecutor() as threads,
+    ):
+        accepted = threads.submit(listener.accept)
+        until(lambda: blocked(os.getpid()) == ["Listener.accept"])
+        with running(fork, stay_halfway, listener.address, stage, there) as victim:
+            assert there.wait(LONG)
+            assert not accepted.done()
+            kill(victim)
+        # With what it was sent unread, its end is a reset.
+        died = (ConnectionResetError if stage == "its challenge is there" else EOFError,)
+        assert isinstance(accepted.exception(LONG), died)
+        assert blocked(os.getpid()) == []
+        accepted = threads.submit(listener.accept)
+        with connection.Client(listener.address, authkey=KEY) as client:
+            client.send("hello")
+            with accepted.result(LONG) as conn:
+                assert conn.recv() == "hello"
 
 
 def test_ends_travel_through_process_arguments_and_pipes(ctx: Any) -> None:
