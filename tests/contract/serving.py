@@ -104,6 +104,19 @@ class Serving:
         """All that descends from the program."""
         return [proc.pid for proc in procs.descendants(self.process.pid)]
 
+    def waiting(self) -> int:
+        """How many clients have connected and are not accepted yet."""
+        for line in Path(f"/proc/{self.process.pid}/net/tcp").read_text().splitlines()[1:]:
+            _, address, _, state, queues, *_ = line.split()
+            if (state, int(address.partition(":")[2], 16)) == ("0A", self.port):  # it listens
+                return int(queues.partition(":")[2], 16)
+        return 0
+
+    def sleeps(self) -> bool:
+        """Whether the parent has nothing to do."""
+        found = procs.look(self.process.pid)
+        return found is not None and found.state == "S"
+
     def signal(self, signum: int) -> None:
         self.process.send_signal(signum)
 

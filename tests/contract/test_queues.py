@@ -14,7 +14,16 @@ import pytest
 
 import forkful
 from forkful import _native
-from tests.contract.children import LONG, kill, running, several, until, until_blocked, used
+from tests.contract.children import (
+    LONG,
+    blocked,
+    kill,
+    running,
+    several,
+    until,
+    until_blocked,
+    used,
+)
 
 
 def put_all(q: Any, items: list[Any]) -> None:
@@ -472,6 +481,13 @@ def kinds_of_queue(ctx: Any) -> list[Any]:
     return [ctx.JoinableQueue(), ctx.JoinableQueue(redeliver=True), *threads]
 
 
+def waits_for_the_rest(q: Any) -> bool:
+    """Whether a thread of this process waits in `join` of that queue, which has something to be done."""
+    if isinstance(q, queue.Queue):
+        return bool(q.all_tasks_done._waiters) and q.unfinished_tasks > 0  # type: ignore[attr-defined]
+    return blocked(os.getpid()) == ["Queue.join"] and q.join(timeout=0) is False
+
+
 def test_an_immediate_shutdown_leaves_what_is_in_hand_to_be_done(fork: Any) -> None:
     for q in kinds_of_queue(fork):
         put_all(q, [1, 2, 3])
@@ -484,6 +500,7 @@ def test_an_immediate_shutdown_leaves_what_is_in_hand_to_be_done(fork: Any) -> N
                 call()
         joiner = threading.Thread(target=q.join)
         joiner.start()
+        until(lambda q=q: waits_for_the_rest(q) or not joiner.is_alive())
         assert joiner.is_alive()
         q.task_done()
         joiner.join(LONG)
