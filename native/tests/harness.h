@@ -86,7 +86,7 @@ static atomic_int *harness_failed_checks; /* shared: a child's failure is its te
 /* Come back when the condition holds; the test's limit is what ends it otherwise. */
 #define WAIT_UNTIL(expr)                                                                           \
     while (!(expr))                                                                                \
-    nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL)
+    nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL) /* sleep: between two looks */
 
 static HARNESS_UNUSED void harness_fail(const char *file, int line, const char *what)
 {

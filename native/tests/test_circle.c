@@ -117,8 +117,7 @@ static int come_in(void *fd)
     CHECK_EQ(fk_family_join(a, *(int *)fd, 0), FK_OK);
     CHECK(!(atomic_load(&a->slot->flags) & FK_SLOT_SETTLED));
     atomic_store((_Atomic int *)second.data, 1);
-    while (atomic_load((_Atomic int *)second.data) != 2)
-        usleep(1000);
+    WAIT_UNTIL(atomic_load((_Atomic int *)second.data) == 2);
     fk_slot_settle(a);
     atomic_store((_Atomic int *)second.data, 3);
     return wait_for_kill(NULL);

@@ -1,6 +1,7 @@
 """Tests order events by state, never by time, and never assert that something was quick.
 
-A ``sleep`` is let pass by a comment that gives its reason, on its own line: ``# sleep: ...``.
+A ``sleep`` is let pass by a comment that gives its reason, on its own line: ``# sleep: ...``, in C
+``/* sleep: ... */``.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ import re
 
 import pytest
 
+from tests.house import csource
 from tests.house.imports import ROOT
 
 CLOCK = re.compile(r"\b(monotonic|perf_counter|time)(_ns)?\(\)")
+SLEEP_IN_C = re.compile(r"\b(u|nano|clock_nano|thrd_)?sleep\s*\(")
 DURATION = re.compile(r"(^|_|\b)(elapsed|took|duration|spent)(_|\b|$)")
 
 
@@ -26,6 +29,15 @@ def complaints(text: str) -> list[str]:
         elif isinstance(node, ast.Assert) and any(map(_is_maximum, ast.walk(node.test))):
             found.append(f"line {node.lineno}: asserts a maximum time")
     return found
+
+
+def complaints_of_c(text: str) -> list[str]:
+    lines = zip(text.splitlines(), csource.code(text).splitlines(), strict=True)
+    return [
+        f"line {number}: a sleep without its reason"
+        for number, (line, code) in enumerate(lines, 1)
+        if SLEEP_IN_C.search(code) and "/* sleep: " not in line
+    ]
 
 
 def _is_maximum(node: ast.AST) -> bool:
@@ -51,6 +63,15 @@ def test_tests_do_not_sleep_and_are_no_races() -> None:
     assert found == []
 
 
+def test_tests_in_c_do_not_sleep() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}: {complaint}"
+        for path in csource.files("tests")
+        for complaint in complaints_of_c(path.read_text())
+    ]
+    assert found == []
+
+
 # ---- the lint can fail -----------------------------------------------------------------------
 
 
@@ -65,6 +86,32 @@ def test_tests_do_not_sleep_and_are_no_races() -> None:
 )
 def test_a_bare_sleep_is_found(text: str) -> None:
     assert any("a sleep" in complaint for complaint in complaints(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "usleep(1000);",
+        "while (!done) sleep (1); /* because */",
+        "#define WAIT \\\n    nanosleep(&t, NULL)",
+        "/* sleep: the line before */\nclock_nanosleep(0, 0, &t, NULL);",
+    ],
+)
+def test_a_bare_sleep_in_c_is_found(text: str) -> None:
+    assert any("a sleep" in complaint for complaint in complaints_of_c(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "usleep(1000); /* sleep: nothing tells when the kernel has done it */",
+        "/* sleep(1) */ look();",
+        'puts("sleep(1)");',
+        "CHECK(is_asleep(m)); sleeps(1); fk_sleeps_for(2);",
+    ],
+)
+def test_what_is_fine_in_c_is_not_found(text: str) -> None:
+    assert complaints_of_c(text) == []
 
 
 @pytest.mark.parametrize(
