@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import _thread
 import functools
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +16,7 @@ from typing import Any
 import pytest
 
 import forkful
-from tests.contract.children import kill, running
+from tests.contract.children import kill, running, until
 
 SOURCE = Path(__file__).read_text().splitlines()
 
@@ -137,13 +139,21 @@ def test_a_line_that_takes_many_locks_is_told_of_each(fork: Any) -> None:
 
 
 def test_a_lock_that_a_thread_takes_without_any_python_is_taken_nowhere(fork: Any) -> None:
+    lock, before = fork.Lock(), _thread._count()
+    _thread.start_new_thread(lock.acquire, ())
+    until(lambda: lock._owner() and _thread._count() == before)
+    assert lock._taken() is None
+    lock.release()
+
+
+def test_a_lock_that_is_a_threads_whole_work_is_taken_where_that_is_called(fork: Any) -> None:
     lock = fork.Lock()
     thread = threading.Thread(target=lock.acquire)
     thread.run = lock.acquire  # type: ignore[method-assign]
     thread.start()
     thread.join()
-    assert lock._owner()
-    assert lock._taken() is None or "threading.py" in lock._taken()
+    where = lock._taken()
+    assert re.fullmatch(r"threading\.py:\d+ in (Thread\.)?_bootstrap_inner", where), where
     lock.release()
 
 
@@ -171,21 +181,29 @@ def test_code_that_is_made_while_it_runs_has_its_own_lines(fork: Any) -> None:
 FILL = """
 import forkful
 
-def fill(lock):
-    text = "lock.acquire(); lock.release()\\n" * 4000
+def fill(lock, answers):
+    text = "lock.acquire(); told.append(lock._taken()); lock.release()\\n" * 4000
+    told = []
     for part in range(3):
-        exec(compile(text, f"{part}.py", "exec"), {"lock": lock})
+        exec(compile(text, f"{part}.py", "exec"), {"lock": lock, "told": told})
+    lines = [f"{part}.py:{line}" for part in range(3) for line in range(1, 4001)]
+    wrong = [pair for pair in zip(told, lines) if pair[0] not in (None, pair[1])]
     lock.acquire()
+    answers.put((len(told), sum(where is not None for where in told), wrong, lock._taken()))
 
 context = forkful.get_context("fork")
-lock = context.Lock()
-process = context.Process(target=fill, args=(lock,))
+lock, answers = context.Lock(), context.Queue()
+process = context.Process(target=fill, args=(lock, answers))
 process.start()
 process.join()
+lines, told, wrong, last = answers.get()
+assert not wrong, wrong
 try:
     lock.acquire()
 except forkful.LockOwnerDied as error:
-    print(error.where, "taken at" in str(error))
+    assert error.where == last, (error.where, last)
+    assert ("taken at" in str(error)) == (last is not None)
+    print(lines, told)
 """
 
 
@@ -193,4 +211,6 @@ def test_a_program_with_more_lines_than_there_is_room_for_goes_on_without_some()
     """In a family of its own: the places of a family are never given back."""
     ran = subprocess.run([sys.executable, "-c", FILL], capture_output=True, text=True)
     assert ran.stderr == ""
-    assert ran.stdout in ("None False\n", "<string>:9 in fill True\n")
+    lines, told = map(int, ran.stdout.split())
+    assert lines == 12_000
+    assert 0 < told < lines
