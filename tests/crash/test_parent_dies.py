@@ -50,7 +50,7 @@ def family(method: str, folder: Path, *options: str) -> Iterator[tuple[Any, dict
 def test_what_belongs_to_a_killed_parent_ends_and_other_children_learn_of_it(
     start_method: str, tmp_path: Path, thread: bool
 ) -> None:
-    """A task that handles SIGTERM and goes on is among it, and a process that is stopped."""
+    """A task that handles SIGTERM and goes on is among it, and processes that ignore it or are stopped."""
     before = set(os.listdir("/dev/shm"))
     with family(start_method, tmp_path, *["thread"] * thread) as (parent, pids):
         independent = pids.pop("independent")

@@ -57,9 +57,10 @@ def have_an_independent_child(method: str, folder: str) -> None:
         Path(folder, "finally between").touch()
 
 
-def be_stubborn(folder: str) -> None:
+def be_stubborn(path: str) -> None:
+    """SIGTERM is ignored."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    deeds.sleep_long(f"{folder}/stubborn")
+    deeds.sleep_long(path)
 
 
 def handle_and_go_on(folder: str) -> None:
@@ -86,7 +87,7 @@ def serve(method: str, folder: str) -> None:
 def start_more(method: str, folder: str, pids: dict[str, int], keep: list[Any]) -> None:
     ctx = forkful.get_context(method)
     for name, target, args in (
-        ("stubborn", be_stubborn, (folder,)),
+        ("stubborn", be_stubborn, (f"{folder}/stubborn",)),
         ("between", have_an_independent_child, (method, folder)),
     ):
         process = ctx.Process(target=target, args=args)
@@ -110,14 +111,15 @@ def start(method: str, folder: str, pool_only: bool, pids: dict[str, int], keep:
     keep.append(pool.apply_async(have_a_child, (method, folder)))
     keep.append(pool.apply_async(handle_and_go_on, (folder,)))
     daemon = ctx.Process(target=deeds.sleep_in_c, args=(f"{folder}/daemon",), daemon=True)
+    ignoring = ctx.Process(target=be_stubborn, args=(f"{folder}/ignoring",), daemon=True)
     independent = ctx.Process(target=outlive, args=(folder,))
-    for process in (daemon, independent):
+    for process in (daemon, ignoring, independent):
         process.start()
-    keep += [daemon, independent, manager := ctx.Manager()]
-    for name in ("worker", "handling", "daemon", "independent"):
+    keep += [daemon, ignoring, independent, manager := ctx.Manager()]
+    for name in ("worker", "handling", "daemon", "ignoring", "independent"):
         deeds.wait_for_file(f"{folder}/{name}")
     pids |= {"grandchild": int(Path(folder, "pid").read_text()), "daemon": daemon.pid}
-    pids |= {"independent": independent.pid, "manager": manager._process.pid}
+    pids |= {"ignoring": ignoring.pid, "independent": independent.pid, "manager": manager._process.pid}
 
 
 def main(method: str, folder: str, *options: str) -> None:
