@@ -148,6 +148,53 @@ static HARNESS_UNUSED uint64_t free_blocks_are_sound(void)
     return kept;
 }
 
+/* A point to die at, and how many bytes of heap_used() a death there may cost. */
+typedef struct place {
+    const char *point;
+    uint64_t may_cost;
+} place;
+
+typedef struct last_holder {
+    const object *o;
+    atomic_int *step;
+} last_holder;
+
+static int drop_the_last(void *arg)
+{
+    last_holder *l = arg;
+    atomic_store(l->step, 1);
+    WAIT_UNTIL(atomic_load(l->step) == 2); /* the parent has dropped its own */
+    fk_hold_drop(&A, l->o->index);
+    return 0;
+}
+
+/* The last who holds an object drops it, with much inside, and dies while that is freed, at each pass of
+ * each point. make_full() makes one at *o. */
+static HARNESS_UNUSED void die_as_it_is_destroyed(const object *o, void (*make_full)(void),
+                                                  const place *places, size_t n)
+{
+    last_holder l = {o, shared_page(4096)};
+    object keeps_a_chunk = make(FK_KIND_WORDS, 8);
+    for (size_t i = 0; i < n; i++) {
+        bool died = true;
+        for (int skip = 0; died; skip = 2 * skip + 1) {
+            uint64_t used = heap_used();
+            make_full();
+            doomed d = {drop_the_last, &l, places[i].point, skip};
+            atomic_store(l.step, 0);
+            member m = spawn_member(run_doomed, &d);
+            WAIT_UNTIL(atomic_load(l.step) == 1);
+            fk_hold_drop(&A, o->index);
+            atomic_store(l.step, 2);
+            died = bury(m) == SIGKILL;
+            CHECK(heap_used() - used <= places[i].may_cost);
+            free_blocks_are_sound();
+            CHECK(died || skip > 0); /* else nobody has passed that point */
+        }
+    }
+    CHECK_EQ(refs(&keeps_a_chunk), FK_REF_HOLD);
+}
+
 /* Slots in use, this process's included. */
 static HARNESS_UNUSED uint32_t slots_used(void)
 {

@@ -1,4 +1,4 @@
-/* What the tests of the queue share: making one, putting a number, taking one.
+/* What the tests of the queue share: making one, putting a number, taking one, joining.
  *
  * A message is `size` bytes made from its number; get() checks each of them. */
 #ifndef QUEUE_KIT_H
@@ -97,6 +97,103 @@ static HARNESS_UNUSED bool is_empty(void)
 {
     uint64_t number;
     return get(&number) == FK_AGAIN && fk_queue_size(Q.data) == 0;
+}
+
+/* ---- a joinable one, redelivering or not */
+
+static HARNESS_UNUSED fk_status done(void)
+{
+    fk_queue *q = Q.data;
+    return fk_queue_done(&A, q, q->redeliver ? NULL : hold_of(&Q));
+}
+
+static HARNESS_UNUSED fk_status join_within(uint64_t *lost, fk_wait w)
+{
+    return PARKED(FK_OP_QUEUE_JOIN, fk_queue_join(&A, Q.data, lost, &w));
+}
+
+static HARNESS_UNUSED fk_status join(uint64_t *lost) { return join_within(lost, at_once()); }
+
+/* Numbers from 0; of a redelivering queue each message must be a block. */
+static HARNESS_UNUSED void put_many(uint64_t n)
+{
+    for (uint64_t i = 0; i < n; i++)
+        CHECK_EQ(((fk_queue *)Q.data)->redeliver ? put_block(i, 100) : put(i, 10), FK_OK);
+}
+
+/* What a child does: take so many, and report so many of them as done. */
+typedef struct job {
+    int take, report;
+} job;
+
+static HARNESS_UNUSED int do_job(void *arg)
+{
+    job *j = arg;
+    uint64_t number;
+    for (int i = 0; i < j->take; i++)
+        CHECK_EQ(get(&number), FK_OK);
+    for (int i = 0; i < j->report; i++)
+        CHECK_EQ(done(), FK_OK);
+    return 0;
+}
+
+static HARNESS_UNUSED int do_job_and_stay(void *arg)
+{
+    do_job(arg);
+    return wait_for_kill(NULL);
+}
+
+static HARNESS_UNUSED int take_one(void *arg)
+{
+    (void)arg;
+    return do_job(&(job){1, 0});
+}
+
+static HARNESS_UNUSED int work_off_all(void *arg)
+{
+    (void)arg;
+    uint64_t number;
+    while (get(&number) == FK_OK)
+        CHECK_EQ(done(), FK_OK);
+    return 0;
+}
+
+/* Until the shutdown. */
+static HARNESS_UNUSED void *work_in_thread(void *arg)
+{
+    uint64_t number;
+    fk_status st;
+    while ((st = get_within(&number, patient())) == FK_OK)
+        CHECK_EQ(done(), FK_OK);
+    CHECK_EQ(st, FK_SHUTDOWN);
+    return arg;
+}
+
+/* arg: the status that it must come to. */
+static HARNESS_UNUSED void *join_in_thread(void *arg)
+{
+    uint64_t lost;
+    CHECK_EQ(join_within(&lost, patient()), *(fk_status *)arg);
+    return NULL;
+}
+
+/* Four threads work while this one puts and joins, so many times twenty. */
+static HARNESS_UNUSED void join_again_and_again(int rounds)
+{
+    fk_point_yields = 8;
+    fk_queue *q = Q.data;
+    pthread_t t[4];
+    for (int i = 0; i < 4; i++)
+        CHECK(pthread_create(&t[i], NULL, work_in_thread, NULL) == 0);
+    uint64_t lost;
+    for (int round = 0; round < rounds; round++) {
+        put_many(20);
+        CHECK_EQ(join_within(&lost, patient()), FK_OK);
+        CHECK_EQ(fk_queue_unfinished(q), 0);
+    }
+    fk_queue_shutdown(&A, q, false);
+    for (int i = 0; i < 4; i++)
+        CHECK(pthread_join(t[i], NULL) == 0);
 }
 
 #endif

@@ -8,42 +8,6 @@ static fk_queue *new_redelivering(uint32_t times)
     return q;
 }
 
-static void put_many(uint64_t n)
-{
-    for (uint64_t i = 0; i < n; i++)
-        CHECK_EQ(put_block(i, 100), FK_OK);
-}
-
-static fk_status done(void) { return fk_queue_done(&A, Q.data, NULL); }
-
-static fk_status join_within(uint64_t *lost, fk_wait w)
-{
-    return PARKED(FK_OP_QUEUE_JOIN, fk_queue_join(&A, Q.data, lost, &w));
-}
-
-static fk_status join(uint64_t *lost) { return join_within(lost, at_once()); }
-
-typedef struct job {
-    int take, report;
-} job;
-
-static int work(void *arg)
-{
-    job *j = arg;
-    uint64_t number;
-    for (int i = 0; i < j->take; i++)
-        CHECK_EQ(get(&number), FK_OK);
-    for (int i = 0; i < j->report; i++)
-        CHECK_EQ(done(), FK_OK);
-    return 0;
-}
-
-static int work_and_stay(void *arg)
-{
-    work(arg);
-    return wait_for_kill(NULL);
-}
-
 TEST(what_a_dead_one_had_in_hand_comes_first_and_in_its_order)
 {
     found();
@@ -51,7 +15,7 @@ TEST(what_a_dead_one_had_in_hand_comes_first_and_in_its_order)
     uint64_t lost, number, used = heap_used();
     put_many(5);
     CHECK_EQ(put(9, 10), FK_OVERFLOW); /* each message is a block */
-    CHECK_EQ(bury(spawn_member(work, &(job){4, 1})), 0);
+    CHECK_EQ(bury(spawn_member(do_job, &(job){4, 1})), 0);
     CHECK_EQ(fk_queue_unfinished(q), 4);
     CHECK_EQ(fk_queue_size(q), 1);
     CHECK_EQ(join(&lost), FK_AGAIN);
@@ -73,7 +37,7 @@ TEST(what_one_that_lives_has_in_hand_is_not_given)
     found();
     fk_queue *q = new_redelivering(3);
     put_many(2);
-    member m = spawn_member(work_and_stay, &(job){1, 0});
+    member m = spawn_member(do_job_and_stay, &(job){1, 0});
     WAIT_UNTIL(fk_queue_size(q) == 1);
     EXPECT(1);
     uint64_t number;
@@ -90,12 +54,12 @@ TEST(done_ends_the_oldest_that_the_thread_took)
     found();
     fk_queue *q = new_redelivering(3);
     put_many(3);
-    CHECK_EQ(bury(spawn_member(work, &(job){2, 1})), 0);
+    CHECK_EQ(bury(spawn_member(do_job, &(job){2, 1})), 0);
     EXPECT(1);
     EXPECT(2);
     CHECK_EQ(done(), FK_OK);
     CHECK_EQ(fk_queue_unfinished(q), 1);
-    CHECK_EQ(bury(spawn_member(work, &(job){0, 0})), 0); /* has a copy of the handle, no item */
+    CHECK_EQ(bury(spawn_member(do_job, &(job){0, 0})), 0); /* has a copy of the handle, no item */
     CHECK_EQ(done(), FK_OK);
     CHECK_EQ(fk_queue_unfinished(q), 0);
 }
@@ -128,7 +92,7 @@ TEST(an_item_that_has_killed_too_many_is_lost)
     put_many(2);
     for (int i = 0; i < 3; i++) {
         CHECK_EQ(join(&lost), FK_AGAIN);
-        CHECK_EQ(bury(spawn_member(work, &(job){1, 0})), 0);
+        CHECK_EQ(bury(spawn_member(do_job, &(job){1, 0})), 0);
     }
     EXPECT(1);
     CHECK_EQ(get(&number), FK_AGAIN);
@@ -148,7 +112,7 @@ TEST(many_in_hand_need_more_room)
     fk_queue *q = new_redelivering(1);
     enum { MANY = 3 * FK_HANDS_PER_CHUNK };
     put_many(MANY);
-    CHECK_EQ(bury(spawn_member(work, &(job){MANY, 10})), 0);
+    CHECK_EQ(bury(spawn_member(do_job, &(job){MANY, 10})), 0);
     CHECK_EQ(fk_queue_unfinished(q), MANY - 10);
     for (uint64_t i = 10; i < MANY; i++)
         EXPECT(i);
@@ -167,19 +131,12 @@ static void *get_in_thread(void *arg)
     return NULL;
 }
 
-static void *join_in_thread(void *arg)
-{
-    uint64_t lost;
-    CHECK_EQ(join_within(&lost, patient()), *(fk_status *)arg);
-    return NULL;
-}
-
 TEST(the_reaper_wakes_who_may_have_it)
 {
     found();
     fk_queue *q = new_redelivering(1);
     put_many(1);
-    member m = spawn_member(work_and_stay, &(job){1, 0});
+    member m = spawn_member(do_job_and_stay, &(job){1, 0});
     WAIT_UNTIL(fk_queue_size(q) == 0);
     fk_status got = FK_OK;
     pthread_t t;
@@ -197,8 +154,8 @@ TEST(who_joins_learns_that_the_last_one_is_lost)
     found();
     fk_queue *q = new_redelivering(1);
     put_many(1);
-    CHECK_EQ(bury(spawn_member(work, &(job){1, 0})), 0);
-    member m = spawn_member(work_and_stay, &(job){1, 0});
+    CHECK_EQ(bury(spawn_member(do_job, &(job){1, 0})), 0);
+    member m = spawn_member(do_job_and_stay, &(job){1, 0});
     WAIT_UNTIL(!fk_queue_join_blocks(&A, q) || is_parked(m.owner, 0) || fk_queue_size(q) == 0);
     fk_status told = FK_OWNER_DIED;
     pthread_t t;
@@ -220,7 +177,7 @@ TEST(after_a_shutdown_idle_ones_wait_for_what_may_come_back)
     fk_queue *q = new_redelivering(1);
     uint64_t number;
     put_many(2);
-    member m = spawn_member(work_and_stay, &(job){1, 0});
+    member m = spawn_member(do_job_and_stay, &(job){1, 0});
     WAIT_UNTIL(fk_queue_size(q) == 1);
     fk_queue_shutdown(&A, q, false);
     EXPECT(1);
@@ -277,9 +234,9 @@ TEST(an_immediate_shutdown_drops_what_came_back_and_not_what_is_lost)
     fk_queue *q = new_redelivering(1);
     uint64_t lost, number, used = heap_used();
     put_many(4);
-    CHECK_EQ(bury(spawn_member(work, &(job){1, 0})), 0);
-    CHECK_EQ(bury(spawn_member(work, &(job){2, 0})), 0); /* 0 for the last time, 1 */
-    member m = spawn_member(work_and_stay, &(job){1, 0});
+    CHECK_EQ(bury(spawn_member(do_job, &(job){1, 0})), 0);
+    CHECK_EQ(bury(spawn_member(do_job, &(job){2, 0})), 0); /* 0 for the last time, 1 */
+    member m = spawn_member(do_job_and_stay, &(job){1, 0});
     WAIT_UNTIL(!fk_queue_get_blocks(&A, q, A.me) && fk_queue_unfinished(q) == 4);
     fk_hand_chunk *c = fk_block_data(&A, atomic_load(&q->hands));
     WAIT_UNTIL((uint32_t)atomic_load(&c->hand[1].taker) == m.owner); /* 1 is in hand again */
@@ -304,22 +261,13 @@ TEST(an_immediate_shutdown_drops_what_nobody_has_taken_again)
     fk_queue *q = new_redelivering(1);
     uint64_t lost;
     put_many(3);
-    CHECK_EQ(bury(spawn_member(work, &(job){2, 0})), 0);
+    CHECK_EQ(bury(spawn_member(do_job, &(job){2, 0})), 0);
     fk_queue_shutdown(&A, q, true);
     CHECK_EQ(fk_queue_unfinished(q), 0);
     CHECK_EQ(join(&lost), FK_OK);
 }
 
 /* ---- death at each step --------------------------------------------------------------------------------- */
-
-static int work_off_all(void *arg)
-{
-    (void)arg;
-    uint64_t number;
-    while (get(&number) == FK_OK)
-        CHECK_EQ(done(), FK_OK);
-    return 0;
-}
 
 /* Wherever one dies, what it had not reported comes again, and nothing is done twice or left. */
 TEST_LIMIT(nothing_is_lost_wherever_a_consumer_dies, 240)
@@ -369,14 +317,6 @@ TEST_LIMIT(nothing_is_lost_wherever_a_consumer_dies, 240)
     CHECK_EQ(refs(&keeps_a_chunk), FK_REF_HOLD);
 }
 
-static int take_one(void *arg)
-{
-    (void)arg;
-    uint64_t number;
-    CHECK_EQ(get(&number), FK_OK);
-    return 0;
-}
-
 TEST(who_dies_as_it_is_given_an_item_leaves_it_to_the_next)
 {
     static const char *points[] = {"hands.referred", "hands.given", "hands.again"};
@@ -420,7 +360,7 @@ TEST(who_dies_as_it_forgets_items_is_replaced)
             new_redelivering(1);
             put_many(3);
             for (int n = 0; n < 2 - shut; n++) /* twice: given too often */
-                CHECK_EQ(bury(spawn_member(work, &(job){3, 0})), 0);
+                CHECK_EQ(bury(spawn_member(do_job, &(job){3, 0})), 0);
             member dead;
             uint64_t lost;
             CHECK(dies_at(points[i], 0, shut ? shut_here : join_here, NULL, &dead));
@@ -434,33 +374,11 @@ TEST(who_dies_as_it_forgets_items_is_replaced)
         }
 }
 
-static void *work_in_thread(void *arg)
-{
-    uint64_t number;
-    fk_status st;
-    while ((st = get_within(&number, patient())) == FK_OK)
-        CHECK_EQ(done(), FK_OK);
-    CHECK_EQ(st, FK_SHUTDOWN);
-    return arg;
-}
-
 TEST(threads_count_together)
 {
     found();
-    fk_point_yields = 8;
-    fk_queue *q = new_redelivering(1);
-    pthread_t t[4];
-    for (int i = 0; i < 4; i++)
-        CHECK(pthread_create(&t[i], NULL, work_in_thread, NULL) == 0);
-    uint64_t lost;
-    for (int round = 0; round < 100; round++) {
-        put_many(20);
-        CHECK_EQ(join_within(&lost, patient()), FK_OK);
-        CHECK_EQ(fk_queue_unfinished(q), 0);
-    }
-    fk_queue_shutdown(&A, q, false);
-    for (int i = 0; i < 4; i++)
-        CHECK(pthread_join(t[i], NULL) == 0);
+    new_redelivering(1);
+    join_again_and_again(100);
 }
 
 TEST_MAIN

@@ -92,11 +92,6 @@ static void a_consumer_dies(const char *point, int skip, int order, bool *died)
     fk_hold_drop(&A, Q.index);
 }
 
-typedef struct place {
-    const char *point;
-    uint64_t may_cost; /* bytes of heap_used */
-} place;
-
 typedef void scenario(const char *point, int skip, int order, bool *died);
 
 static void die_everywhere(scenario *run, const place *places, size_t n)
@@ -198,14 +193,6 @@ TEST(who_settles_for_a_dead_producer_may_die_as_well)
     }
 }
 
-static int take_one(void *arg)
-{
-    (void)arg;
-    uint64_t number;
-    CHECK_EQ(get(&number), FK_OK);
-    return 0;
-}
-
 TEST(who_settles_for_a_dead_consumer_may_die_as_well)
 {
     found();
@@ -255,13 +242,11 @@ TEST(what_a_dead_settler_gave_up_is_not_given_up_again)
     CHECK_EQ(refs(&other), FK_REF_HOLD);
 }
 
-/* The last who holds the queue drops it, with much inside, and dies while that is freed. */
-static int drop_the_last(void *arg)
+static void make_full_queue(void)
 {
-    atomic_store((atomic_int *)arg, 1);
-    WAIT_UNTIL(atomic_load((atomic_int *)arg) == 2); /* the parent has dropped its own */
-    fk_hold_drop(&A, Q.index);
-    return 0;
+    new_queue(0, false);
+    for (uint64_t n = 0; n < 200; n++)
+        CHECK_EQ(put_some_kind(n), FK_OK);
 }
 
 TEST_LIMIT(who_dies_as_it_destroys_a_queue_is_replaced, 240)
@@ -271,27 +256,7 @@ TEST_LIMIT(who_dies_as_it_destroys_a_queue_is_replaced, 240)
                                    {"heap.pushed", 0},      {"hold.dropped", 0},
                                    {"lock.released", 0}};
     found();
-    atomic_int *step = shared_page(4096);
-    object keeps_a_chunk = make(FK_KIND_WORDS, 8);
-    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-        bool died = true;
-        for (int skip = 0; died; skip = 2 * skip + 1) {
-            uint64_t used = heap_used();
-            new_queue(0, false);
-            for (uint64_t n = 0; n < 200; n++)
-                CHECK_EQ(put_some_kind(n), FK_OK);
-            doomed d = {drop_the_last, step, places[i].point, skip};
-            atomic_store(step, 0);
-            member m = spawn_member(run_doomed, &d);
-            WAIT_UNTIL(atomic_load(step) == 1);
-            fk_hold_drop(&A, Q.index);
-            atomic_store(step, 2);
-            died = bury(m) == SIGKILL;
-            CHECK(heap_used() - used <= places[i].may_cost);
-            free_blocks_are_sound();
-        }
-    }
-    CHECK_EQ(refs(&keeps_a_chunk), FK_REF_HOLD);
+    die_as_it_is_destroyed(&Q, make_full_queue, places, sizeof places / sizeof *places);
 }
 
 static int shut_it(void *arg)

@@ -1,21 +1,6 @@
 /* The joinable queue: what is unfinished, and what was in the hands of the dead. */
 #include "queue_kit.h"
 
-static fk_status done(void) { return fk_queue_done(&A, Q.data, hold_of(&Q)); }
-
-static fk_status join_within(uint64_t *lost, fk_wait w)
-{
-    return PARKED(FK_OP_QUEUE_JOIN, fk_queue_join(&A, Q.data, lost, &w));
-}
-
-static fk_status join(uint64_t *lost) { return join_within(lost, at_once()); }
-
-static void put_many(uint64_t n)
-{
-    for (uint64_t i = 0; i < n; i++)
-        CHECK_EQ(put(i, 10), FK_OK);
-}
-
 TEST(a_queue_is_joined_when_all_is_done)
 {
     found();
@@ -46,13 +31,6 @@ TEST(a_deadline_ends_the_wait_and_not_before)
     CHECK(now_ns() >= deadline);
     fk_wait w = in_slices();
     CHECK_EQ(fk_queue_join(&A, q, &lost, &w), FK_INTR);
-}
-
-static void *join_in_thread(void *arg)
-{
-    uint64_t lost;
-    CHECK_EQ(join_within(&lost, patient()), *(fk_status *)arg);
-    return NULL;
 }
 
 TEST(the_last_done_wakes_who_joins)
@@ -100,28 +78,13 @@ TEST(after_an_immediate_shutdown_only_what_is_in_hand_is_waited_for)
 
 /* ---- death --------------------------------------------------------------------------------------------- */
 
-typedef struct job {
-    int take, report;
-} job;
-
-static int work(void *arg)
-{
-    job *j = arg;
-    uint64_t number;
-    for (int i = 0; i < j->take; i++)
-        CHECK_EQ(get(&number), FK_OK);
-    for (int i = 0; i < j->report; i++)
-        CHECK_EQ(done(), FK_OK);
-    return 0;
-}
-
 TEST(losses_are_reported_once)
 {
     found();
     fk_queue *q = new_queue(0, true);
     uint64_t lost;
     put_many(5);
-    CHECK_EQ(bury(spawn_member(work, &(job){4, 1})), 0);
+    CHECK_EQ(bury(spawn_member(do_job, &(job){4, 1})), 0);
     CHECK_EQ(fk_queue_unfinished(q), 4);
     CHECK_EQ(join(&lost), FK_AGAIN); /* one is still inside */
     EXPECT(4);
@@ -136,18 +99,12 @@ TEST(losses_are_reported_once)
     CHECK_EQ(join(&lost), FK_AGAIN);
 }
 
-static int work_and_stay(void *arg)
-{
-    work(arg);
-    return wait_for_kill(NULL);
-}
-
 TEST(who_joins_learns_of_a_death_meanwhile)
 {
     found();
     fk_queue *q = new_queue(0, true);
     put_many(3);
-    member m = spawn_member(work_and_stay, &(job){2, 0});
+    member m = spawn_member(do_job_and_stay, &(job){2, 0});
     WAIT_UNTIL(fk_queue_size(q) == 1);
     fk_status expected = FK_OWNER_DIED;
     pthread_t t;
@@ -160,15 +117,6 @@ TEST(who_joins_learns_of_a_death_meanwhile)
     WAIT_UNTIL(atomic_load(&q->done_ec.word) & 1);
     CHECK_EQ(done(), FK_OK); /* what is left was in dead hands: this must wake it */
     CHECK(pthread_join(t, NULL) == 0);
-}
-
-static int work_off_all(void *arg)
-{
-    (void)arg;
-    uint64_t number;
-    while (get(&number) == FK_OK)
-        CHECK_EQ(done(), FK_OK);
-    return 0;
 }
 
 /* Wherever a worker dies: what it had taken and not reported is lost, nothing else, and once. */
@@ -221,7 +169,7 @@ TEST(who_dies_as_it_joins_reports_or_leaves_the_report)
     uint64_t lost;
     for (int after = 0; after < 2; after++) {
         put_many(3);
-        CHECK_EQ(bury(spawn_member(work, &(job){3, 0})), 0);
+        CHECK_EQ(bury(spawn_member(do_job, &(job){3, 0})), 0);
         member dead;
         CHECK(
             dies_at(after ? "queue.tallied" : "queue.tally", 0, join_here, &(uint64_t){3}, &dead));
@@ -233,33 +181,11 @@ TEST(who_dies_as_it_joins_reports_or_leaves_the_report)
     }
 }
 
-static void *work_in_thread(void *arg)
-{
-    uint64_t number;
-    fk_status st;
-    while ((st = get_within(&number, patient())) == FK_OK)
-        CHECK_EQ(done(), FK_OK);
-    CHECK_EQ(st, FK_SHUTDOWN);
-    return arg;
-}
-
 TEST(threads_count_together)
 {
     found();
-    fk_point_yields = 8;
-    fk_queue *q = new_queue(0, true);
-    pthread_t t[4];
-    for (int i = 0; i < 4; i++)
-        CHECK(pthread_create(&t[i], NULL, work_in_thread, NULL) == 0);
-    uint64_t lost;
-    for (int round = 0; round < 200; round++) {
-        put_many(20);
-        CHECK_EQ(join_within(&lost, patient()), FK_OK);
-        CHECK_EQ(fk_queue_unfinished(q), 0);
-    }
-    fk_queue_shutdown(&A, q, false);
-    for (int i = 0; i < 4; i++)
-        CHECK(pthread_join(t[i], NULL) == 0);
+    new_queue(0, true);
+    join_again_and_again(200);
     CHECK_EQ(atomic_load(&hold_of(&Q)->taken), 4000);
     CHECK_EQ(atomic_load(&hold_of(&Q)->finished), 4000);
 }

@@ -169,11 +169,6 @@ static void dies(const char *point, int skip, int how, bool indexed, bool *died)
     fk_hold_drop(&A, T.index);
 }
 
-typedef struct place {
-    const char *point;
-    uint64_t may_cost; /* bytes of heap_used */
-} place;
-
 #define ITEM (4096 + 4096) /* and the block of its value */
 #define ROWS 8192
 
@@ -271,13 +266,11 @@ TEST(who_settles_for_a_dead_one_may_die_as_well)
     CHECK_EQ(refs(&keeps_a_chunk), FK_REF_HOLD);
 }
 
-/* The last who holds the table drops it, and dies while that is freed. */
-static int drop_the_last(void *arg)
+static void make_full_table(void)
 {
-    atomic_store((atomic_int *)arg, 1);
-    WAIT_UNTIL(atomic_load((atomic_int *)arg) == 2); /* the parent has dropped its own */
-    fk_hold_drop(&A, T.index);
-    return 0;
+    new_table(true);
+    for (uint64_t n = 0; n < 50; n++)
+        set(n, n);
 }
 
 TEST(who_dies_as_it_destroys_a_table_is_replaced)
@@ -286,27 +279,7 @@ TEST(who_dies_as_it_destroys_a_table_is_replaced)
                                    {"table.struck", ROWS},  {"heap.freed", ROWS},
                                    {"heap.push", ROWS},     {"hold.dropped", 0}};
     found();
-    atomic_int *step = shared_page(4096);
-    object keeps_a_chunk = make(FK_KIND_WORDS, 8);
-    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-        bool died = true;
-        for (int skip = 0; died; skip = 2 * skip + 1) {
-            uint64_t used = heap_used();
-            new_table(true);
-            for (uint64_t n = 0; n < 50; n++)
-                set(n, n);
-            doomed d = {drop_the_last, step, places[i].point, skip};
-            atomic_store(step, 0);
-            member m = spawn_member(run_doomed, &d);
-            WAIT_UNTIL(atomic_load(step) == 1);
-            fk_hold_drop(&A, T.index);
-            atomic_store(step, 2);
-            died = bury(m) == SIGKILL;
-            CHECK(heap_used() - used <= places[i].may_cost);
-            free_blocks_are_sound();
-        }
-    }
-    CHECK_EQ(refs(&keeps_a_chunk), FK_REF_HOLD);
+    die_as_it_is_destroyed(&T, make_full_table, places, sizeof places / sizeof *places);
 }
 
 /* ---- a holder that is stopped, and random deaths ---------------------------------------------------- */
