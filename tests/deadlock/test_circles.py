@@ -2,31 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import subprocess
-import sys
-import time
 from typing import Any
 
-from tests.kit import procs
-
-
-def start(name: str, method: str = "fork", **environment: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.deadlock.circles", name, method],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **environment},
-    )
-
-
-def end(program: subprocess.Popen[str]) -> Any:
-    out, err = program.communicate()
-    assert program.returncode == 0, err
-    return json.loads(out)
+from tests.deadlock import circles
+from tests.deadlock.programs import check_silent, end, start
 
 
 def told(ends: list[Any]) -> str:
@@ -55,7 +35,7 @@ def check_drawn(text: str, size: int, operation: str) -> None:
 
 def test_circles_among_processes_are_told_to_one_of_each(start_method: str) -> None:
     names = ("two_rlocks", "three_rlocks", "two_locks", "itself", "joins", "two_threads", "behind")
-    programs = {name: start(name, start_method) for name in names}
+    programs = {name: start(circles, name, start_method) for name in names}
     ends = {name: end(program) for name, program in programs.items()}
 
     text = told(ends["two_rlocks"])
@@ -85,13 +65,4 @@ def test_circles_among_processes_are_told_to_one_of_each(start_method: str) -> N
 
 
 def test_it_can_be_switched_off() -> None:
-    program = start("two_rlocks", FORKFUL_DEADLOCK="off")
-    try:
-        time.sleep(6)  # sleep: twice as long as it takes to find a circle
-        assert program.poll() is None
-        assert len(procs.descendants(program.pid)) == 2
-    finally:
-        procs.kill(procs.descendants(program.pid))
-        program.kill()
-        out, err = program.communicate()
-    assert (out, err) == ("", "")
+    check_silent(circles, "two_rlocks", 2)

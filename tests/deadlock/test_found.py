@@ -2,45 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
-import os
 import random
 import re
-import subprocess
-import sys
-import time
 from typing import Any
 
-from tests.kit import procs
+from tests.deadlock import stuck
+from tests.deadlock.programs import check_silent, end, start
 
 METHODS = multiprocessing.get_all_start_methods()
 
 
-def start(name: str, method: str = "fork", **environment: str) -> subprocess.Popen[str]:
-    """A program of `stuck.py`; no member of this process's family, in which somebody is awake."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.deadlock.stuck", name, method],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **environment},
-    )
-
-
-def end(program: subprocess.Popen[str]) -> Any:
-    out, err = program.communicate()
-    assert program.returncode == 0, err
-    return json.loads(out)
-
-
 def run(name: str) -> Any:
-    return end(start(name))
+    return end(start(stuck, name))
 
 
 def run_each_way(name: str) -> list[Any]:
     """At the same time by each start method: each takes some seconds, and sleeps in them."""
-    programs = [start(name, method) for method in METHODS]
+    programs = [start(stuck, name, method) for method in METHODS]
     return [end(program) for program in programs]
 
 
@@ -71,7 +50,7 @@ def test_each_wait_of_a_process_without_others_is_told() -> None:
         "lock": "Lock.acquire",
         "condition": "Condition.wait",
     }
-    programs = {name: start(name) for name in operations}
+    programs = {name: start(stuck, name) for name in operations}
     texts = {name: end(program) for name, program in programs.items()}
     for name, operation in operations.items():
         why = "a lock that it holds itself" if name == "lock" else "has only this process"
@@ -137,7 +116,7 @@ def test_of_two_threads_of_a_process_one_is_told() -> None:
 
 
 def test_a_kill_during_the_search_leaves_the_rest_to_be_told(rand: random.Random) -> None:
-    programs = [start("killed", KILL_AFTER=str(rand.uniform(0.8, 4))) for _ in range(4)]
+    programs = [start(stuck, "killed", KILL_AFTER=str(rand.uniform(0.8, 4))) for _ in range(4)]
     for victim, other, killer in map(end, programs):
         assert victim in ([-9, "WorkerDied"], [1, "DeadlockError"])
         assert other == [1, "DeadlockError"]
@@ -145,13 +124,4 @@ def test_a_kill_during_the_search_leaves_the_rest_to_be_told(rand: random.Random
 
 
 def test_it_can_be_switched_off() -> None:
-    program = start("consumer", FORKFUL_DEADLOCK="off")
-    try:
-        time.sleep(6)  # sleep: twice as long as it takes to find a deadlock
-        assert program.poll() is None
-        assert len(procs.descendants(program.pid)) == 1
-    finally:
-        procs.kill(procs.descendants(program.pid))
-        program.kill()
-        out, err = program.communicate()
-    assert (out, err) == ("", "")
+    check_silent(stuck, "consumer", 1)

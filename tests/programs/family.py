@@ -119,7 +119,11 @@ def start(method: str, folder: str, pool_only: bool, pids: dict[str, int], keep:
     for name in ("worker", "handling", "daemon", "ignoring", "independent"):
         deeds.wait_for_file(f"{folder}/{name}")
     pids |= {"grandchild": int(Path(folder, "pid").read_text()), "daemon": daemon.pid}
-    pids |= {"ignoring": ignoring.pid, "independent": independent.pid, "manager": manager._process.pid}
+    pids |= {
+        "ignoring": ignoring.pid,
+        "independent": independent.pid,
+        "manager": manager._process.pid,
+    }
 
 
 def main(method: str, folder: str, *options: str) -> None:
