@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +22,7 @@ import forkful
 from tests.contract.children import LONG, until, used
 from tests.crash import lives
 from tests.crash.ledger import Ledger
+from tests.crash.timer import die_in_batches
 
 FULL = os.environ.get("FORKFUL_CRASH") == "full"
 BATCH = 4
@@ -47,7 +47,11 @@ def test_survivors_of_killed_neighbours_lose_nothing(
         ledger = Ledger(tmp_path / f"ledger-{n}", size + SURVIVORS, len(world.queues))
         try:
             with survivors(ctx, world, ledger, size):
-                kill_all(ctx, world, ledger, size, rand)
+                calls = (
+                    (world, ledger, life, rand.getrandbits(32), rand.random() * LIFE)
+                    for life in range(size)
+                )
+                die_in_batches(ctx, BATCH, lives.doomed, calls)
                 deaths(size)
             check_items(ledger, size)
             check_counts(world, ledger)
@@ -103,23 +107,6 @@ def survivors(ctx: Any, w: lives.World, ledger: Ledger, first: int) -> Iterator[
 def ended(survivor: Any) -> None:
     survivor.join(LONG)
     assert survivor.exitcode == 0, f"{survivor} hangs or has failed"
-
-
-def kill_all(ctx: Any, w: lives.World, ledger: Ledger, n: int, rand: random.Random) -> None:
-    for first in range(0, n, BATCH):
-        batch = [
-            ctx.Process(
-                target=lives.doomed,
-                args=(w, ledger, life, rand.getrandbits(32), rand.random() * LIFE),
-            )
-            for life in range(first, first + BATCH)
-        ]
-        for child in batch:
-            child.start()
-        for child in batch:
-            child.join(LONG)
-            assert child.exitcode == -signal.SIGKILL
-            child.close()
 
 
 def check_items(ledger: Ledger, doomed: int) -> None:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import signal
 from collections import Counter
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 import forkful
-from tests.contract.children import LONG, running, used
-from tests.crash.timer import kill_after
+from tests.contract.children import LONG, used
+from tests.crash.timer import die_in_batches, kill_after
 
 FULL = os.environ.get("FORKFUL_CRASH") == "full"
-ITEMS = 3000 if FULL else 400
-VICTIMS = 400 if FULL else 60
+VICTIMS = 399 if FULL else 60
+INSIDE = 2000  # items, as each batch begins: more than one deals with
 AT_ONCE = 3
 
 pytestmark = [pytest.mark.limit(900 if FULL else 120), pytest.mark.stress, pytest.mark.slow]
@@ -44,15 +44,21 @@ def test_each_item_is_dealt_with_whenever_consumers_are_killed(
     with ctx.Lock():
         memory = used()
     q, dealt_with = ctx.JoinableQueue(redeliver=VICTIMS), ctx.Queue()
-    for i in range(ITEMS):
-        q.put((i, bytes([i % 256]) * (i % 5 * 6000)))
-    for _ in range(VICTIMS // AT_ONCE):
-        with ExitStack() as stack:
-            for _ in range(AT_ONCE):
-                life = rand.random() * 0.01
-                child = stack.enter_context(running(ctx, deal_with, q, dealt_with, life))
-        del child
-    deaths(VICTIMS // AT_ONCE * AT_ONCE)
+    numbers, in_hand = itertools.count(), 0
+
+    def calls() -> Iterator[tuple[Any, ...]]:
+        nonlocal in_hand
+        for life in range(VICTIMS):
+            if life % AT_ONCE == 0:
+                in_hand += q.statistics().unfinished - q.qsize()
+                for i in itertools.islice(numbers, INSIDE - q.qsize()):
+                    q.put((i, bytes([i % 256]) * (i % 5 * 6000)))
+            yield q, dealt_with, rand.random() * 0.01
+
+    die_in_batches(ctx, AT_ONCE, deal_with, calls())
+    deaths(VICTIMS)
+    assert dealt_with.qsize() > VICTIMS, "the storm has hardly begun"
+    assert in_hand > 0, "none has died between get and task_done"
     survivor = ctx.Process(target=deal_with, args=(q, dealt_with, None))
     survivor.start()
     try:
@@ -62,7 +68,8 @@ def test_each_item_is_dealt_with_whenever_consumers_are_killed(
         survivor.join()
         survivor.close()
     times = Counter(dealt_with.get() for _ in range(dealt_with.qsize()))
-    assert sorted(times) == list(range(ITEMS))
-    assert q.statistics()[:6] == (0, 0, ITEMS, ITEMS, 0, 0)
+    items = next(numbers)
+    assert sorted(times) == list(range(items))
+    assert q.statistics()[:6] == (0, 0, items, items, 0, 0)
     del q, dealt_with
     assert used() <= memory + 64 * 1024, "memory of the dead is not given back"

@@ -6,7 +6,6 @@ import functools
 import itertools
 import os
 import random
-import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +17,7 @@ import forkful
 from forkful.shared import Dict, List
 from tests.contract.children import LONG, running, used
 from tests.crash.ledger import Ledger
-from tests.crash.timer import kill_after
+from tests.crash.timer import die_in_batches, kill_after
 
 FULL = os.environ.get("FORKFUL_CRASH") == "full"
 LIVES = 600 if FULL else 40
@@ -75,25 +74,15 @@ def test_shared_state_is_whole_whenever_those_who_change_it_are_killed(
     fork = forkful.get_context("fork")
     d, items = Dict(sum=0), List()
     with running(fork, change, d, items, ledger, LIVES) as survivor:
-        for first in range(0, LIVES, 4):
-            batch = [
-                fork.Process(
-                    target=change_until_killed,
-                    args=(d, items, ledger, life, rand.random() * 0.02),
-                )
-                for life in range(first, first + 4)
-            ]
-            for client in batch:
-                client.start()
-            for client in batch:
-                client.join(LONG)
-                assert client.exitcode == -signal.SIGKILL
-                client.close()
-                deaths(1)
+        calls = ((d, items, ledger, life, rand.random() * 0.02) for life in range(LIVES))
+        die_in_batches(fork, 4, change_until_killed, calls)
+        deaths(LIVES)
         ledger.stop = True
         survivor.join(LONG)
         assert survivor.exitcode == 0
 
+    of_the_dead = sum(ledger.done(life, APPEND) for life in range(LIVES))
+    assert of_the_dead > LIVES, "the storm has hardly begun"
     done, begun = ledger.sums(ADD)
     assert done <= d["sum"] <= begun
     for key, value in d.items():
