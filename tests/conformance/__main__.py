@@ -31,7 +31,7 @@ from tests.conformance.judge import Judgement, is_regression, judge
 from tests.conformance.orders import Order
 
 MOST_AGAIN = 10  # more failures are no matter of load
-RACY_TRIES = 3
+RACY_TRIES = 6
 
 
 def parse(words: list[str]) -> argparse.Namespace:
