@@ -500,7 +500,7 @@ def test_an_immediate_shutdown_leaves_what_is_in_hand_to_be_done(fork: Any) -> N
                 call()
         joiner = threading.Thread(target=q.join)
         joiner.start()
-        until(lambda q=q: waits_for_the_rest(q) or not joiner.is_alive())
+        until(lambda q=q, joiner=joiner: waits_for_the_rest(q) or not joiner.is_alive())
         assert joiner.is_alive()
         q.task_done()
         joiner.join(LONG)

@@ -37,13 +37,8 @@ def deal_with(q: Any, dealt_with: Any, life: float | None) -> None:
             q.task_done()
 
 
-def test_each_item_is_dealt_with_whenever_consumers_are_killed(
-    rand: random.Random, deaths: Callable[[int], None]
-) -> None:
-    ctx = forkful.get_context("fork")
-    with ctx.Lock():
-        memory = used()
-    q, dealt_with = ctx.JoinableQueue(redeliver=VICTIMS), ctx.Queue()
+def storm(ctx: Any, q: Any, dealt_with: Any, rand: random.Random) -> tuple[int, int]:
+    """Kill consumers; gives how many items there were, and how many of them were in hand at a death."""
     numbers, in_hand = itertools.count(), 0
 
     def calls() -> Iterator[tuple[Any, ...]]:
@@ -56,6 +51,17 @@ def test_each_item_is_dealt_with_whenever_consumers_are_killed(
             yield q, dealt_with, rand.random() * 0.01
 
     die_in_batches(ctx, AT_ONCE, deal_with, calls())
+    return next(numbers), in_hand
+
+
+def test_each_item_is_dealt_with_whenever_consumers_are_killed(
+    rand: random.Random, deaths: Callable[[int], None]
+) -> None:
+    ctx = forkful.get_context("fork")
+    with ctx.Lock():
+        memory = used()
+    q, dealt_with = ctx.JoinableQueue(redeliver=VICTIMS), ctx.Queue()
+    items, in_hand = storm(ctx, q, dealt_with, rand)
     deaths(VICTIMS)
     assert dealt_with.qsize() > VICTIMS, "the storm has hardly begun"
     assert in_hand > 0, "none has died between get and task_done"
@@ -68,7 +74,6 @@ def test_each_item_is_dealt_with_whenever_consumers_are_killed(
         survivor.join()
         survivor.close()
     times = Counter(dealt_with.get() for _ in range(dealt_with.qsize()))
-    items = next(numbers)
     assert sorted(times) == list(range(items))
     assert q.statistics()[:6] == (0, 0, items, items, 0, 0)
     del q, dealt_with
