@@ -65,9 +65,9 @@ def stream(name: str, pairs: int, count: int) -> float:
     return (max(end for _, end in spans) - min(begin for begin, _ in spans)) / (share * pairs)
 
 
-def stream_in_batches(pairs: int, count: int) -> float:
-    """Do the same with faster-fifo's `put_many` and `get_many`, 100 messages a call."""
-    queue, process = queue_of("faster-fifo")
+def stream_in_batches(name: str, pairs: int, count: int) -> float:
+    """Do the same with `put_many` and `get_many`, 100 messages a call."""
+    queue, process = queue_of(name)
     share = count // pairs // 100 * 100
 
     def produce() -> Span:
@@ -77,13 +77,18 @@ def stream_in_batches(pairs: int, count: int) -> float:
             queue.put_many(batch)
         return begin, time.perf_counter()
 
+    def get_many(most: int) -> list[Any]:
+        if name == "forkful":
+            return queue.get_many(most)  # type: ignore[no-any-return]
+        return queue.get_many(max_messages_to_get=most)  # type: ignore[no-any-return]
+
     def consume() -> Span:
         got = 0
         while got < WARM_UP:
-            got += len(queue.get_many(max_messages_to_get=WARM_UP - got))
+            got += len(get_many(WARM_UP - got))
         begin, last = time.perf_counter(), WARM_UP + share
         while got < last:
-            got += len(queue.get_many(max_messages_to_get=min(100, last - got)))
+            got += len(get_many(min(100, last - got)))
         return begin, time.perf_counter()
 
     spans = run_crew(process, [consume] * pairs + [produce] * pairs)[:pairs]
@@ -107,9 +112,13 @@ def entries(pairs: int) -> dict[str, Entry]:
     names.insert(2, "multiprocessing.SimpleQueue")
     return {
         **{name: Entry(functools.partial(stream, name, pairs)) for name in names},
-        "faster-fifo, by 100": Entry(
-            functools.partial(stream_in_batches, pairs), aside="other calls: put_many, get_many"
-        ),
+        **{
+            f"{name}, by 100": Entry(
+                functools.partial(stream_in_batches, name, pairs),
+                aside="other calls: put_many, get_many",
+            )
+            for name in ("forkful", "faster-fifo")
+        },
         "pickle.dumps": Entry(functools.partial(pickling, "dumps"), aside="floor of a producer"),
         "pickle.loads": Entry(functools.partial(pickling, "loads"), aside="floor of a consumer"),
     }

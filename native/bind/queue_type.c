@@ -283,6 +283,144 @@ static PyObject *Queue_take_bytes(PyObject *self, PyObject *args)
     return PyLong_FromUnsignedLong(c.n);
 }
 
+/* ---- many at once ---------------------------------------------------------------------------------- */
+
+enum { WAKE_EVERY = 64 }; /* consumers start on a long batch before it is all inside */
+
+/* The exception that is set stands in line behind the first one. */
+typedef struct first_error {
+    PyObject *type, *value, *trace;
+} first_error;
+
+static void note_error(first_error *e)
+{
+    if (e->type)
+        PyErr_Clear();
+    else
+        PyErr_Fetch(&e->type, &e->value, &e->trace);
+}
+
+typedef struct packed {
+    PyObject *data, *extras;
+} packed;
+
+/* Put one of several; `quiet` counts those that nobody has been woken for. As put_data. */
+static int put_one(fk_handle *h, fk_queue *q, const packed *p, uint32_t *quiet, fk_wait *w)
+{
+    fk_wait no_wait = FK_WAIT_UNTIL(0);
+    put_call c = {.q = q, .put = {.meta = META_PICKLE, .quiet = true}};
+    int r = put_data(h, p->data, p->extras, &c, q->maxsize ? &no_wait : w);
+    if (r == 0 && ++*quiet < WAKE_EVERY)
+        return 0;
+    fk_queue_wake(q, *quiet); /* also before we wait for them to make room */
+    *quiet = 0;
+    if (r <= 0 || w->deadline_ns == 0)
+        return r;
+    c = (put_call){.q = q, .put = {.meta = META_PICKLE}};
+    return put_data(h, p->data, p->extras, &c, w);
+}
+
+static PyObject *Queue_put_each(PyObject *self, PyObject *args)
+{
+    fk_handle *h = (fk_handle *)self;
+    fk_queue *q = open_queue(h);
+    PyObject *list, *timeout;
+    fk_wait w;
+    if (!q || !PyArg_ParseTuple(args, "O!O", &PyList_Type, &list, &timeout) ||
+        fk_parse_timeout(timeout, &w) < 0)
+        return NULL;
+    Py_ssize_t n = PyList_GET_SIZE(list), ready = 0, put = 0;
+    packed *all = PyMem_Calloc((size_t)n + 1, sizeof *all);
+    if (!all)
+        return PyErr_NoMemory();
+    for (; ready < n && ready < PyList_GET_SIZE(list); ready++)
+        if (!(all[ready].data = fk_pickle(PyList_GET_ITEM(list, ready), &all[ready].extras)))
+            break;
+    int r = ready < n ? -1 : 0;
+    if (r < 0 && !PyErr_Occurred())
+        PyErr_SetString(PyExc_RuntimeError, "the list became shorter while it was put");
+    uint32_t quiet = 0;
+    while (r == 0 && put < n && (r = put_one(h, q, &all[put], &quiet, &w)) == 0)
+        put++;
+    fk_queue_wake(q, quiet);
+    for (Py_ssize_t i = 0; i < ready; i++) {
+        Py_DECREF(all[i].data);
+        Py_XDECREF(all[i].extras);
+    }
+    PyMem_Free(all);
+    if (r > 0)
+        PyErr_SetNone(fk_hooks.full);
+    first_error e = {0};
+    note_error(&e);
+    if (PyList_SetSlice(list, 0, put, NULL) < 0)
+        PyErr_Clear();
+    PyErr_Restore(e.type, e.value, e.trace);
+    return r ? NULL : Py_NewRef(Py_None);
+}
+
+/* Append the objects of what was taken. 0, or -1: some could not be rebuilt; the first error is in `e`. */
+static int rebuild_all(PyObject *list, const take_call *c, first_error *e)
+{
+    /* All of them out of the thread's buffer and entry first: to rebuild one may use a queue as well. */
+    bool last = c->out[c->n - 1].block != 0;
+    uint32_t hold = last ? pass_hold() : FK_NO_HOLD;
+    Py_ssize_t n = (Py_ssize_t)c->n - last, made = 0;
+    PyObject *raw[TAKE_MOST];
+    while (made < n && (raw[made] = bytes_of(c, &c->out[made])))
+        made++;
+    if (made < n)
+        note_error(e);
+    for (Py_ssize_t i = 0; i < made + last; i++) {
+        PyObject *obj = i < made ? fk_unpickle(raw[i], NULL) : fk_block_unpack(hold);
+        if (!obj || PyList_Append(list, obj) < 0)
+            note_error(e);
+        Py_XDECREF(obj);
+        if (i < made)
+            Py_DECREF(raw[i]);
+    }
+    return e->type ? -1 : 0;
+}
+
+static PyObject *Queue_get_each(PyObject *self, PyObject *args)
+{
+    fk_handle *h = (fk_handle *)self;
+    fk_queue *q = open_queue(h);
+    PyObject *list, *timeout;
+    Py_ssize_t most;
+    fk_taken out[TAKE_MOST];
+    fk_wait w;
+    if (!q || !PyArg_ParseTuple(args, "O!nO", &PyList_Type, &list, &most, &timeout) ||
+        fk_parse_timeout(timeout, &w) < 0)
+        return NULL;
+    first_error e = {0};
+    uint64_t left = most > 0 ? (uint64_t)most : UINT64_MAX, taken = 0;
+    while (left) {
+        take_call c = {.q = q, .out = out, .max = left < TAKE_MOST ? (uint32_t)left : TAKE_MOST};
+        c.take.hold = q->joinable ? fk_handle_hold(h) : NULL;
+        int r = take(h, &c, &w, FK_OP_QUEUE_GET, FK_ONE_WAIT);
+        if (r > 0 && !taken)
+            PyErr_SetNone(fk_hooks.empty);
+        else if (r < 0 && taken && PyErr_ExceptionMatches(fk_hooks.shut_down))
+            PyErr_Clear(); /* the next call will say so */
+        if (r) {
+            if (PyErr_Occurred())
+                note_error(&e);
+            break;
+        }
+        w.deadline_ns = 0;
+        taken += c.n;
+        left -= c.n;
+        if (rebuild_all(list, &c, &e) < 0)
+            break;
+        if (most <= 0 && left > fk_queue_size(q))
+            left = fk_queue_size(q);
+    }
+    if (!e.type)
+        Py_RETURN_NONE;
+    PyErr_Restore(e.type, e.value, e.trace);
+    return NULL;
+}
+
 /* ---- the rest --------------------------------------------------------------------------------------- */
 
 static PyObject *Queue_qsize(PyObject *self, PyObject *unused)
@@ -469,6 +607,14 @@ static PyMethodDef methods[] = {
      "signal handler can come between taking and having) and return how many; 0\nafter the "
      "timeout. Word `index` of `claim` is set to the last seq + 1 before the take commits. "
      "op and standing\nsay what the wait is on the board."},
+    {"_put_each", Queue_put_each, METH_VARARGS,
+     "_put_each($self, objs, timeout, /)\n--\n\nPickle the objects of a list, then append each; "
+     "take "
+     "off the list what was put, also when this raises\nqueue.Full."},
+    {"_get_each", Queue_get_each, METH_VARARGS,
+     "_get_each($self, into, most, timeout, /)\n--\n\nTake up to `most` objects (0: those that are "
+     "inside), and wait for the first. What could be rebuilt is\nin the list, also when this "
+     "raises."},
     {"qsize", Queue_qsize, METH_NOARGS,
      "qsize($self, /)\n--\n\nReturn how many objects are inside."},
     {"_counts", Queue_counts, METH_NOARGS,

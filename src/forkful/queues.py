@@ -18,7 +18,7 @@ from forkful.stdlib import names_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from multiprocessing.context import BaseContext
     from typing import Any, TypeVar
 
@@ -99,6 +99,66 @@ class Queue(_Queue["_T"]):
     def get_nowait(self) -> _T:
         """Take the first object; raise queue.Empty instead of waiting for one."""
         return self.get(False)
+
+    def put_many(
+        self, objs: Iterable[_T], block: bool = True, timeout: float | None = None
+    ) -> None:
+        """Append objects, one after another; those of others may come between.
+
+        All are pickled before the first is put: if one cannot be, none is.
+
+        Args:
+            objs: They are all taken from it first, so it must have an end.
+            block: Whether to wait where there is no room for the next.
+            timeout: Seconds to wait at most, for all together; None: for ever.
+
+        Raises:
+            queue.Full: No room (in that time).
+            ShutDown: The queue was shut down.
+            ValueError: This handle was closed.
+
+        Whatever is raised, its `count` is the number of objects that have been put.
+        """
+        left = list(objs)
+        number = len(left)
+        try:
+            self._put_each(left, timeout if block else 0)
+        except BaseException as e:
+            e.count = number - len(left)  # type: ignore[attr-defined]
+            if number != len(left):
+                e.add_note(f"{number - len(left)} of {number} objects had been put before")
+            raise
+
+    def get_many(
+        self, max_items: int | None = None, block: bool = True, timeout: float | None = None
+    ) -> list[_T]:
+        """Take the first objects, at least one.
+
+        All that is returned is in this process's hands: of a `JoinableQueue` each needs a `task_done`, and if
+        the process ends before, all of them are lost, or with `redeliver` come back.
+
+        Args:
+            max_items: How many at most; None: as many as are inside.
+            block: Whether to wait for the first, as `get` does. The others are not waited for.
+            timeout: Seconds to wait for it at most; None: for ever.
+
+        Raises:
+            queue.Empty: Nothing there (in that time).
+            ShutDown: The queue was shut down and is empty.
+            ValueError: This handle was closed, or `max_items` is less than 1.
+            Exception: One cannot be unpickled here. Its `items` are the other objects that were taken.
+        """
+        if max_items is not None and max_items < 1:
+            raise ValueError(f"max_items must be at least 1: {max_items}")
+        items: list[_T] = []
+        try:
+            self._get_each(items, max_items or 0, timeout if block else 0)
+        except BaseException as e:
+            if items:
+                e.items = items  # type: ignore[attr-defined]
+                e.add_note(f"{len(items)} other objects were taken: this exception's `items`")
+            raise
+        return items
 
     def empty(self) -> bool:
         """Return whether nothing is inside. Exact, at that moment.
