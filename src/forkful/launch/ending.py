@@ -43,7 +43,6 @@ _LAST = -(10**9)  # of a finalizer: when nothing else is left to be done
 class _State:
     """Of this process."""
 
-    hooked = False  # whether forked children forget the handler
     since = 0.0  # when SIGTERM came; 0: it has not
     held = 0  # starts of children under way in the main thread: no exception must cut one in two
     waiting = False  # the main thread has been asked to set the handler
@@ -56,9 +55,9 @@ def begun() -> bool:
 
 def hold() -> None:
     """Before a child is started: see to SIGTERM, and let none interrupt until `let_go`."""
+    prepare()
     if _is_main_thread():
         _State.held += 1
-    prepare()
 
 
 def let_go() -> None:
@@ -87,9 +86,6 @@ def _is_main_thread() -> bool:
 
 
 def _set_handler() -> None:
-    if not _State.hooked:
-        _State.hooked = True
-        os.register_at_fork(after_in_child=_forget)
     signal.signal(signal.SIGTERM, _on_sigterm)
     parent = process.parent_process()
     _native.guard_sigterm(int(GRACE * 1e9), (parent.pid or 0) if parent else 0)
@@ -100,6 +96,10 @@ def _forget() -> None:
     if signal.getsignal(signal.SIGTERM) is _on_sigterm:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _State.since, _State.held, _State.waiting = 0.0, 0, False
+
+
+# At once, and not with the handler: a start that is under way has a fork in it, whoever handles SIGTERM.
+os.register_at_fork(after_in_child=_forget)
 
 
 def forget_parents() -> None:
