@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import select
+import threading
 from multiprocessing import process
 
 TYPE_CHECKING = False
@@ -21,6 +22,10 @@ __all__ = ["collect", "forget", "watch"]
 _stdlib: Any = process
 
 
+_lock = threading.RLock()  # a signal's handler may join a process, too
+os.register_at_fork(after_in_child=_lock._at_fork_reinit)
+
+
 class _Watched:
     """Sentinels of processes that a fork server has made for this process, until they are joined."""
 
@@ -31,35 +36,45 @@ class _Watched:
 
 def watch(sentinel: int, process_obj: BaseProcess) -> None:
     """Let `collect` know of a process that has a fork server for its parent."""
-    if _Watched.owner != os.getpid():  # what a fork has left here is the parent's
-        _Watched.owner, _Watched.poll, _Watched.by_sentinel = os.getpid(), None, {}
-    if _Watched.poll is None:
-        _Watched.poll = select.epoll()
-    _Watched.poll.register(sentinel, select.EPOLLIN)
-    _Watched.by_sentinel[sentinel] = process_obj
+    with _lock:
+        if _Watched.owner != os.getpid():  # what a fork has left here is the parent's
+            _Watched.owner, _Watched.poll, _Watched.by_sentinel = os.getpid(), None, {}
+        if _Watched.poll is None:
+            _Watched.poll = select.epoll()
+        _Watched.poll.register(sentinel, select.EPOLLIN)
+        _Watched.by_sentinel[sentinel] = process_obj
 
 
 def forget(sentinel: int) -> None:
     """Watch no more; before the sentinel is closed."""
-    if _Watched.owner != os.getpid() or sentinel not in _Watched.by_sentinel:
-        return
-    assert _Watched.poll is not None
-    del _Watched.by_sentinel[sentinel]
-    _Watched.poll.unregister(sentinel)
-    if not _Watched.by_sentinel:
-        _Watched.poll.close()
-        _Watched.poll = None
+    with _lock:
+        if _Watched.owner != os.getpid() or sentinel not in _Watched.by_sentinel:
+            return
+        assert _Watched.poll is not None
+        del _Watched.by_sentinel[sentinel]
+        _Watched.poll.unregister(sentinel)
+        if not _Watched.by_sentinel:
+            _Watched.poll.close()
+            _Watched.poll = None
 
 
 def collect() -> None:
     """Join the children of this process that have ended. Does not wait."""
     if _a_child_has_ended():
         _stdlib._cleanup()
-    elif _Watched.poll is not None and _Watched.owner == os.getpid():
-        for sentinel, _ in _Watched.poll.poll(0):
-            ended = _Watched.by_sentinel[sentinel]
-            if ended._popen.poll() is not None:
-                _stdlib._children.discard(ended)
+        return
+    for ended in _watched_that_have_ended():
+        if ended._popen.poll() is not None:
+            _stdlib._children.discard(ended)
+
+
+def _watched_that_have_ended() -> list[Any]:
+    with _lock:
+        if _Watched.poll is None or _Watched.owner != os.getpid():
+            return []
+        ready = _Watched.poll.poll(0)
+        found = [_Watched.by_sentinel.get(sentinel) for sentinel, _ in ready]
+        return [process_obj for process_obj in found if process_obj is not None]
 
 
 def _a_child_has_ended() -> bool:

@@ -1,0 +1,84 @@
+"""Which children of a fork server have ended: asked by several threads, and told to each once."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import forkful
+from forkful.launch import ended
+from tests.contract.children import LONG
+
+
+class Ended:
+    """A process that has."""
+
+    def __init__(self, *, joined: bool) -> None:
+        self._popen: Any = self
+        self.asked = joined
+
+    def poll(self) -> int:
+        self.asked = True
+        return 0
+
+
+@pytest.fixture
+def sentinel() -> Iterator[int]:
+    """One that is ready."""
+    r, w = os.pipe()
+    os.close(w)
+    yield r
+    ended.forget(r)
+    os.close(r)
+
+
+def test_one_that_has_ended_is_asked(sentinel: int) -> None:
+    child: Any = Ended(joined=False)
+    ended.watch(sentinel, child)
+    ended.collect()
+    assert child.asked
+
+
+def test_one_that_was_joined_meanwhile_is_none_of_them(
+    sentinel: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child: Any = Ended(joined=True)
+    ended.watch(sentinel, child)
+    poll = ended._Watched.poll
+    assert poll is not None
+
+    class Late:
+        """The kernel's answer, after which somebody joins the process before it is read."""
+
+        def poll(self, timeout: float) -> list[tuple[int, int]]:
+            answer = poll.poll(timeout)
+            monkeypatch.undo()
+            ended.forget(sentinel)
+            return answer
+
+    monkeypatch.setattr(ended._Watched, "poll", Late())
+    ended.collect()
+
+
+def test_a_forked_child_may_collect_whatever_another_thread_did_at_the_fork() -> None:
+    held, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with ended._lock:
+            held.set()
+            go_on.wait(LONG)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    try:
+        assert held.wait(LONG)
+        child = forkful.get_context("fork").Process(target=ended._lock.acquire, args=(False,))
+        child.start()
+        assert child.result(LONG) is True
+    finally:
+        go_on.set()
+        thread.join()
