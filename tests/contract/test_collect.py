@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
+from multiprocessing import connection, forkserver
 from typing import Any
 
 import pytest
 
 import forkful
-from forkful.launch import ended
+from forkful.launch import ended, fork
 from tests.contract.children import LONG
 
 
@@ -82,3 +83,26 @@ def test_a_forked_child_may_collect_whatever_another_thread_did_at_the_fork() ->
     finally:
         go_on.set()
         thread.join()
+
+
+def test_the_status_is_read_by_one_thread_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It can be read once: who came second would take it for the fork server's death."""
+    child = forkful.get_context("forkserver").Process(target=int)
+    child.start()
+    assert connection.wait([child.sentinel], LONG)
+    entered = []
+    read = forkserver.read_signed
+
+    def enter() -> None:
+        entered.append(fork.status_lock.acquire(blocking=False))
+
+    def read_beside_another(fd: int) -> int:
+        other = threading.Thread(target=enter)
+        other.start()
+        other.join()
+        return read(fd)
+
+    monkeypatch.setattr(forkserver, "read_signed", read_beside_another)
+    child.join()
+    assert child.exitcode == 0
+    assert entered == [False]

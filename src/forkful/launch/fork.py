@@ -17,9 +17,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["Popen"]
+__all__ = ["Popen", "status_lock"]
 
-_status_lock = threading.RLock()
+status_lock = threading.RLock()
 
 _AT_EXIT = "_exit_function" not in BaseProcess._bootstrap.__code__.co_names
 """Whether a child's end is made by `atexit`, the program's own functions included (Python 3.13), or by the
@@ -27,7 +27,7 @@ stdlib's bootstrap."""
 
 
 # Another thread may hold the lock when the process is forked.
-os.register_at_fork(after_in_child=_status_lock._at_fork_reinit)
+os.register_at_fork(after_in_child=status_lock._at_fork_reinit)
 
 
 class Popen(popen_fork.Popen):
@@ -90,7 +90,7 @@ class Popen(popen_fork.Popen):
         if self.returncode is None and flag != os.WNOHANG:
             _native.wait_child(self.pid)
         # Of two threads that ask, only one gets the status: the other must find what it was told.
-        with _status_lock:
+        with status_lock:
             code = self._take_status()
             self._note_end(code)
             if code is not None and self.owner:

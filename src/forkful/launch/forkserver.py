@@ -274,14 +274,16 @@ class Popen(fork.Popen):
 
     def poll(self, flag: int = os.WNOHANG) -> int | None:
         """Return the exit code, or None while the child runs; 255 if the server itself died."""
-        known = self.returncode is not None
-        if not known and flag != os.WNOHANG:
+        if self.returncode is None and flag != os.WNOHANG:
             _native.wait_readable(self.sentinel)
-        code = popen_forkserver.Popen.poll(self, os.WNOHANG)
-        self._note_end(code)
-        if ledger.KEPT and code is not None and not known:
-            ledger.reaped(self.pid, code)
-        if code is not None:
-            ended.forget(self.sentinel)
-            self._kept = None
+        # The status can be read once: of two threads that ask, the other must find what it was told.
+        with fork.status_lock:
+            known = self.returncode is not None
+            code = popen_forkserver.Popen.poll(self, os.WNOHANG)
+            self._note_end(code)
+            if ledger.KEPT and code is not None and not known:
+                ledger.reaped(self.pid, code)
+            if code is not None:
+                ended.forget(self.sentinel)
+                self._kept = None
         return code
