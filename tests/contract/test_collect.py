@@ -39,7 +39,8 @@ def sentinel() -> Iterator[int]:
 
 def test_one_that_has_ended_is_asked(sentinel: int) -> None:
     child: Any = Ended(joined=False)
-    ended.watch(sentinel, child)
+    with ended.watching() as watch:
+        watch(sentinel, child)
     ended.collect()
     assert child.asked
 
@@ -48,7 +49,8 @@ def test_one_that_was_joined_meanwhile_is_none_of_them(
     sentinel: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     child: Any = Ended(joined=True)
-    ended.watch(sentinel, child)
+    with ended.watching() as watch:
+        watch(sentinel, child)
     poll = ended._Watched.poll
     assert poll is not None
 

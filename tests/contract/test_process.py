@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -82,6 +85,40 @@ def test_a_start_joins_the_children_that_have_ended(ctx: Any) -> None:
     gate.set()
     for child in (lasting, first, second, third):
         assert ended(child).exitcode == 0
+
+
+@pytest.mark.parametrize("left", range(12))
+def test_a_start_for_which_descriptors_are_missing_leaves_none(ctx: Any, left: int) -> None:
+    """However many there are: what it has made until the first is missing is given back."""
+    started(ctx, int).join()  # a fork server and the resource tracker run
+    gate = ctx.Event()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    before = set(os.listdir("/proc/self/fd"))
+    taken = []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, before)) + 1 + left, hard))
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                taken.append(os.dup(0))
+        for fd in taken[len(taken) - left :]:
+            os.close(fd)
+        del taken[len(taken) - left :]
+        child = ctx.Process(target=gate.wait)
+        try:
+            child.start()
+        except OSError as error:
+            assert error.errno == errno.EMFILE
+            assert child not in active_children()
+        else:
+            gate.set()
+            child.join()
+            child.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for fd in taken:
+            os.close(fd)
+    del child
+    assert len(os.listdir("/proc/self/fd")) == len(before)
 
 
 # ---- the standard library's interface ----------------------------------------------------------

@@ -10,14 +10,16 @@ from __future__ import annotations
 import os
 import select
 import threading
+from contextlib import contextmanager
 from multiprocessing import process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from multiprocessing.process import BaseProcess
     from typing import Any
 
-__all__ = ["collect", "forget", "watch"]
+__all__ = ["collect", "forget", "watching"]
 
 _stdlib: Any = process
 
@@ -30,17 +32,36 @@ class _Watched:
     """Sentinels of processes that a fork server has made for this process, until they are joined."""
 
     owner = 0
-    poll: select.epoll | None = None  # there while one is watched: it takes a descriptor
+    poll: select.epoll | None = None  # there while one is watched or awaited: it takes a descriptor
     by_sentinel: dict[int, BaseProcess] = {}  # noqa: RUF012 (one object for the process)
+    awaited = 0
 
 
-def watch(sentinel: int, process_obj: BaseProcess) -> None:
-    """Let `collect` know of a process that has a fork server for its parent."""
+@contextmanager
+def watching() -> Iterator[Callable[[int, BaseProcess], None]]:
+    """Let `collect` know of a process that has a fork server for its parent.
+
+    What that takes is there before the process is asked for, or an exception says that it is not: a
+    process that runs cannot be taken back. Gives the function to call with its sentinel and its object.
+    """
     with _lock:
         if _Watched.owner != os.getpid():  # what a fork has left here is the parent's
             _Watched.owner, _Watched.poll, _Watched.by_sentinel = os.getpid(), None, {}
+            _Watched.awaited = 0
         if _Watched.poll is None:
             _Watched.poll = select.epoll()
+        _Watched.awaited += 1
+    try:
+        yield _watch
+    finally:
+        with _lock:
+            _Watched.awaited -= 1
+            _close_if_idle()
+
+
+def _watch(sentinel: int, process_obj: BaseProcess) -> None:
+    with _lock:
+        assert _Watched.poll is not None
         _Watched.poll.register(sentinel, select.EPOLLIN)
         _Watched.by_sentinel[sentinel] = process_obj
 
@@ -53,9 +74,13 @@ def forget(sentinel: int) -> None:
         assert _Watched.poll is not None
         del _Watched.by_sentinel[sentinel]
         _Watched.poll.unregister(sentinel)
-        if not _Watched.by_sentinel:
-            _Watched.poll.close()
-            _Watched.poll = None
+        _close_if_idle()
+
+
+def _close_if_idle() -> None:
+    if _Watched.poll is not None and not _Watched.by_sentinel and not _Watched.awaited:
+        _Watched.poll.close()
+        _Watched.poll = None
 
 
 def collect() -> None:

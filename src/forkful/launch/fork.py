@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["Popen", "status_lock"]
+__all__ = ["Popen", "pipes", "status_lock"]
 
 status_lock = threading.RLock()
 
@@ -28,6 +28,17 @@ stdlib's bootstrap."""
 
 # Another thread may hold the lock when the process is forked.
 os.register_at_fork(after_in_child=status_lock._at_fork_reinit)
+
+
+def pipes() -> tuple[int, int, int, int]:
+    """Return the ends of two pipes, each to read and to write; or make none."""
+    r, w = os.pipe()
+    try:
+        return (r, w, *os.pipe())
+    except BaseException:
+        os.close(r)
+        os.close(w)
+        raise
 
 
 class Popen(popen_fork.Popen):
@@ -54,8 +65,7 @@ class Popen(popen_fork.Popen):
 
     def _launch(self, process_obj: BaseProcess) -> None:
         code = 1
-        parent_r, child_w = os.pipe()
-        child_r, parent_w = os.pipe()
+        parent_r, child_w, child_r, parent_w = pipes()
         # Both belong to the parent alone: the first tells it of the child's end, the second tells
         # the child of its own.
         self.finalizer = _native.Ends(parent_r, parent_w)
