@@ -14,6 +14,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from multiprocessing import active_children, connection, current_process, parent_process
+from multiprocessing import process as process_module
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,12 @@ def test_what_cannot_be_pickled_is_named_and_leaves_nothing(ctx: Any) -> None:
     assert active_children() == []
 
 
+def children_known() -> set[Any]:
+    """Those that were started and not joined; `active_children` would join those that have ended."""
+    known: set[Any] = process_module._children  # type: ignore[attr-defined]
+    return known
+
+
 def await_end(process: Any) -> None:
     """Wait until it has ended and, of a fork server's, its status is here; and do not take it."""
     until(lambda: is_gone(process.pid))
@@ -85,6 +92,39 @@ def test_a_start_joins_the_children_that_have_ended(ctx: Any) -> None:
     gate.set()
     for child in (lasting, first, second, third):
         assert ended(child).exitcode == 0
+
+
+def test_a_start_joins_those_that_the_kernel_has_forgotten(ctx: Any) -> None:
+    """With SIGCHLD ignored it keeps no status: of children beside a living one, and of the last."""
+    gate = ctx.Event()
+    started(ctx, int).join()  # a fork server has its children's statuses, whatever is ignored here
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        lasting, first = started(ctx, gate.wait), started(ctx, deeds.square, 3)
+        await_end(first)
+        second = started(ctx, deeds.square, 3)
+        assert first not in children_known()
+        assert lasting in children_known()
+        gate.set()
+        await_end(lasting)
+        await_end(second)
+        third = started(ctx, deeds.square, 3)
+        assert {lasting, second}.isdisjoint(children_known())
+        third.join()
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+def joins_the_last(fork: Any) -> bool:
+    first = started(fork, deeds.square, 3)
+    os.waitpid(first.pid, 0)
+    started(fork, deeds.square, 3)
+    return first not in children_known()
+
+
+def test_a_start_joins_the_last_for_which_somebody_else_has_waited(fork: Any) -> None:
+    """In a process of its own, which has no fork server for a child."""
+    assert started(fork, joins_the_last, fork).result(LONG)
 
 
 @pytest.mark.parametrize("left", range(12))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import threading
 from contextlib import contextmanager
 from multiprocessing import process
@@ -85,7 +86,7 @@ def _close_if_idle() -> None:
 
 def collect() -> None:
     """Join the children of this process that have ended. Does not wait."""
-    if _a_child_has_ended():
+    if _a_child_may_have_ended():
         _stdlib._cleanup()
         return
     for ended in _watched_that_have_ended():
@@ -102,8 +103,11 @@ def _watched_that_have_ended() -> list[Any]:
         return [process_obj for process_obj in found if process_obj is not None]
 
 
-def _a_child_has_ended() -> bool:
+def _a_child_may_have_ended() -> bool:
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+        return True  # the kernel forgets them at once: each must be asked
     try:
         return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-    except ChildProcessError:
-        return False
+    except ChildProcessError:  # it knows none: whoever is no fork server's has ended, and somebody has waited for it
+        watched = len(_Watched.by_sentinel) if _Watched.owner == os.getpid() else 0
+        return len(_stdlib._children) > watched
