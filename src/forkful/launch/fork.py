@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import math
 import os
+import select
 import signal
 import threading
 import weakref
@@ -94,6 +96,21 @@ class Popen(popen_fork.Popen):
         os.close(child_w)
         os.close(child_r)
         self.sentinel = parent_r
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        """Wait for the end, at most `timeout` seconds; return the exit code, or None.
+
+        The stdlib's asks `multiprocessing.connection`, which on `forkful run` is forkful's, and would
+        put another wait on the board than that for a process.
+        """
+        if timeout is not None and self.returncode is None and not self._ends_within(timeout):
+            return None
+        return self.poll(os.WNOHANG if timeout == 0.0 else 0)
+
+    def _ends_within(self, seconds: float) -> bool:
+        ends = select.poll()
+        ends.register(self.sentinel, select.POLLIN)
+        return bool(ends.poll(max(0, math.ceil(seconds * 1000))))
 
     def poll(self, flag: int = os.WNOHANG) -> int | None:
         """Return the exit code, or None while the child runs."""
