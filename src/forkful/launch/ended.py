@@ -14,6 +14,8 @@ import threading
 from contextlib import contextmanager
 from multiprocessing import process
 
+from forkful import descriptors
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,7 +52,7 @@ def watching() -> Iterator[Callable[[int, BaseProcess], None]]:
             _Watched.owner, _Watched.poll, _Watched.by_sentinel = os.getpid(), None, {}
             _Watched.awaited = 0
         if _Watched.poll is None:
-            _Watched.poll = select.epoll()
+            _Watched.poll = descriptors.epoll()
         _Watched.awaited += 1
     try:
         yield _watch

@@ -17,6 +17,8 @@ import re
 import signal
 import threading
 
+from forkful import descriptors
+
 __all__ = ["Place", "listen", "reserve", "take"]
 
 _STRETCH = 16 << 20  # bytes of the file that each has; what is not written takes no memory
@@ -49,7 +51,7 @@ class _File:
     """The file, in the parent."""
 
     def __init__(self) -> None:
-        self.fd = os.memfd_create("lastwords-forkful", os.MFD_CLOEXEC)
+        self.fd = descriptors.memfd("lastwords-forkful")
         self.identity = _identity(self.fd)
         self.free: list[int] = []
         self.used: set[int] = set()
