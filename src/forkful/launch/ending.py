@@ -18,10 +18,11 @@ import signal
 import sys
 import threading
 import time
-from multiprocessing import connection, process, util
+from multiprocessing import process, util
 from typing import Any
 
 from forkful import _native, errors, ledger
+from forkful.launch.stop import stop
 
 __all__ = ["GRACE", "begun", "forget_parents", "hold", "let_go", "prepare"]
 
@@ -161,20 +162,20 @@ def _leave() -> None:
 
 def end_children() -> None:
     """Wait for the children, and kill those that are there when the grace is nearly over."""
-    left = [child for child in _children() if child.exitcode is None]
-    for child in left:
-        _native.pass_on_sigterm(child._popen.pid)
-    deadline = _State.since + GRACE * _KILL_AFTER
-    while left and (seconds := deadline - time.monotonic()) > 0:
-        connection.wait([child.sentinel for child in left], seconds)
-        left = [child for child in left if child.exitcode is None]
-    for child in left:
-        from forkful.launch import descent  # on first use: it needs psutil
+    stop(
+        _children(),
+        lambda child: _native.pass_on_sigterm(child._popen.pid),
+        _kill_with_descendants,
+        _State.since + GRACE * _KILL_AFTER,
+    )
 
-        below = descent.descendants(child.pid)
-        child._popen.kill()
-        descent.send(below, signal.SIGKILL)
-        child.join()
+
+def _kill_with_descendants(child: Any) -> None:
+    from forkful.launch import descent  # on first use: it needs psutil
+
+    below = descent.descendants(child.pid)
+    child._popen.kill()
+    descent.send(below, signal.SIGKILL)
 
 
 def die() -> None:
