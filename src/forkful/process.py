@@ -369,7 +369,7 @@ class Process(BaseProcess):
                 are left to themselves, as with the stdlib, save those that are daemonic.
         """
         if tree and self.pid is not None and self.is_alive():
-            from forkful.launch import descent  # on first use: it needs psutil, few programs do
+            from forkful.launch import descent  # on first use: few programs do
 
             descent.send(descent.descendants(self.pid), signal.SIGTERM)
         super().terminate()

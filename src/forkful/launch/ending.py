@@ -171,7 +171,7 @@ def end_children() -> None:
 
 
 def _kill_with_descendants(child: Any) -> None:
-    from forkful.launch import descent  # on first use: it needs psutil
+    from forkful.launch import descent  # on first use: few programs do
 
     below = descent.descendants(child.pid)
     child._popen.kill()

@@ -7,7 +7,7 @@ import signal
 import time
 from typing import Any
 
-from forkful.launch import kin
+from forkful.launch import descent
 from forkful.launch.stop import stop
 
 __all__ = ["GRACE", "end_processes", "kill_tree"]
@@ -45,8 +45,8 @@ def kill_tree(process: Any) -> None:
             found = len(tree)
             for pid in tree:  # which grows meanwhile
                 _send(pid, signal.SIGSTOP)
-                tree += [child for child in kin.children(pid) if child not in tree]
-            tree += [child for child in kin.forked_for(tree) if child not in tree]
+                tree += [one for one in descent.children_of_stopped(pid) if one not in tree]
+            tree += [child.pid for child in descent.forked_for(tree)]
     finally:
         process.kill()
         for pid in tree[1:]:
