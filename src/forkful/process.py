@@ -45,6 +45,9 @@ NESTS = "nests"
 """In a process's `_config`, which its children inherit: though daemonic, it may have children."""
 
 
+defaults.machinery.append(__file__)
+
+
 class _Unreadable:
     """Stands for a result that cannot be unpickled here."""
 

@@ -21,7 +21,8 @@ import time
 from multiprocessing import process, util
 from typing import Any
 
-from forkful import _native, errors, ledger
+from forkful import _native, ledger
+from forkful.launch.defaults import defaults
 from forkful.launch.stop import stop
 
 __all__ = ["GRACE", "begun", "forget_parents", "hold", "let_go", "prepare"]
@@ -150,9 +151,9 @@ def _leave() -> None:
         if forked and not threading.main_thread().is_alive():
             die()
         return  # nothing is left that an exception would end
-    if "forkful.pool.engine" in sys.modules:
+    for depart in defaults.departures:
         with contextlib.suppress(Exception):
-            _ = errors.WorkerDied  # its bases cannot be imported once threads are waited for
+            depart()
     util.Finalize(None, end_children, exitpriority=0)
     if threading.main_thread().is_alive():
         raise SystemExit(128 + signal.SIGTERM)

@@ -18,6 +18,7 @@ from typing import Any, Final, Literal
 
 from forkful import _native, errors, remote
 from forkful.launch import ending
+from forkful.launch.defaults import defaults
 from forkful.pool import messages as m
 from forkful.pool.crew import Crew
 from forkful.pool.ending import end_processes, kill_tree
@@ -47,6 +48,9 @@ def _count_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_count_fork)
+
+# Its bases cannot be imported once the interpreter waits for threads.
+defaults.departures.append(lambda: errors.WorkerDied)
 
 
 class Engine:

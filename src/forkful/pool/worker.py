@@ -22,10 +22,13 @@ from typing import Any
 from forkful import _native, ledger, remote, wire
 from forkful.family import Words
 from forkful.launch import ending, interrupts
+from forkful.launch.defaults import defaults
 from forkful.pool import messages as m
 from forkful.queues import SimpleQueue
 
 __all__ = ["WorkerConfig", "work"]
+
+defaults.machinery.append(__file__)
 
 _U32 = Struct("<I")
 _CACHED_FUNCTIONS = 64
