@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import forkful
-from forkful.launch import ended, fork
+from forkful.launch import collect, fork
 from tests.contract.children import LONG
 
 
@@ -33,15 +33,15 @@ def sentinel() -> Iterator[int]:
     r, w = os.pipe()
     os.close(w)
     yield r
-    ended.forget(r)
+    collect.forget(r)
     os.close(r)
 
 
 def test_one_that_has_ended_is_asked(sentinel: int) -> None:
     child: Any = Ended(joined=False)
-    with ended.watching() as watch:
+    with collect.watching() as watch:
         watch(sentinel, child)
-    ended.collect()
+    collect.collect()
     assert child.asked
 
 
@@ -49,9 +49,9 @@ def test_one_that_was_joined_meanwhile_is_none_of_them(
     sentinel: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     child: Any = Ended(joined=True)
-    with ended.watching() as watch:
+    with collect.watching() as watch:
         watch(sentinel, child)
-    poll = ended._Watched.poll
+    poll = collect._Watched.poll
     assert poll is not None
 
     class Late:
@@ -60,18 +60,18 @@ def test_one_that_was_joined_meanwhile_is_none_of_them(
         def poll(self, timeout: float) -> list[tuple[int, int]]:
             answer = poll.poll(timeout)
             monkeypatch.undo()
-            ended.forget(sentinel)
+            collect.forget(sentinel)
             return answer
 
-    monkeypatch.setattr(ended._Watched, "poll", Late())
-    ended.collect()
+    monkeypatch.setattr(collect._Watched, "poll", Late())
+    collect.collect()
 
 
 def test_a_forked_child_may_collect_whatever_another_thread_did_at_the_fork() -> None:
     held, go_on = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with ended._lock:
+        with collect._lock:
             held.set()
             go_on.wait(LONG)
 
@@ -79,7 +79,7 @@ def test_a_forked_child_may_collect_whatever_another_thread_did_at_the_fork() ->
     thread.start()
     try:
         assert held.wait(LONG)
-        child = forkful.get_context("fork").Process(target=ended._lock.acquire, args=(False,))
+        child = forkful.get_context("fork").Process(target=collect._lock.acquire, args=(False,))
         child.start()
         assert child.result(LONG) is True
     finally:

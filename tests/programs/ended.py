@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import forkful
-from forkful.launch import ending
+from forkful.launch import sigterm
 from tests.programs import deeds
 
 
@@ -132,7 +132,7 @@ def catch_later(folder: str) -> None:
 
 
 def switched_off(folder: str) -> None:
-    ending.GRACE = 0.0
+    sigterm.GRACE = 0.0
     child = have_a_child(folder)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     child.kill()
@@ -180,7 +180,7 @@ THE_PROGRAMS_OWN = [catch, catch_later]
 
 def run(state: Callable[[str], Any], folder: str, grace: float) -> Any:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # nothing of what the test's process has
-    ending.GRACE = grace
+    sigterm.GRACE = grace
     try:
         return state(folder)
     finally:

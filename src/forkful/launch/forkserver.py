@@ -22,7 +22,7 @@ from multiprocessing import (
 from multiprocessing.process import BaseProcess
 
 from forkful import _native, ledger
-from forkful.launch import ended, fork
+from forkful.launch import collect, fork
 from forkful.launch.defaults import defaults
 from forkful.launch.inherit import payload, tracker_fd
 from forkful.launch.interrupts import interrupts_held
@@ -258,7 +258,7 @@ class Popen(fork.Popen):
             server.need(module)
         asked = _native.reserve()  # until the child has its slot: so that it counts as being born
         try:
-            with ended.watching() as watch:
+            with collect.watching() as watch:
                 self._ask(data)
                 watch(self.sentinel, process_obj)
         finally:
@@ -292,6 +292,6 @@ class Popen(fork.Popen):
             if ledger.KEPT and code is not None and not known:
                 ledger.reaped(self.pid, code)
             if code is not None:
-                ended.forget(self.sentinel)
+                collect.forget(self.sentinel)
                 self._kept = None
         return code
