@@ -1,5 +1,5 @@
 /* The end of a process by a signal: the part that must not wait for Python, whose handlers run late, or
- * never, while the main thread is in native code. What is done in order is Python's: launch/ending.py.
+ * never, while the main thread is in native code. What is done in order is Python's: launch/sigterm.py.
  *
  * All that a handler here calls is safe in one: system calls, made directly where the library's function
  * is not said to be. */
@@ -16,7 +16,7 @@
 
 /* Of this process; a forked child arms them anew. `doomed` is written before `doomed_n`. */
 static struct {
-    void (*python)(int); /* Python's own handler, which lets the one of launch/ending.py run */
+    void (*python)(int); /* Python's own handler, which lets the one of launch/sigterm.py run */
     struct timespec grace;
     pid_t pid;    /* whose they are: a child has them until its first Python code has run */
     pid_t parent; /* whose kill() is Process.terminate(); 0: nobody's */

@@ -31,9 +31,21 @@ static fk_status map(fk_arena *a, int fd, uint64_t reserve, int prot)
     return FK_OK;
 }
 
-fk_status fk_arena_create(fk_arena *a)
+/* Not below 3: where a standard stream is closed, what a program prints there would go into the arena. */
+static int new_memfd(void)
 {
     int fd = memfd_create("forkful", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0 || fd > STDERR_FILENO)
+        return fd;
+    int high = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1), e = errno;
+    close(fd);
+    errno = e;
+    return high;
+}
+
+fk_status fk_arena_create(fk_arena *a)
+{
+    int fd = new_memfd();
     if (fd < 0)
         return FK_SYS;
     fk_status st = FK_SYS;

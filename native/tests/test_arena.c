@@ -39,6 +39,25 @@ TEST(the_memfd_can_neither_shrink_nor_grow)
     CHECK(fcntl(a.fd, F_GETFD) & FD_CLOEXEC);
 }
 
+TEST(a_closed_standard_stream_stays_closed)
+{
+    fk_arena a;
+    int streams[3], fds[3];
+    for (int i = 0; i < 3; i++) {
+        streams[i] = fcntl(i, F_DUPFD_CLOEXEC, 10);
+        close(i);
+    }
+    int st = fk_arena_create(&a), flags = fcntl(a.fd, F_GETFD);
+    for (int i = 0; i < 3; i++) {
+        fds[i] = fcntl(i, F_GETFD);
+        if (streams[i] >= 0)
+            dup2(streams[i], i);
+    }
+    CORE(st);
+    CHECK(fds[0] < 0 && fds[1] < 0 && fds[2] < 0);
+    CHECK(a.fd > STDERR_FILENO && flags & FD_CLOEXEC);
+}
+
 TEST(what_is_no_arena_is_not_mapped)
 {
     fk_arena a, b;

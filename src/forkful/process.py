@@ -45,6 +45,9 @@ NESTS = "nests"
 """In a process's `_config`, which its children inherit: though daemonic, it may have children."""
 
 
+defaults.machinery.append(__file__)
+
+
 class _Unreadable:
     """Stands for a result that cannot be unpickled here."""
 
@@ -150,15 +153,15 @@ class Process(BaseProcess):
         )
         self._report = SimpleQueue()
         if process._children:  # type: ignore[attr-defined]
-            from forkful.launch import ended  # here: a program's first start needs it not
+            from forkful.launch import collect  # here: a program's first start needs it not
 
-            ended.collect()
+            collect.collect()
         from forkful import oom  # with the first child
-        from forkful.launch import ending, lastwords
+        from forkful.launch import lastwords, sigterm
 
         self._last_words = lastwords.reserve()
         oom.watch()
-        ending.hold()
+        sigterm.hold()
         try:
             try:
                 self._popen = self._Popen(self)
@@ -171,7 +174,7 @@ class Process(BaseProcess):
             del self._target, self._args, self._kwargs  # type: ignore[attr-defined]
             process._children.add(self)  # type: ignore[attr-defined]
         finally:
-            ending.let_go()
+            sigterm.let_go()
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until the process has ended, at most `timeout` seconds."""
@@ -225,9 +228,9 @@ class Process(BaseProcess):
         try:
             value = self._run()
         except SystemExit as e:
-            from forkful.launch import ending
+            from forkful.launch import sigterm
 
-            if ending.begun():
+            if sigterm.begun():
                 raise  # it is SIGTERM that ends this process, as its status will say
             code = e.code if isinstance(e.code, int) else 0 if e.code is None else 1
             self._report._put_bytes(str(code).encode(), _EXIT)
@@ -369,7 +372,7 @@ class Process(BaseProcess):
                 are left to themselves, as with the stdlib, save those that are daemonic.
         """
         if tree and self.pid is not None and self.is_alive():
-            from forkful.launch import descent  # on first use: it needs psutil, few programs do
+            from forkful.launch import descent  # on first use: few programs do
 
             descent.send(descent.descendants(self.pid), signal.SIGTERM)
         super().terminate()

@@ -13,6 +13,8 @@ import fcntl
 import os
 import signal
 
+from forkful import descriptors
+
 __all__ = ["NAME", "SIGNAL", "is_listening", "listen"]
 
 SIGNAL = signal.SIGURG
@@ -23,10 +25,7 @@ _inode = 0
 
 
 def _new_file() -> int:
-    fd = os.memfd_create(NAME, os.MFD_CLOEXEC)
-    if fd <= 2:  # a standard stream is closed, and has to look so
-        low, fd = fd, fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
-        os.close(low)
+    fd = descriptors.memfd(NAME)
     fcntl.fcntl(fd, fcntl.F_SETFL, os.O_RDWR | os.O_APPEND)  # its reader empties it
     return fd
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -11,6 +14,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from multiprocessing import active_children, connection, current_process, parent_process
+from multiprocessing import process as process_module
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +63,12 @@ def test_what_cannot_be_pickled_is_named_and_leaves_nothing(ctx: Any) -> None:
     assert active_children() == []
 
 
+def children_known() -> set[Any]:
+    """Those that were started and not joined; `active_children` would join those that have ended."""
+    known: set[Any] = process_module._children  # type: ignore[attr-defined]
+    return known
+
+
 def await_end(process: Any) -> None:
     """Wait until it has ended and, of a fork server's, its status is here; and do not take it."""
     until(lambda: is_gone(process.pid))
@@ -82,6 +92,76 @@ def test_a_start_joins_the_children_that_have_ended(ctx: Any) -> None:
     gate.set()
     for child in (lasting, first, second, third):
         assert ended(child).exitcode == 0
+
+
+def test_a_start_joins_those_that_the_kernel_has_forgotten(ctx: Any) -> None:
+    """With SIGCHLD ignored it keeps no status: of children beside a living one, and of the last."""
+    gate = ctx.Event()
+    started(ctx, int).join()  # a fork server has its children's statuses, whatever is ignored here
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        lasting, first = started(ctx, gate.wait), started(ctx, deeds.square, 3)
+        await_end(first)
+        second = started(ctx, deeds.square, 3)
+        assert first not in children_known()
+        assert lasting in children_known()
+        gate.set()
+        await_end(lasting)
+        await_end(second)
+        third = started(ctx, deeds.square, 3)
+        assert {lasting, second}.isdisjoint(children_known())
+        third.join()
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+def joins_the_last(fork: Any) -> bool:
+    first = started(fork, deeds.square, 3)
+    os.waitpid(first.pid, 0)
+    started(fork, deeds.square, 3)
+    return first not in children_known()
+
+
+def test_a_start_joins_the_last_for_which_somebody_else_has_waited(fork: Any) -> None:
+    """In a process of its own, which has no fork server for a child."""
+    assert started(fork, joins_the_last, fork).result(LONG)
+
+
+@pytest.mark.parametrize("left", range(12))
+def test_a_start_for_which_descriptors_are_missing_leaves_none(ctx: Any, left: int) -> None:
+    """However many there are: what it has made until the first is missing is given back."""
+    started(ctx, int).join()  # a fork server and the resource tracker run
+    gate = ctx.Event()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    before = set(os.listdir("/proc/self/fd"))
+    taken = []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, before)) + 1 + left, hard))
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                taken.append(os.dup(0))
+        for fd in taken[len(taken) - left :]:
+            os.close(fd)
+        del taken[len(taken) - left :]
+        child = ctx.Process(target=gate.wait)
+        failed = None
+        try:
+            child.start()
+        except OSError as error:
+            failed = error.errno
+        if failed is None:
+            gate.set()
+            child.join()
+            child.close()
+        else:
+            assert failed == errno.EMFILE
+            assert child not in active_children()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for fd in taken:
+            os.close(fd)
+    del child
+    assert len(os.listdir("/proc/self/fd")) == len(before)
 
 
 # ---- the standard library's interface ----------------------------------------------------------

@@ -41,6 +41,20 @@ def test_it_ends_in_order_with_its_child(state: State, tmp_path: Path) -> None:
     until(lambda: is_gone(child))
 
 
+def test_a_parent_that_handles_it_does_not_hinder_a_child_that_does_not(tmp_path: Path) -> None:
+    """Its start is not under way in the child: a fresh process, which has set no handler of forkful's, forks it."""
+    args = str(tmp_path), LONG
+    parent = forkful.get_context("spawn").Process(target=ended.sleep_below_a_handler, args=args)
+    parent.start()
+    try:
+        assert parent.result(LONG) == -signal.SIGTERM
+        assert (tmp_path / "finally").exists()
+        until(lambda: is_gone(int((tmp_path / "pid").read_text())))
+    finally:
+        parent.terminate(tree=True)
+        parent.join()
+
+
 @pytest.mark.parametrize("state", ended.AFTER_THE_GRACE, ids=lambda state: state.__name__)
 def test_what_does_not_end_in_order_ends_after_the_grace(state: State, tmp_path: Path) -> None:
     code, child = terminated(state, tmp_path, 0.5)

@@ -19,6 +19,7 @@ OURS = {
     "forkful",
     "forkful._native",
     "forkful.context",
+    "forkful.descriptors",
     "forkful.errors",
     "forkful.errors.kinds",
     "forkful.family",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import forkful
-from forkful.launch import ending
+from forkful.launch import sigterm
 from tests.programs import deeds
 
 
@@ -131,7 +132,7 @@ def catch_later(folder: str) -> None:
 
 
 def switched_off(folder: str) -> None:
-    ending.GRACE = 0.0
+    sigterm.GRACE = 0.0
     child = have_a_child(folder)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     child.kill()
@@ -143,6 +144,21 @@ def native(folder: str) -> None:
     forkful.get_context("fork").Process(target=time.sleep, args=(0,)).start()
     Path(folder, "pid").write_text("0")
     deeds.sleep_in_c(f"{folder}/ready")
+
+
+def sleep_below_a_handler(folder: str, grace: float) -> int | None:
+    """How a process ends that was forked by one whose program handles SIGTERM, and now does not itself."""
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    child = forkful.get_context("fork").Process(target=run, args=(sleep, folder, grace))
+    child.start()
+    try:
+        deeds.wait_for_file(f"{folder}/ready")
+        subprocess.run(["sh", "-c", f"kill -TERM {child.pid}"], check=True)  # not by terminate()
+        child.join()
+    finally:
+        child.kill()
+        child.join()
+    return child.exitcode
 
 
 def bear(folder: str) -> list[int]:
@@ -164,7 +180,7 @@ THE_PROGRAMS_OWN = [catch, catch_later]
 
 def run(state: Callable[[str], Any], folder: str, grace: float) -> Any:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # nothing of what the test's process has
-    ending.GRACE = grace
+    sigterm.GRACE = grace
     try:
         return state(folder)
     finally:

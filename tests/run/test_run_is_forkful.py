@@ -191,3 +191,27 @@ def test_installing_once_more_changes_nothing(
         print((sys.modules["multiprocessing.queues"], list(sys.meta_path)) == before)
         """)
     assert forkful_run(name).out == "True\n"
+
+
+JOINS = """
+    import multiprocessing as mp, os
+
+    def look_at_parent():
+        from forkful import snapshot
+        waits = []
+        while not waits:
+            family = snapshot.take(os.getppid())
+            waits = [w for m in family if m.pid == os.getppid() for w in m.waits if w.at_rest]
+        print([(w.operation, w.joins == os.getpid(), w.left is not None) for w in waits])
+
+    if __name__ == "__main__":
+        mp.set_start_method("fork")
+        p = mp.Process(target=look_at_parent)
+        p.start()
+        p.join(1000)
+    """
+
+
+def test_a_join_with_a_timeout_is_seen_to_be_one(program: Program, forkful_run: Run) -> None:
+    ran = forkful_run(program(JOINS))
+    assert (ran.status, ran.out, ran.err) == (0, "[('Process.join', True, True)]\n", "")

@@ -29,8 +29,14 @@ class _Defaults:
     arrivals: list[Callable[[], None]]
     """What each child calls before it imports the main module; functions that pickle by name."""
 
+    machinery: list[str]
+    """Files of forkful's own that are below a process's target or a worker's task on a stack."""
+
+    departures: list[Callable[[], object]]
+    """What is called as SIGTERM begins to end this process: imports of that will be too late at the end."""
+
     def __init__(self) -> None:
-        self.arrivals = []
+        self.arrivals, self.machinery, self.departures = [], [], []
 
 
 defaults = _Defaults()

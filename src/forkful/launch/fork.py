@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import math
 import os
+import select
 import signal
 import threading
 import weakref
@@ -17,9 +19,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["Popen"]
+__all__ = ["Popen", "pipes", "status_lock"]
 
-_status_lock = threading.RLock()
+status_lock = threading.RLock()
 
 _AT_EXIT = "_exit_function" not in BaseProcess._bootstrap.__code__.co_names
 """Whether a child's end is made by `atexit`, the program's own functions included (Python 3.13), or by the
@@ -27,7 +29,18 @@ stdlib's bootstrap."""
 
 
 # Another thread may hold the lock when the process is forked.
-os.register_at_fork(after_in_child=_status_lock._at_fork_reinit)
+os.register_at_fork(after_in_child=status_lock._at_fork_reinit)
+
+
+def pipes() -> tuple[int, int, int, int]:
+    """Return the ends of two pipes, each to read and to write; or make none."""
+    r, w = os.pipe()
+    try:
+        return (r, w, *os.pipe())
+    except BaseException:
+        os.close(r)
+        os.close(w)
+        raise
 
 
 class Popen(popen_fork.Popen):
@@ -54,8 +67,7 @@ class Popen(popen_fork.Popen):
 
     def _launch(self, process_obj: BaseProcess) -> None:
         code = 1
-        parent_r, child_w = os.pipe()
-        child_r, parent_w = os.pipe()
+        parent_r, child_w, child_r, parent_w = pipes()
         # Both belong to the parent alone: the first tells it of the child's end, the second tells
         # the child of its own.
         self.finalizer = _native.Ends(parent_r, parent_w)
@@ -85,12 +97,27 @@ class Popen(popen_fork.Popen):
         os.close(child_r)
         self.sentinel = parent_r
 
+    def wait(self, timeout: float | None = None) -> int | None:
+        """Wait for the end, at most `timeout` seconds; return the exit code, or None.
+
+        The stdlib's asks `multiprocessing.connection`, which on `forkful run` is forkful's, and would
+        put another wait on the board than that for a process.
+        """
+        if timeout is not None and self.returncode is None and not self._ends_within(timeout):
+            return None
+        return self.poll(os.WNOHANG if timeout == 0.0 else 0)
+
+    def _ends_within(self, seconds: float) -> bool:
+        ends = select.poll()
+        ends.register(self.sentinel, select.POLLIN)
+        return bool(ends.poll(max(0, math.ceil(seconds * 1000))))
+
     def poll(self, flag: int = os.WNOHANG) -> int | None:
         """Return the exit code, or None while the child runs."""
         if self.returncode is None and flag != os.WNOHANG:
             _native.wait_child(self.pid)
         # Of two threads that ask, only one gets the status: the other must find what it was told.
-        with _status_lock:
+        with status_lock:
             code = self._take_status()
             self._note_end(code)
             if code is not None and self.owner:

@@ -22,7 +22,7 @@ from multiprocessing import (
 from multiprocessing.process import BaseProcess
 
 from forkful import _native, ledger
-from forkful.launch import ended, fork
+from forkful.launch import collect, fork
 from forkful.launch.defaults import defaults
 from forkful.launch.inherit import payload, tracker_fd
 from forkful.launch.interrupts import interrupts_held
@@ -87,8 +87,7 @@ class ForkServer(forkserver.ForkServer):
             raise ValueError(f"too many descriptors for one process: {len(fds)}")
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(self._forkserver_address)
-            status_r, status_w = os.pipe()
-            data_r, data_w = os.pipe()
+            status_r, status_w, data_r, data_w = fork.pipes()
             try:
                 reduction.sendfds(
                     client, [data_r, status_w, self._forkserver_alive_fd, tracker, *fds]
@@ -259,29 +258,40 @@ class Popen(fork.Popen):
             server.need(module)
         asked = _native.reserve()  # until the child has its slot: so that it counts as being born
         try:
-            self.sentinel, w = server.connect_to_new_process(self._fds)
-            tie = os.dup(w)
-            self.finalizer = _native.Ends(self.sentinel, tie)
-            try:
-                with open(w, "wb", closefd=True) as f:
-                    f.write(data)
-            except BrokenPipeError:
-                pass  # it died while it started: its exit code will say so
-            self.pid = forkserver.read_signed(self.sentinel)
+            with collect.watching() as watch:
+                self._ask(data)
+                watch(self.sentinel, process_obj)
         finally:
             _native.abandon(asked)
-        ended.watch(self.sentinel, process_obj)
+
+    def _ask(self, data: bytes) -> None:
+        self.sentinel, w = server.connect_to_new_process(self._fds)
+        try:
+            tie = os.dup(w)
+        except BaseException:
+            os.close(self.sentinel)
+            os.close(w)
+            raise
+        self.finalizer = _native.Ends(self.sentinel, tie)
+        try:
+            with open(w, "wb", closefd=True) as f:
+                f.write(data)
+        except BrokenPipeError:
+            pass  # it died while it started: its exit code will say so
+        self.pid = forkserver.read_signed(self.sentinel)
 
     def poll(self, flag: int = os.WNOHANG) -> int | None:
         """Return the exit code, or None while the child runs; 255 if the server itself died."""
-        known = self.returncode is not None
-        if not known and flag != os.WNOHANG:
+        if self.returncode is None and flag != os.WNOHANG:
             _native.wait_readable(self.sentinel)
-        code = popen_forkserver.Popen.poll(self, os.WNOHANG)
-        self._note_end(code)
-        if ledger.KEPT and code is not None and not known:
-            ledger.reaped(self.pid, code)
-        if code is not None:
-            ended.forget(self.sentinel)
-            self._kept = None
+        # The status can be read once: of two threads that ask, the other must find what it was told.
+        with fork.status_lock:
+            known = self.returncode is not None
+            code = popen_forkserver.Popen.poll(self, os.WNOHANG)
+            self._note_end(code)
+            if ledger.KEPT and code is not None and not known:
+                ledger.reaped(self.pid, code)
+            if code is not None:
+                collect.forget(self.sentinel)
+                self._kept = None
         return code

@@ -17,16 +17,15 @@ import re
 import signal
 import threading
 
+from forkful import descriptors
+from forkful.launch.defaults import defaults
+
 __all__ = ["Place", "listen", "reserve", "take"]
 
 _STRETCH = 16 << 20  # bytes of the file that each has; what is not written takes no memory
 _SHOWN = 64 << 10  # bytes of it that are read
 _LEAST_FD = 250  # of the child's descriptor: a program that closes all it does not know opens files with lower numbers
 _BEGINNING = "Fatal Python error"
-_MACHINERY = (  # what is below a process's target and a worker's task
-    rf'  File "{re.escape(os.path.dirname(os.path.dirname(__file__)))}'
-    r'/(process|pool/worker)\.py", line \d+ in .*\n(  (File|\.\.\.).*\n)*'
-)
 
 _FATAL = frozenset(
     {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
@@ -49,7 +48,7 @@ class _File:
     """The file, in the parent."""
 
     def __init__(self) -> None:
-        self.fd = os.memfd_create("lastwords-forkful", os.MFD_CLOEXEC)
+        self.fd = descriptors.memfd("lastwords-forkful")
         self.identity = _identity(self.fd)
         self.free: list[int] = []
         self.used: set[int] = set()
@@ -117,7 +116,13 @@ def _read(file: _File, number: int) -> str | None:
         return None
     # Before it there may be that of a process which the child has forked without us.
     _, found, text = data.rstrip(b"\0").decode(errors="replace").rpartition(_BEGINNING)
-    return found + re.sub(_MACHINERY, "", text) if found else None
+    return found + re.sub(_machinery(), "", text) if found else None
+
+
+def _machinery() -> str:
+    """A pattern for the frames that are below a process's target and a worker's task."""
+    files = "|".join(map(re.escape, defaults.machinery))
+    return rf'  File "({files})", line \d+ in .*\n(  (File|\.\.\.).*\n)*'
 
 
 def _close(file: _File) -> None:

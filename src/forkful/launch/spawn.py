@@ -39,8 +39,7 @@ class Popen(fork.Popen):
             raise
 
     def _start(self, data: bytes, tracker: int) -> None:
-        parent_r, child_w = os.pipe()
-        child_r, parent_w = os.pipe()
+        parent_r, child_w, child_r, parent_w = fork.pipes()
         self.finalizer = _native.Ends(parent_r, parent_w)
         self.sentinel = parent_r
         try:

@@ -78,7 +78,7 @@ class BaseManager(_stdlib.BaseManager):
         """
         with interrupts.interrupts_held():
             super().start(initializer, initargs)
-        self._process.ends_last = True  # see launch.ending
+        self._process.ends_last = True  # see launch.sigterm
 
     @classmethod
     def _run_server(cls, *args: Any) -> None:

@@ -12,8 +12,8 @@ import threading
 import weakref
 
 from forkful import _native
-from forkful.pool.ending import GRACE
 from forkful.pool.engine import TERMINATE, Engine
+from forkful.pool.kill import GRACE
 from forkful.pool.turns import make_bell
 
 __all__ = ["Collector"]

@@ -17,10 +17,11 @@ from collections.abc import Callable
 from typing import Any, Final, Literal
 
 from forkful import _native, errors, remote
-from forkful.launch import ending
+from forkful.launch import sigterm
+from forkful.launch.defaults import defaults
 from forkful.pool import messages as m
 from forkful.pool.crew import Crew
-from forkful.pool.ending import end_processes, kill_tree
+from forkful.pool.kill import end_processes, kill_tree
 from forkful.pool.outcome import PoolStatistics, WorkerStatistics
 from forkful.pool.state import POISON_DEATHS, Doom, Job, Retry, Task, WorkerRecord, plan_loss
 from forkful.pool.turns import Books, Role, hang_bell, ring
@@ -47,6 +48,9 @@ def _count_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_count_fork)
+
+# Its bases cannot be imported once the interpreter waits for threads.
+defaults.departures.append(lambda: errors.WorkerDied)
 
 
 class Engine:
@@ -336,7 +340,7 @@ class Engine:
         self._kill_late(now)
         self.under_way.send_due(now)
         if self._broken is None and (self.state == RUN or (self.state == CLOSE and self.open_jobs)):
-            if ending.begun() and threading.current_thread() is not threading.main_thread():
+            if sigterm.begun() and threading.current_thread() is not threading.main_thread():
                 # Only what the main thread does at its end may need others.
                 self._break(
                     errors.WorkerDied("SIGTERM ends this process, and has ended its workers")

@@ -21,11 +21,14 @@ from typing import Any
 
 from forkful import _native, ledger, remote, wire
 from forkful.family import Words
-from forkful.launch import ending, interrupts
+from forkful.launch import interrupts, sigterm
+from forkful.launch.defaults import defaults
 from forkful.pool import messages as m
 from forkful.queues import SimpleQueue
 
 __all__ = ["WorkerConfig", "work"]
+
+defaults.machinery.append(__file__)
 
 _U32 = Struct("<I")
 _CACHED_FUNCTIONS = 64
@@ -220,7 +223,7 @@ _ignore_interrupt.does_nothing = True  # type: ignore[attr-defined]  # see quiet
 
 def work(config: WorkerConfig) -> None:
     """Be a worker, in a process of its own, until stopped."""
-    ending.forget_parents()
+    sigterm.forget_parents()
     signal.signal(signal.SIGINT, _ignore_interrupt)
     interrupts.release()
     worker = _Worker(config)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import time
-from multiprocessing import connection
 from typing import Any
 
-from forkful.launch import kin
+from forkful.launch import descent
+from forkful.launch.stop import stop
 
 __all__ = ["GRACE", "end_processes", "kill_tree"]
 
@@ -22,19 +22,12 @@ def end_processes(processes: list[Any]) -> None:
     have ended. What a program gives as processes of its own kind may lack `sentinel` and `kill`:
     the stdlib's pool asks for neither.
     """
-    left = [p for p in processes if p.exitcode is None]
-    for p in left:
-        p.terminate()
-    deadline = time.monotonic() + GRACE
-    while left and (time_left := deadline - time.monotonic()) > 0:
-        if not connection.wait([p.sentinel for p in left if hasattr(p, "sentinel")], time_left):
-            break
-        left = [p for p in left if p.exitcode is None]
-    for p in left:
-        if hasattr(p, "kill"):
-            p.kill()
-    for p in processes:
-        p.join()
+    stop(processes, lambda p: p.terminate(), _kill, time.monotonic() + GRACE)
+
+
+def _kill(process: Any) -> None:
+    if hasattr(process, "kill"):
+        process.kill()
 
 
 def kill_tree(process: Any) -> None:
@@ -52,8 +45,8 @@ def kill_tree(process: Any) -> None:
             found = len(tree)
             for pid in tree:  # which grows meanwhile
                 _send(pid, signal.SIGSTOP)
-                tree += [child for child in kin.children(pid) if child not in tree]
-            tree += [child for child in kin.forked_for(tree) if child not in tree]
+                tree += [one for one in descent.children_of_stopped(pid) if one not in tree]
+            tree += [child.pid for child in descent.forked_for(tree)]
     finally:
         process.kill()
         for pid in tree[1:]:

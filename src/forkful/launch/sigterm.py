@@ -18,10 +18,12 @@ import signal
 import sys
 import threading
 import time
-from multiprocessing import connection, process, util
+from multiprocessing import process, util
 from typing import Any
 
-from forkful import _native, errors, ledger
+from forkful import _native, ledger
+from forkful.launch.defaults import defaults
+from forkful.launch.stop import stop
 
 __all__ = ["GRACE", "begun", "forget_parents", "hold", "let_go", "prepare"]
 
@@ -43,7 +45,6 @@ _LAST = -(10**9)  # of a finalizer: when nothing else is left to be done
 class _State:
     """Of this process."""
 
-    hooked = False  # whether forked children forget the handler
     since = 0.0  # when SIGTERM came; 0: it has not
     held = 0  # starts of children under way in the main thread: no exception must cut one in two
     waiting = False  # the main thread has been asked to set the handler
@@ -56,9 +57,9 @@ def begun() -> bool:
 
 def hold() -> None:
     """Before a child is started: see to SIGTERM, and let none interrupt until `let_go`."""
+    prepare()
     if _is_main_thread():
         _State.held += 1
-    prepare()
 
 
 def let_go() -> None:
@@ -87,9 +88,6 @@ def _is_main_thread() -> bool:
 
 
 def _set_handler() -> None:
-    if not _State.hooked:
-        _State.hooked = True
-        os.register_at_fork(after_in_child=_forget)
     signal.signal(signal.SIGTERM, _on_sigterm)
     parent = process.parent_process()
     _native.guard_sigterm(int(GRACE * 1e9), (parent.pid or 0) if parent else 0)
@@ -100,6 +98,10 @@ def _forget() -> None:
     if signal.getsignal(signal.SIGTERM) is _on_sigterm:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _State.since, _State.held, _State.waiting = 0.0, 0, False
+
+
+# At once, and not with the handler: a start that is under way has a fork in it, whoever handles SIGTERM.
+os.register_at_fork(after_in_child=_forget)
 
 
 def forget_parents() -> None:
@@ -149,9 +151,9 @@ def _leave() -> None:
         if forked and not threading.main_thread().is_alive():
             die()
         return  # nothing is left that an exception would end
-    if "forkful.pool.engine" in sys.modules:
+    for depart in defaults.departures:
         with contextlib.suppress(Exception):
-            _ = errors.WorkerDied  # its bases cannot be imported once threads are waited for
+            depart()
     util.Finalize(None, end_children, exitpriority=0)
     if threading.main_thread().is_alive():
         raise SystemExit(128 + signal.SIGTERM)
@@ -161,20 +163,20 @@ def _leave() -> None:
 
 def end_children() -> None:
     """Wait for the children, and kill those that are there when the grace is nearly over."""
-    left = [child for child in _children() if child.exitcode is None]
-    for child in left:
-        _native.pass_on_sigterm(child._popen.pid)
-    deadline = _State.since + GRACE * _KILL_AFTER
-    while left and (seconds := deadline - time.monotonic()) > 0:
-        connection.wait([child.sentinel for child in left], seconds)
-        left = [child for child in left if child.exitcode is None]
-    for child in left:
-        from forkful.launch import descent  # on first use: it needs psutil
+    stop(
+        _children(),
+        lambda child: _native.pass_on_sigterm(child._popen.pid),
+        _kill_with_descendants,
+        _State.since + GRACE * _KILL_AFTER,
+    )
 
-        below = descent.descendants(child.pid)
-        child._popen.kill()
-        descent.send(below, signal.SIGKILL)
-        child.join()
+
+def _kill_with_descendants(child: Any) -> None:
+    from forkful.launch import descent  # on first use: few programs do
+
+    below = descent.descendants(child.pid)
+    child._popen.kill()
+    descent.send(below, signal.SIGKILL)
 
 
 def die() -> None:
