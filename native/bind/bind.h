@@ -124,7 +124,7 @@ extern PyType_Spec fk_lock_spec, fk_rlock_spec, fk_sema_spec, fk_event_spec, fk_
     fk_items_spec, fk_attribute_spec, fk_ends_spec;
 extern PyTypeObject *fk_lock_type, *fk_rlock_type, *fk_block_type, *fk_guard_type, *fk_guarded_type;
 extern PyMethodDef fk_family_methods[], fk_board_methods[], fk_peek_methods[], fk_stream_methods[],
-    fk_ending_methods[];
+    fk_ending_methods[], fk_files_methods[];
 
 /* ending.c */
 int fk_add_ending_constants(PyObject *m);

@@ -211,9 +211,12 @@ class Process(BaseProcess):
         if self._start_method is not None:
             defaults.start_method = self._start_method
         _print_by_lines()
-        from forkful.launch import lastwords
+        if self._last_words is not None:
+            self._last_words.listen()
+        else:
+            from forkful.launch import lastwords
 
-        lastwords.listen(self._last_words)
+            lastwords.listen_nowhere()
         if self.daemon and parent_sentinel is not None:
             from forkful.launch import parent
 
@@ -282,7 +285,7 @@ class Process(BaseProcess):
         if self._outcome is None:
             return 255
         kind, content = self._outcome
-        return int(content) if kind == _EXIT else kind == _EXCEPTION
+        return int(content) if kind == _EXIT else int(kind == _EXCEPTION)
 
     def _unpack(self, kind: int, data: bytes) -> Any:
         if kind == _EXCEPTION:

@@ -13,7 +13,7 @@ import fcntl
 import os
 import signal
 
-from forkful import descriptors
+from forkful import _native, descriptors
 
 __all__ = ["NAME", "SIGNAL", "is_listening", "listen"]
 
@@ -21,7 +21,7 @@ SIGNAL = signal.SIGURG
 NAME = "forkful stacks"
 
 _fd = -1
-_inode = 0
+_identity = 0, 0  # of its file
 
 
 def _new_file() -> int:
@@ -32,12 +32,12 @@ def _new_file() -> int:
 
 def listen() -> None:
     """Answer from now on, unless the program has a use for the signal itself."""
-    global _fd, _inode
+    global _fd, _identity
     if _fd >= 0 or signal.getsignal(SIGNAL) is not signal.SIG_DFL:
         return
     fd = _new_file()
     faulthandler.register(SIGNAL, file=fd, all_threads=True, chain=False)
-    _fd, _inode = fd, os.fstat(fd).st_ino
+    _fd, _identity = fd, _native.file_identity(fd)
 
 
 def is_listening() -> bool:
@@ -47,15 +47,10 @@ def is_listening() -> bool:
 
 def _listen_apart() -> None:
     """In a forked child: a file of its own in the place of the parent's."""
-    global _inode
-    try:
-        if _fd >= 0 and os.fstat(_fd).st_ino == _inode:  # else somebody has closed it
-            fd = _new_file()
-            os.dup2(fd, _fd, inheritable=False)
-            os.close(fd)
-            _inode = os.fstat(_fd).st_ino
-    except OSError:
-        pass  # it tells no stacks
+    global _identity
+    if _fd >= 0:
+        # None: somebody has closed it, or it cannot be had: this process tells no stacks.
+        _identity = _native.renew_memfd(_fd, _identity, NAME) or _identity
 
 
 os.register_at_fork(after_in_child=_listen_apart)

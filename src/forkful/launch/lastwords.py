@@ -17,10 +17,10 @@ import re
 import signal
 import threading
 
-from forkful import descriptors
+from forkful import _native, descriptors
 from forkful.launch.defaults import defaults
 
-__all__ = ["Place", "listen", "reserve", "take"]
+__all__ = ["Place", "listen_nowhere", "reserve", "take"]
 
 _STRETCH = 16 << 20  # bytes of the file that each has; what is not written takes no memory
 _SHOWN = 64 << 10  # bytes of it that are read
@@ -40,8 +40,12 @@ class Place:
     def __init__(self, file: _File, number: int) -> None:
         self.pid = os.getpid()  # the parent
         self.fd = file.fd  # its descriptor of the file,
-        self.file = file.identity  # and what fstat says of it: the program may close it
+        self.file = file.identity  # by which it is known again: the program may close it
         self.number = number  # of the stretch
+
+    def listen(self) -> None:
+        """In the child, as it begins: let the stack of a fatal signal be written here."""
+        _listen(self)
 
 
 class _File:
@@ -49,7 +53,7 @@ class _File:
 
     def __init__(self) -> None:
         self.fd = descriptors.memfd("lastwords-forkful")
-        self.identity = _identity(self.fd)
+        self.identity = _native.file_identity(self.fd)
         self.free: list[int] = []
         self.used: set[int] = set()
 
@@ -65,7 +69,7 @@ def _begin_anew() -> None:
     _lock = threading.Lock()
     file, _file = _file, None
     if file is not None:
-        _close(file)
+        _native.close_file(file.fd, file.identity)
 
 
 os.register_at_fork(after_in_child=_begin_anew)
@@ -101,14 +105,14 @@ def take(place: Place | None, exitcode: int | None) -> str | None:
         file.free.append(place.number)
         if not file.used:
             _file = None
-            _close(file)
+            _native.close_file(file.fd, file.identity)
         return text
 
 
 def _read(file: _File, number: int) -> str | None:
     """Read a stretch, and make it empty for the next."""
     try:
-        if _identity(file.fd) != file.identity:
+        if _native.file_identity(file.fd) != file.identity:
             return None
         data = os.pread(file.fd, _SHOWN, number * _STRETCH)
         os.pwrite(file.fd, bytes(len(data)), number * _STRETCH)
@@ -125,21 +129,12 @@ def _machinery() -> str:
     return rf'  File "({files})", line \d+ in .*\n(  (File|\.\.\.).*\n)*'
 
 
-def _close(file: _File) -> None:
-    try:
-        if _identity(file.fd) == file.identity:
-            os.close(file.fd)
-    except OSError:
-        pass  # the program has closed it
+def listen_nowhere() -> None:
+    """In a child for which there is no place: write nothing, also where its parent does."""
+    _listen(None)
 
 
-def _identity(fd: int) -> tuple[int, int]:
-    info = os.fstat(fd)
-    return info.st_dev, info.st_ino
-
-
-def listen(place: Place | None) -> None:
-    """In the child, as it begins: let the stack of a fatal signal be written to its place."""
+def _listen(place: Place | None) -> None:
     global _mine
     if faulthandler.is_enabled():
         if _mine is None:
@@ -153,25 +148,6 @@ def listen(place: Place | None) -> None:
 
 
 def _open(place: Place) -> int | None:
-    try:
-        low = os.open(f"/proc/{place.pid}/fd/{place.fd}", os.O_WRONLY)
-    except OSError:
-        return None  # the parent has ended, or has closed it
-    try:
-        if _identity(low) != place.file:
-            return None
-        os.lseek(low, place.number * _STRETCH, os.SEEK_SET)
-        return os.dup2(low, _free_fd(), inheritable=False)
-    except OSError:
-        return None
-    finally:
-        os.close(low)
-
-
-def _free_fd() -> int:
-    for fd in range(_LEAST_FD, 2 * _LEAST_FD):
-        try:
-            os.fstat(fd)
-        except OSError:
-            return fd
-    raise OSError("so many descriptors in a row are in use")
+    at = place.number * _STRETCH
+    fd = _native.reopen_file(place.pid, place.fd, place.file, at, _LEAST_FD)
+    return fd if fd >= 0 else None
