@@ -176,6 +176,8 @@ class Engine:
             self._inbox, _ANSWERS, wait, None, 0, _native.OP_RESULTS, standing
         )
         with self.lock, self.books:
+            if self.state == TERMINATE:  # meanwhile: the deaths to be seen are its doing
+                return False
             self.steps += 1
             self._read_inbox()
             now = time.monotonic()
