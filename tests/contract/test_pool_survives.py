@@ -520,3 +520,22 @@ def test_who_drives_while_another_thread_terminates_does_not_take_it_for_a_faile
     assert waits.wait(LONG)
     pool.terminate()
     pool.join()
+
+
+def test_a_wait_that_times_out_leaves_no_bell_behind(fork: Any) -> None:
+    go = fork.Event()
+    with fork.Pool(1) as pool:
+        call = pool.apply_async(go.wait)
+        engine = pool._engine
+        driver = threading.Thread(target=call.get)
+        driver.start()
+        until(lambda: engine.driver == driver.ident)
+        for _ in range(3):
+            with pytest.raises(forkful.TimeoutError):
+                call.get(0.001)
+        bells = list(engine.bells)
+        go.set()
+        driver.join()
+        pool.close()
+        pool.join()
+    assert bells == []

@@ -23,7 +23,7 @@ from forkful.pool.crew import Crew
 from forkful.pool.ending import end_processes, kill_tree
 from forkful.pool.outcome import PoolStatistics, WorkerStatistics
 from forkful.pool.state import POISON_DEATHS, Doom, Job, Retry, Task, WorkerRecord, plan_loss
-from forkful.pool.turns import Books, Role, hang_bell, ring
+from forkful.pool.turns import Books, Role, hang_bell, ring, take_down
 from forkful.pool.underway import UnderWay
 from forkful.queues import SimpleQueue
 
@@ -140,7 +140,11 @@ class Engine:
             with self.lock:
                 bell = hang_bell(self.bells) if self.driven and not done() else None
             if bell is not None:
-                bell._stand(left, _native.OP_RESULT, 0)
+                try:
+                    bell._stand(left, _native.OP_RESULT, 0)
+                finally:
+                    with self.lock:
+                        take_down(self.bells, bell)
         return True
 
     def poll(self) -> bool:
