@@ -21,11 +21,11 @@ from forkful.launch import ending
 from forkful.pool import messages as m
 from forkful.pool.crew import Crew
 from forkful.pool.ending import end_processes, kill_tree
-from forkful.pool.outcome import PoolStatistics, WorkerStatistics
 from forkful.pool.state import POISON_DEATHS, Doom, Job, Retry, Task, WorkerRecord, plan_loss
 from forkful.pool.turns import Books, Role, hang_bell, ring, take_down
 from forkful.pool.underway import UnderWay
 from forkful.queues import SimpleQueue
+from forkful.statistics import PoolStatistics, WorkerStatistics
 
 __all__ = ["CLOSE", "RUN", "TERMINATE", "Engine"]
 
