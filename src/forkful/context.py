@@ -115,12 +115,9 @@ class Context(BaseContext):
 
     def SimpleQueue(self) -> queues.SimpleQueue[Any]:
         """Return a queue with put and get only."""
-        if sys._getframe(1).f_globals.get("__name__") in queues._NEED_A_PIPE:
-            from forkful.pipequeue import PipeQueue
-
-            queue: queues.SimpleQueue[Any] = PipeQueue(ctx=self.get_context())
-            return queue
-        return queues.SimpleQueue(ctx=self.get_context())
+        ctx = self.get_context()
+        queue: queues.SimpleQueue[Any] | None = queues._pipe_queue_for(sys._getframe(1), ctx)
+        return queues.SimpleQueue(ctx=ctx) if queue is None else queue
 
     def Pipe(self, duplex: bool = True) -> tuple[connection.Connection, connection.Connection]:
         """Return two connected ends; the first only receives and the second only sends if not duplex."""

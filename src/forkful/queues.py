@@ -20,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from multiprocessing.context import BaseContext
+    from types import FrameType
     from typing import Any, TypeVar
 
     from forkful.statistics import QueueStatistics
@@ -231,16 +232,22 @@ class JoinableQueue(Queue["_T"]):
         return self._join(timeout)
 
 
+def _pipe_queue_for(asker: FrameType, ctx: BaseContext | None) -> Any:
+    """Return the standard library's SimpleQueue if who asks for one needs its pipe, else None."""
+    if asker.f_globals.get("__name__") not in _NEED_A_PIPE:
+        return None
+    from forkful.pipequeue import PipeQueue
+
+    return PipeQueue(ctx=ctx or defaults.context.get_context())
+
+
 class SimpleQueue(_Queue["_T"]):
     """A queue with put, get, empty and close only."""
 
     def __new__(cls, *, ctx: BaseContext | None = None) -> Any:
         """Give the standard library's own to who waits for the pipe inside: the module as `mp_context`."""
-        if cls is SimpleQueue and sys._getframe(1).f_globals.get("__name__") in _NEED_A_PIPE:
-            from forkful.pipequeue import PipeQueue
-
-            return PipeQueue(ctx=ctx or defaults.context.get_context())
-        return super().__new__(cls)
+        queue = _pipe_queue_for(sys._getframe(1), ctx) if cls is SimpleQueue else None
+        return super().__new__(cls) if queue is None else queue
 
     def __init__(self, *, ctx: BaseContext | None = None) -> None:
         self._create(0, False)

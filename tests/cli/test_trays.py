@@ -8,9 +8,9 @@ import pytest
 
 from forkful.cli.feed import Feed, Lot, Nothing
 from forkful.cli.inputs import from_arguments
+from forkful.cli.ordering import Ordering
 from forkful.cli.tally import Tally
 from forkful.cli.trays import ROOM, Trays
-from forkful.cli.turns import Turns
 
 
 def test_a_tray_tells_what_is_finished_and_whether_the_next_is_begun() -> None:
@@ -100,28 +100,28 @@ def test_what_is_to_be_alone_is_sent_one_by_one() -> None:
 
 def test_outcomes_are_handled_when_everything_before_them_has_been() -> None:
     handled: list[str] = []
-    turns = Turns(ordered=True)
-    turns.take(3, 2, handled.append, "d-e")
-    turns.take(1, 2, handled.append, "b-c")
+    ordering = Ordering(ordered=True)
+    ordering.take(3, 2, handled.append, "d-e")
+    ordering.take(1, 2, handled.append, "b-c")
     assert handled == []
-    turns.take(0, 1, handled.append, "a")
+    ordering.take(0, 1, handled.append, "a")
     assert handled == ["a", "b-c", "d-e"]
-    assert turns.next == 5
+    assert ordering.next == 5
 
 
 def test_what_waits_for_items_that_will_not_be_run_is_handled_in_order() -> None:
     handled: list[str] = []
-    turns = Turns(ordered=True)
-    turns.take(5, 1, handled.append, "f")
-    turns.take(1, 1, handled.append, "b")
-    turns.skip()
+    ordering = Ordering(ordered=True)
+    ordering.take(5, 1, handled.append, "f")
+    ordering.take(1, 1, handled.append, "b")
+    ordering.skip()
     assert handled == ["b", "f"]
 
 
 @pytest.mark.parametrize("ordered", [True, False])
 def test_the_first_is_handled_at_once(ordered: bool) -> None:
     handled: list[str] = []
-    Turns(ordered).take(0, 1, handled.append, "a")
+    Ordering(ordered).take(0, 1, handled.append, "a")
     assert handled == ["a"]
 
 

@@ -6,6 +6,7 @@ import functools
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from pathlib import Path
@@ -491,3 +492,50 @@ def test_retries_are_used_up(pool: Any, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="attempt 2"):
         pool.apply_async(deeds.FailFirst(str(file), 9), (3,), retries=1).get(LONG)
     assert file.stat().st_size == 2
+
+
+def test_who_drives_while_another_thread_terminates_does_not_take_it_for_a_failed_start(
+    fork: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = fork.Pool(3, signal.pause)  # no worker is ever ready
+    engine = pool._engine
+    answers, really_end = engine._answers, forkful.pool.engine.end_processes
+    waits, ended = threading.Event(), threading.Event()
+
+    class Answers:
+        def _take_bytes(self, *args: Any) -> Any:
+            waits.set()
+            assert ended.wait(LONG)
+            return answers._take_bytes(*args)
+
+    def end(workers: list[Any]) -> None:
+        really_end(workers)
+        ended.set()
+        driver.join()  # it looks after workers that are dead, and not forgotten yet
+
+    monkeypatch.setattr(engine, "_answers", Answers())
+    monkeypatch.setattr(forkful.pool.engine, "end_processes", end)
+    driver = threading.Thread(target=engine.poll)
+    driver.start()
+    assert waits.wait(LONG)
+    pool.terminate()
+    pool.join()
+
+
+def test_a_wait_that_times_out_leaves_no_bell_behind(fork: Any) -> None:
+    go = fork.Event()
+    with fork.Pool(1) as pool:
+        call = pool.apply_async(go.wait)
+        engine = pool._engine
+        driver = threading.Thread(target=call.get)
+        driver.start()
+        until(lambda: engine.driver == driver.ident)
+        for _ in range(3):
+            with pytest.raises(forkful.TimeoutError):
+                call.get(0.001)
+        bells = list(engine.bells)
+        go.set()
+        driver.join()
+        pool.close()
+        pool.join()
+    assert bells == []

@@ -124,7 +124,7 @@ class Drive:
                 self._interrupts.busy = True
                 self._look()
                 if self._stopping:
-                    self._landing.turns.skip()
+                    self._landing.ordering.skip()
                 self._flush(monotonic())
                 if self._journal is not None:
                     self._output.sync()
@@ -165,7 +165,7 @@ class Drive:
         feed, landing, ordered = self._feed, self._landing, self._plan.ordered
         while not self._stopping:
             self._must_feed = False
-            is_far_ahead = ordered and feed.numbered - landing.turns.next > _AHEAD
+            is_far_ahead = ordered and feed.numbered - landing.ordering.next > _AHEAD
             flight = feed.next(is_far_ahead)
             if flight is Nothing.ANY_MORE and not self._flights:
                 return

@@ -17,7 +17,7 @@ from forkful.cli.inputs import Run, Source
 from forkful.cli.journal import Journal, Place
 from forkful.cli.tally import Tally
 from forkful.cli.trays import MOST_ITEMS, Tray
-from forkful.cli.worker import Lot as Message
+from forkful.cli.worker import Message
 from forkful.pool.state import ChunkSizer
 
 _TARGET = 0.002

@@ -9,11 +9,11 @@ from typing import Any
 from forkful.cli.feed import Lot
 from forkful.cli.journal import Journal
 from forkful.cli.lines import Failure, shown
+from forkful.cli.ordering import Ordering
 from forkful.cli.plan import Plan
 from forkful.cli.success import line
 from forkful.cli.tally import Tally
 from forkful.cli.trays import Tray
-from forkful.cli.turns import Turns
 from forkful.pool import Outcome
 
 
@@ -27,12 +27,12 @@ class Landing:
 
     Attributes:
         lines: Lines to be written.
-        turns: Whose turn it is.
+        ordering: Holds back what has come before its turn.
     """
 
     def __init__(self, plan: Plan, tally: Tally, journal: Journal | None) -> None:
         self.lines: list[bytes] = []
-        self.turns = Turns(plan.ordered)
+        self.ordering = Ordering(plan.ordered)
         self._ordered = plan.ordered
         self._timeout = plan.timeout
         self._tally = tally
@@ -51,14 +51,14 @@ class Landing:
             keys = tray.keys(first, done) if self._journal is not None else b""
             lines, seconds = tray.lines(begin, size), tray.seconds(first, done)
             what = lot, first, done, lines, seconds, keys, tray.pid
-            self.turns.take(lot.first + first, done - first, self._together, *what)
+            self.ordering.take(lot.first + first, done - first, self._together, *what)
         return done, is_begun
 
     def ended(self, lot: Lot, index: int, seconds: float, outcome: Outcome) -> None:
         """Take in the outcome of one item of a lot."""
         handle = self._success if outcome.ok else self._failure
         if self._ordered:
-            self.turns.take(lot.first + index, 1, handle, lot, index, seconds, outcome)
+            self.ordering.take(lot.first + index, 1, handle, lot, index, seconds, outcome)
         else:
             handle(lot, index, seconds, outcome)
 

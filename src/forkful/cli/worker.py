@@ -63,7 +63,7 @@ class Work:
         return f"{self.what.name}({given})"
 
 
-Lot = tuple[int | None, int | list[int], list[Any]]
+Message = tuple[int | None, int | list[int], list[Any]]
 """What is sent to a worker: the tray for its lines, the items' numbers in the input (the first one if
 they follow each other), the items. Without a tray it is one item, whose number does not matter.
 """
@@ -113,8 +113,8 @@ def begin(duty: Duty) -> None:
     _trays = [] if duty.trays is None else duty.trays.views()
 
 
-def run(lot: Lot) -> Done | bool | None:
-    """Do the work for each item of a lot, in order.
+def run(message: Message) -> Done | bool | None:
+    """Do the work for each item of a message, in order.
 
     Returns:
         None: what was finished is in the tray, and that is less than all if it has taken longer
@@ -124,7 +124,7 @@ def run(lot: Lot) -> Done | bool | None:
     Raises:
         BaseException: What the function raises; what was finished before it is in the tray.
     """
-    tray, seqs, items = lot
+    tray, seqs, items = message
     try:
         if tray is None:
             return NOT_BEGUN if _is_halted() else _single(items[0])

@@ -7,11 +7,12 @@ from multiprocessing.pool import MaybeEncodingError, ThreadPool  # type: ignore[
 from typing import TYPE_CHECKING
 
 from forkful.pool.imap import IMapIterator, IMapUnorderedIterator
-from forkful.pool.outcome import Outcome, PoolStatistics, WorkerStatistics
+from forkful.pool.outcome import Outcome
 from forkful.pool.outcomes import LATER, Outcomes
 from forkful.pool.pool import Pool
 from forkful.pool.results import AsyncResult, MapResult
 from forkful.remote import RemoteTraceback
+from forkful.statistics import PoolStatistics, WorkerStatistics
 from forkful.stdlib import names_of
 
 ApplyResult = AsyncResult

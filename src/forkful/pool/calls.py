@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from struct import Struct
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 from forkful import _native, wire
+from forkful.pool.messages import FUNCTION_SIZE
 
 __all__ = ["dump", "function_part"]
-
-_U32 = Struct("<I")
 
 
 def dump(obj: Any) -> tuple[bytes, list[Any]]:
@@ -43,4 +41,4 @@ def function_part(func: Callable[..., Any]) -> bytes:
 
 def _pickled_function(func: Callable[..., Any]) -> bytes:
     data = wire.dumps(func)
-    return _U32.pack(len(data)) + data
+    return FUNCTION_SIZE.pack(len(data)) + data

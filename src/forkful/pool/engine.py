@@ -22,11 +22,11 @@ from forkful.launch.defaults import defaults
 from forkful.pool import messages as m
 from forkful.pool.crew import Crew
 from forkful.pool.kill import end_processes, kill_tree
-from forkful.pool.outcome import PoolStatistics, WorkerStatistics
 from forkful.pool.state import POISON_DEATHS, Doom, Job, Retry, Task, WorkerRecord, plan_loss
-from forkful.pool.turns import Books, Role, hang_bell, ring
+from forkful.pool.turns import Books, Role, hang_bell, ring, take_down
 from forkful.pool.underway import UnderWay
 from forkful.queues import SimpleQueue
+from forkful.statistics import PoolStatistics, WorkerStatistics
 
 __all__ = ["CLOSE", "RUN", "TERMINATE", "Engine"]
 
@@ -144,7 +144,11 @@ class Engine:
             with self.lock:
                 bell = hang_bell(self.bells) if self.driven and not done() else None
             if bell is not None:
-                bell._stand(left, _native.OP_RESULT, 0)
+                try:
+                    bell._stand(left, _native.OP_RESULT, 0)
+                finally:
+                    with self.lock:
+                        take_down(self.bells, bell)
         return True
 
     def poll(self) -> bool:
@@ -180,6 +184,8 @@ class Engine:
             self._inbox, _ANSWERS, wait, None, 0, _native.OP_RESULTS, standing
         )
         with self.lock, self.books:
+            if self.state == TERMINATE:  # meanwhile: the deaths to be seen are its doing
+                return False
             self.steps += 1
             self._read_inbox()
             now = time.monotonic()

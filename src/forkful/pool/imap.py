@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
 
-from forkful.pool.messages import SECONDS
+from forkful.pool.messages import SECONDS, behind
 from forkful.pool.results import load
 from forkful.pool.state import Task
 from forkful.pool.stream import Stream
@@ -59,7 +59,7 @@ class IMapJob(Stream):
 
     def timed_result(self, task: Task, data: bytes) -> None:
         """A chunk's values."""
-        self._land(task.index, *load(memoryview(data)[SECONDS.size :]))
+        self._land(task.index, *load(behind(data, SECONDS.size)))
 
     def failed(
         self, task: Task, item: int | None, error: BaseException, seconds: float, pid: int | None

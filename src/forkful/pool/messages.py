@@ -1,6 +1,6 @@
 """What pool and workers say to each other: kinds of messages, and their layout.
 
-A task is `u32 size of the function's pickle, that pickle, pickled arguments`, with the kind as the
+A task is `FUNCTION_SIZE, the function's pickle, pickled arguments`, with the kind as the
 message's meta number. An answer's meta number is `sequence number of the task << 4 | kind`. The
 number of a task is never inside a pickle, so one that cannot be read fails only itself.
 """
@@ -18,6 +18,7 @@ __all__ = [
     "CLAIM_WORDS",
     "ERROR",
     "FAILED_START",
+    "FUNCTION_SIZE",
     "ITEM",
     "ITEM_DONE",
     "ITEM_ERROR",
@@ -29,6 +30,7 @@ __all__ = [
     "STARMAP",
     "STOP",
     "TIMED_RESULT",
+    "behind",
 ]
 
 # Tasks.
@@ -48,8 +50,17 @@ READY = 6  # of the worker whose number stands for the task's: it is initialised
 FAILED_START = 7  # its initializer raised: remote.pack
 RETIRED = 8  # it has done enough, and ends
 
+FUNCTION_SIZE = Struct("<I")  # bytes of the function's pickle
 SECONDS = Struct("<d")
 ITEM = Struct("<IdI")  # index in the batch, seconds, pid
+
+_COPIED = 4096  # bytes: a slice of a smaller message costs less than a view of it
+
+
+def behind(data: bytes, size: int) -> bytes | memoryview:
+    """Return what of a message is behind its first `size` bytes."""
+    return data[size:] if len(data) < _COPIED else memoryview(data)[size:]
+
 
 # A worker's claim: four words of its own. Written by the worker alone, while it lives.
 CLAIM_WORDS = 4

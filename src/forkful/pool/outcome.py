@@ -1,11 +1,11 @@
-"""What a pool tells: how an input fared, and what its workers are doing."""
+"""What a pool tells of an input: how it fared."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-__all__ = ["Outcome", "PoolStatistics", "WorkerStatistics"]
+__all__ = ["Outcome"]
 
 
 @dataclass(slots=True)
@@ -31,27 +31,3 @@ class Outcome:
     seconds: float
     attempts: int
     pid: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerStatistics:
-    """One worker at one moment. `seconds`: how long it has been in that state.
-
-    `task` is the number of the input (of `outcomes`) or task that it works at, or None.
-    """
-
-    pid: int | None
-    name: str
-    state: Literal["starting", "idle", "busy"]
-    task: int | None
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class PoolStatistics:
-    """A pool at one moment. `waiting`: tasks sent to the workers and not begun."""
-
-    workers: tuple[WorkerStatistics, ...]
-    waiting: int
-    died: int
-    retired: int

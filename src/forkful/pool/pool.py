@@ -16,10 +16,10 @@ from forkful.pool.calls import dump, function_part
 from forkful.pool.collector import Collector
 from forkful.pool.engine import CLOSE, RUN, TERMINATE, Engine
 from forkful.pool.imap import IMapIterator, IMapJob, IMapUnorderedIterator
-from forkful.pool.outcome import PoolStatistics
 from forkful.pool.outcomes import OutcomeJob, Outcomes
 from forkful.pool.results import AsyncResult, MapResult
 from forkful.pool.state import EXCEPTION, NO_RETRY, Retry, RetryOn, Task, retrying
+from forkful.statistics import PoolStatistics
 
 if TYPE_CHECKING:
     from multiprocessing.context import BaseContext

@@ -9,7 +9,7 @@ from multiprocessing import TimeoutError
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from forkful import _native
-from forkful.pool.messages import SECONDS
+from forkful.pool.messages import SECONDS, behind
 from forkful.pool.state import ChunkSizer, Retry, Task, describe_call
 
 if TYPE_CHECKING:
@@ -345,9 +345,8 @@ class MapResult(AsyncResult[list[_T]]):
         size = task.size
         if self._chunksize is None:
             self._sizer.took(size, SECONDS.unpack_from(data)[0])
-        ok, values = load(data[8:] if len(data) < 4096 else memoryview(data)[8:])  # behind SECONDS
-        self._under_way -= 1
-        self._bytes -= task.cost
+        ok, values = load(behind(data, SECONDS.size))
+        self._landed(task)
         if not ok:
             self._take_error(size, values)
             return
@@ -355,9 +354,7 @@ class MapResult(AsyncResult[list[_T]]):
             self._value[task.index] = values[0]
         else:
             self._value[task.index : task.index + size] = values
-        self._left -= size
-        if self._left == 0:
-            self.finish_if_empty()
+        self._take(size)
 
     def failed(
         self, task: Task, item: int | None, error: BaseException, seconds: float, pid: int | None
@@ -395,8 +392,7 @@ class MapResult(AsyncResult[list[_T]]):
 
     def _take(self, size: int) -> None:
         self._left -= size
-        if self._left == 0:
-            self.finish_if_empty()
+        self.finish_if_empty()
 
     def finish_if_empty(self) -> None:
         """All inputs are dealt with (perhaps there was none)."""

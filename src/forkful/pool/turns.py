@@ -7,7 +7,7 @@ from typing import Protocol
 
 from forkful import _native
 
-__all__ = ["Books", "Role", "hang_bell", "make_bell", "ring"]
+__all__ = ["Books", "Role", "hang_bell", "make_bell", "ring", "take_down"]
 
 
 class Driven(Protocol):
@@ -27,10 +27,16 @@ def make_bell() -> _native.Event:
 
 
 def hang_bell(bells: list[_native.Event]) -> _native.Event:
-    """Return a bell that the next `ring` rings. Under the lock."""
+    """Return a bell that the next `ring` rings; to be taken down. Under the lock."""
     bell = make_bell()
     bells.append(bell)
     return bell
+
+
+def take_down(bells: list[_native.Event], bell: _native.Event) -> None:
+    """Take down a bell that nobody waits for any more, unless it has rung. Under the lock."""
+    if bell in bells:
+        bells.remove(bell)
 
 
 def ring(bells: list[_native.Event]) -> None:

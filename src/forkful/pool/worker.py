@@ -15,7 +15,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.pool import MaybeEncodingError  # type: ignore[attr-defined]
 from multiprocessing.process import current_process
-from struct import Struct
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
@@ -30,7 +29,6 @@ __all__ = ["WorkerConfig", "work"]
 
 defaults.machinery.append(__file__)
 
-_U32 = Struct("<I")
 _CACHED_FUNCTIONS = 64
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -133,12 +131,18 @@ class _Worker:
 
     def _open(self, data: bytes) -> tuple[Callable[..., Any], Any]:
         """Return function and arguments."""
-        prefix = self._prefix
-        if data.startswith(prefix):
-            at = len(prefix)
-            return self._last, wire.loads(data[at:] if len(data) < 4096 else memoryview(data)[at:])
-        (size,) = _U32.unpack_from(data)
-        key = data[4 : 4 + size]
+        if data.startswith(self._prefix):
+            func, at = self._last, len(self._prefix)
+        else:
+            func, at = self._find(data)
+        return func, wire.loads(m.behind(data, at))
+
+    def _find(self, data: bytes) -> tuple[Callable[..., Any], int]:
+        """Return the function, and where its part of the message ends."""
+        (size,) = m.FUNCTION_SIZE.unpack_from(data)
+        begin = m.FUNCTION_SIZE.size
+        at = begin + size
+        key = data[begin:at]
         func = self._functions.get(key)
         if func is None:
             func = wire.loads(key)
@@ -149,10 +153,8 @@ class _Worker:
                     self._functions.clear()
                 self._functions[key] = func
         if key in self._functions:
-            self._last, self._prefix = func, data[: 4 + size]
-        if len(data) > 4096:
-            return func, wire.loads(memoryview(data)[4 + size :])
-        return func, wire.loads(data[4 + size :])
+            self._last, self._prefix = func, data[:at]
+        return func, at
 
     def _apply(self, seq: int, data: bytes) -> None:
         func, (args, kwargs) = self._open(data)
@@ -162,17 +164,16 @@ class _Worker:
     def _map(self, seq: int, data: bytes) -> None:
         begun = _clock()
         func, items = self._open(data)
-        values = [
-            func(x) for x in items
-        ]  # list(map(...)) would take a StopIteration of func for the end
-        seconds = _pack_seconds(_clock() - begun)
-        self._answer(seconds + _pickle(values), seq << 4 | m.TIMED_RESULT)
+        # list(map(...)) would take a StopIteration of func for the end.
+        self._answer_timed(seq, begun, [func(x) for x in items])
 
     def _starmap(self, seq: int, data: bytes) -> None:
-        begun = time.perf_counter()
+        begun = _clock()
         func, items = self._open(data)
-        values = [func(*x) for x in items]
-        seconds = m.SECONDS.pack(time.perf_counter() - begun)
+        self._answer_timed(seq, begun, [func(*x) for x in items])
+
+    def _answer_timed(self, seq: int, begun: float, values: list[Any]) -> None:
+        seconds = _pack_seconds(_clock() - begun)
         self._answer(seconds + _pickle(values), seq << 4 | m.TIMED_RESULT)
 
     def _batch(self, seq: int, data: bytes) -> None:

@@ -21,7 +21,7 @@ from forkful.synchronize.locks import SEM_VALUE_MAX, BoundedSemaphore, Lock, RLo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from forkful.synchronize.figures import (
+    from forkful.statistics import (
         BarrierStatistics,
         ConditionStatistics,
         EventStatistics,
@@ -48,5 +48,5 @@ __all__ = [
 if not TYPE_CHECKING:
     __getattr__ = names_of(
         "synchronize",
-        **{name: "forkful.synchronize.figures" for name in __all__ if name.endswith("Statistics")},
+        **{name: "forkful.statistics" for name in __all__ if name.endswith("Statistics")},
     )

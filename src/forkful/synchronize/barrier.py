@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from multiprocessing.context import BaseContext
 
-    from forkful.synchronize.figures import BarrierStatistics
+    from forkful.statistics import BarrierStatistics
 
 __all__ = ["Barrier"]
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from multiprocessing.context import BaseContext
 
-    from forkful.synchronize.figures import ConditionStatistics, EventStatistics
+    from forkful.statistics import ConditionStatistics, EventStatistics
 
 __all__ = ["Condition", "Event"]
 

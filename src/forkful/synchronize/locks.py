@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
 
-    from forkful.synchronize.figures import LockStatistics, SemaphoreStatistics
+    from forkful.statistics import LockStatistics, SemaphoreStatistics
 
 __all__ = ["SEM_VALUE_MAX", "BoundedSemaphore", "Lock", "RLock", "Semaphore"]
 

@@ -1,4 +1,4 @@
-"""Whose turn it is to be written, where lines come in the order of the inputs."""
+"""Holds outcomes back until their turn, where lines come in the order of the inputs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 
-class Turns:
+class Ordering:
     """Calls what handles an outcome at once, or when everything before it has been handled.
 
     Args:
