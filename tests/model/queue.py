@@ -26,7 +26,6 @@ from tests.model.steps import (
     OWNER_DIED,
     SHUTDOWN,
     TRY,
-    alive,
     cas,
     futex_wait,
     join,
@@ -47,6 +46,7 @@ class Queue:
     maxsize: int = 0
     joinable: bool = False
     redeliver: bool = False  # then not joinable, as in C: table.py has what is in hand
+    patient: bool = False  # no slice ends while one waits for a lock of it: fewer states
 
 
 PLAIN = Queue()
@@ -131,7 +131,13 @@ def drop_all(me: int, q: Queue) -> Process:
         yield from table.fk_hands_drop(me, seq)
 
 
-@follows("queue.c", "load q->head.log_seq", "call read_cursor", "call head_settle", "store q->head.log_seq")
+@follows(
+    "queue.c",
+    "load q->head.log_seq",
+    "call read_cursor",
+    "call head_settle",
+    "store q->head.log_seq",
+)
 def head_end_log() -> Process:
     """Only of a block that somebody had in hand."""
     yield store("log", None)
@@ -183,7 +189,7 @@ def fk_queue_lock_head(me: int, q: Queue) -> Process:
     "call tail_recover",
 )
 def lock_end(me: int, q: Queue, e: str, how: str) -> Process:
-    st = yield lock(f"{e}.lock", NEVER if how == TRY else how)
+    st = yield lock(f"{e}.lock", FORCE if q.patient else NEVER if how == TRY else how)
     if st == OWNER_DIED:
         if e == "head":
             yield from head_recover(me, q)
@@ -352,7 +358,8 @@ def read_messages(at: int, there: int, most: int) -> Process:
 )
 def commit_take(me: int, q: Queue, items: tuple[Any, ...], at: tuple[int, int]) -> Process:
     taken = None
-    yield store(f"c{me}", at[0])
+    if not (q.redeliver or q.joinable):  # a pool's queue
+        yield store(f"c{me}", at[0])
     if q.redeliver:
         yield from table.fk_hands_begin(me, items[0], at[0] - 1)
     elif q.joinable:
@@ -416,9 +423,10 @@ def fk_queue_take(me: int, q: Queue, most: int, how: str) -> Process:
 
 
 @follows("queue.c", "load q->cut", "call peek_seq")
-def to_be_done(q: Queue) -> Process:
+def left_of(q: Queue, done: int) -> Process:
     cut = 0 if q.redeliver else (yield load("cut"))
-    return cut - 1 if cut else (yield from peek_seq("tail"))
+    every = cut - 1 if cut else (yield from peek_seq("tail"))
+    return max(every - done, 0)
 
 
 @follows(
@@ -426,11 +434,11 @@ def to_be_done(q: Queue) -> Process:
     "load q->done_version",
     "load q->tally[v & 1].done",
     "load q->done_version",
-    "call to_be_done",
+    "call left_of",
 )
 def fk_queue_unfinished(q: Queue) -> Process:
     done = (yield load("tally"))[1]
-    return (yield from to_be_done(q)) - done
+    return (yield from left_of(q, done))
 
 
 # ---- the end -----------------------------------------------------------------------------------------
@@ -529,3 +537,15 @@ def oversee(me: int, producers: tuple[int, ...], consumers: tuple[int, ...]) -> 
     head, _at = yield from read_cursor("head")
     tail, _at = yield from read_cursor("tail")
     return head, tail
+
+
+def see_the_end(me: int, shutter: int, others: tuple[int, ...]) -> Process:
+    """Shut the queue down at once if who was to do it was killed; tell how far its ends are at last."""
+    if (yield join(shutter)):
+        yield from fk_queue_shutdown(me, PLAIN, True)
+    for p in others:
+        yield join(p)
+    yield from lock_end(me, PLAIN, "tail", FORCE)
+    yield from lock_end(me, PLAIN, "head", FORCE)
+    head = yield from peek_seq("head")
+    return head, (yield from peek_seq("tail"))

@@ -32,14 +32,16 @@ def settled(memory: Any) -> int:
     return int(memory["head.cursor"][0]) - in_hand
 
 
-def workers(n: int, items: int, deaths: int = 0, joiner: bool = True) -> Scenario:
+def workers(
+    n: int, items: int, deaths: int = 0, joiner: bool = True, q: queue.Queue = REDELIVERING
+) -> Scenario:
     """Workers, of which some die, but not the last, and one who joins."""
     working = tuple(range(1, n + 1))
     programs: list[Callable[[int], Process]] = [
-        lambda me: tally.work(me, REDELIVERING, NEVER, tuple(p for p in working if p != me))
+        lambda me: tally.work(me, q, NEVER, tuple(p for p in working if p != me))
     ] * n
     if joiner:
-        programs += [lambda me: tally.wait_for_all(me, REDELIVERING, working)]
+        programs += [lambda me: tally.wait_for_all(me, q, working)]
 
     def final(view: View) -> str | None:
         surely = [i for p in working for i in view.values.get(p, ((), ()))[1]]
@@ -67,12 +69,12 @@ def workers(n: int, items: int, deaths: int = 0, joiner: bool = True) -> Scenari
         return None
 
     return Scenario(
-        tally.memory(REDELIVERING, items, n + 1) | {"shut": 1},
+        tally.memory(q, items, n + 1) | {"shut": 1},
         programs,
         deaths=deaths,
         mortal=working[:-1] or working,
         slices=deaths > 0,
-        guarded=tally.guarded(REDELIVERING, n + 1),
+        guarded=tally.guarded(q, n + 1),
         final=final,
         remember=how_far,
     )
@@ -91,7 +93,8 @@ def test_what_a_dead_worker_held_is_given_to_another() -> None:
 @pytest.mark.limit(1800)
 def test_more_items_and_a_second_death_that_makes_an_item_poison() -> None:
     check(workers(2, 2, deaths=1, joiner=False))
-    check(workers(3, 1, deaths=2, joiner=False))
+    patient = queue.Queue(redeliver=True, patient=True)
+    check(workers(3, 1, deaths=2, joiner=False, q=patient))
 
 
 # ---- the model can fail: planted faults ------------------------------------------------------------
