@@ -609,11 +609,13 @@ static void lock_done(fk_arena *a, fk_queue *q)
     atomic_store(&q->log_version, 0);
 }
 
-/* How many items there have ever been that somebody can have done. */
-static uint64_t to_be_done(const fk_queue *q)
+/* How many items are not done that somebody can have done yet. More may have been reported than an
+ * immediate shutdown left to be done: who reports an item need not have taken it. */
+static uint64_t left_of(const fk_queue *q, uint64_t done)
 {
     uint64_t cut = q->redeliver ? 0 : atomic_load(&q->cut);
-    return cut ? cut - 1 : peek_seq(&q->tail);
+    uint64_t all = cut ? cut - 1 : peek_seq(&q->tail);
+    return all > done ? all - done : 0;
 }
 
 uint64_t fk_queue_unfinished(const fk_queue *q)
@@ -622,7 +624,7 @@ uint64_t fk_queue_unfinished(const fk_queue *q)
         uint64_t v = atomic_load(&q->done_version);
         uint64_t done = atomic_load(&q->tally[v & 1].done);
         if (atomic_load(&q->done_version) == v)
-            return to_be_done(q) - done;
+            return left_of(q, done);
     }
 }
 
@@ -632,7 +634,7 @@ fk_status fk_queue_done(fk_arena *a, fk_queue *q, fk_hold *hold)
         return fk_hands_done(a, q);
     lock_done(a, q);
     tally t = read_tally(q);
-    uint64_t unfinished = to_be_done(q) - t.done;
+    uint64_t unfinished = left_of(q, t.done);
     if (unfinished) {
         uint32_t finished = hold ? atomic_load(&hold->finished) : 0;
         if (hold && finished == atomic_load(&hold->taken))
@@ -663,7 +665,7 @@ fk_status fk_queue_join(fk_arena *a, fk_queue *q, uint64_t *lost, fk_wait *w)
             return FK_OK;
         lock_done(a, q);
         tally t = read_tally(q);
-        uint64_t unfinished = to_be_done(q) - t.done;
+        uint64_t unfinished = left_of(q, t.done);
         if (unfinished && unfinished <= t.lost) {
             write_tally(a, q, (tally){t.done + unfinished, 0}, NULL, 0);
             *lost = unfinished;
@@ -673,6 +675,8 @@ fk_status fk_queue_join(fk_arena *a, fk_queue *q, uint64_t *lost, fk_wait *w)
             fk_ec_notify(&q->done_ec, INT_MAX);
             return FK_OWNER_DIED;
         }
+        if (unfinished == 0) /* who reported the last may not know it: the cut came meanwhile */
+            return FK_OK;
         if (w->deadline_ns == 0)
             return FK_AGAIN;
         fk_status st = fk_futex_wait(&q->done_ec.word, e, w);

@@ -76,6 +76,45 @@ TEST(after_an_immediate_shutdown_only_what_is_in_hand_is_waited_for)
     CHECK(pthread_join(t, NULL) == 0);
 }
 
+TEST(an_item_that_is_done_before_it_is_taken_and_dropped_then_is_not_waited_for)
+{
+    found();
+    fk_queue *q = new_queue(0, true);
+    put_many(3);
+    for (int i = 0; i < 2; i++)
+        CHECK_EQ(done(), FK_OK);
+    fk_queue_shutdown(&A, q, true);
+    uint64_t lost;
+    CHECK_EQ(fk_queue_unfinished(q), 0);
+    CHECK(!fk_queue_join_blocks(&A, q));
+    CHECK_EQ(join(&lost), FK_OK);
+    CHECK_EQ(done(), FK_OVERFLOW);
+}
+
+static void *try_to_join(void *arg)
+{
+    uint64_t lost;
+    (void)arg;
+    CHECK_EQ(join(&lost), FK_OK);
+    return NULL;
+}
+
+/* Who reports it has read the bounds before the cut was made: it does not know that it is the last. */
+TEST(who_joins_sees_that_the_last_item_was_done_while_it_waited_for_the_lock)
+{
+    found();
+    fk_queue *q = new_queue(0, true);
+    put_many(1);
+    EXPECT(0);
+    CHECK_EQ(fk_lock_force(&A, &q->done_lock), FK_OK);
+    pthread_t t;
+    CHECK(pthread_create(&t, NULL, try_to_join, NULL) == 0);
+    WAIT_UNTIL(atomic_load(&q->done_lock.word) & FK_CONTENDED);
+    atomic_fetch_add(&q->tally[atomic_load(&q->done_version) & 1].done, 1);
+    fk_lock_release(&q->done_lock);
+    CHECK(pthread_join(t, NULL) == 0);
+}
+
 /* ---- death --------------------------------------------------------------------------------------------- */
 
 TEST(losses_are_reported_once)

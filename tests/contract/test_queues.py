@@ -509,6 +509,20 @@ def test_an_immediate_shutdown_leaves_what_is_in_hand_to_be_done(fork: Any) -> N
             q.task_done()
 
 
+def test_what_is_done_before_it_is_taken_and_dropped_then_is_not_waited_for(fork: Any) -> None:
+    for q in kinds_of_queue(fork):
+        if getattr(q, "redeliver", False):
+            continue
+        put_all(q, [1, 2, 3])
+        q.task_done()
+        q.task_done()
+        q.shutdown(immediate=True)
+        joiner = threading.Thread(target=q.join, daemon=True)
+        joiner.start()
+        joiner.join(LONG)
+        assert not joiner.is_alive()
+
+
 def test_a_shutdown_leaves_what_is_inside_to_be_taken_and_done(fork: Any) -> None:
     for q in kinds_of_queue(fork):
         put_all(q, [1, 2])

@@ -2,15 +2,19 @@
 
 Words of an end e: ``e.lock``, ``e.ec`` and ``e.cursor``: (seq, where the next message is). ``m<n>`` is the
 place of the n-th message: what is written there. A process's hold entry of a joinable queue is
-``h<p>.taken`` and so on, its pool's claim ``c<p>``.
+``h<p>.taken`` and so on, its pool's claim ``c<p>``. ``tally`` is (version, done, lost): two tallies and a version,
+which are one step as cursors are (of a queue that redelivers: (0, done, 0), as in C).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
+from tests.model import table
 from tests.model.automaton import Process
 from tests.model.follows import follows
+from tests.model.reap import entries, of_entries
 from tests.model.sema import fk_ec_notify, fk_ec_prepare
 from tests.model.steps import (
     AGAIN,
@@ -22,6 +26,7 @@ from tests.model.steps import (
     OWNER_DIED,
     SHUTDOWN,
     TRY,
+    cas,
     futex_wait,
     join,
     load,
@@ -34,24 +39,35 @@ from tests.model.steps import (
 ENDS = ("head", "tail")
 
 
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """What never changes in a queue."""
+
+    maxsize: int = 0
+    joinable: bool = False
+    redeliver: bool = False  # then not joinable, as in C: table.py has what is in hand
+    patient: bool = False  # no slice ends while one waits for a lock of it: fewer states
+
+
+PLAIN = Queue()
+
+
 def memory(messages: int, consumers: int, there: tuple[Any, ...] = ()) -> dict[str, Any]:
     """A queue with room for so many messages in all, in which some are `there` already."""
-    words: dict[str, Any] = {"shut": 0, "txn": 0}
+    words: dict[str, Any] = {"shut": 0, "cut": 0, "txn": 0, "tally": (0, 0, 0), "done.ec": 0}
     for e, seq in zip(ENDS, (0, len(there)), strict=True):
         words |= {f"{e}.lock": 0, f"{e}.ec": 0, f"{e}.cursor": (seq, seq)}
     words |= {f"m{n}": there[n] if n < len(there) else None for n in range(messages)}
-    for p in range(1, consumers + 1):
-        words |= {f"h{p}.taken": 0, f"h{p}.pending": 0, f"h{p}.claim": 0, f"h{p}.finished": 0}
-        words |= {f"c{p}": 0, f"slot{p}": 0}
-    return words
+    words |= {f"c{p}": 0 for p in range(1, consumers + 1)}
+    words |= dict.fromkeys(of_entries(consumers, "finished"), 0)
+    return words | entries(consumers)
 
 
 def guarded(consumers: int) -> dict[str, str]:
     """What nobody touches without the lock."""
-    words = {"txn": "head.lock"}
-    for p in range(1, consumers + 1):
-        words |= dict.fromkeys([f"h{p}.pending", f"h{p}.claim", f"c{p}"], "head.lock")
-    return words
+    claims = [f"c{p}" for p in range(1, consumers + 1)]
+    words = ["txn", *claims, *of_entries(consumers, "pending", "claim")]
+    return dict.fromkeys(words, "head.lock")
 
 
 # ---- cursors: a change of one is one step, and so is a look at one: cursors.py shows that ---------
@@ -80,6 +96,55 @@ def peek_size() -> Process:
 
 @follows(
     "queue.c",
+    "call read_cursor",
+    "call peek_seq",
+    "call message_at",
+    "store q->head.log_segment",
+    "store q->head.log_block",
+    "store q->head.log_seq",
+    "call write_cursor",
+    "call head_settle",
+)
+def drain() -> Process:
+    seq, at = yield from read_cursor("head")
+    left = (yield from peek_seq("tail")) - seq
+    while left > 0:
+        seq, at, left = seq + 1, at + 1, left - 1
+        yield from write_cursor("head", (seq, at))
+
+
+@follows(
+    "queue.c",
+    "cas q->cut",
+    "call read_cursor",
+    "point queue.cut",
+    "call drain",
+    "call fk_hands_drop",
+    "call read_cursor",
+)
+def drop_all(me: int, q: Queue) -> Process:
+    seq, _at = yield from read_cursor("head")
+    yield cas("cut", 0, seq + 1)
+    yield from drain()
+    if q.redeliver:
+        seq, _at = yield from read_cursor("head")
+        yield from table.fk_hands_drop(me, seq)
+
+
+@follows(
+    "queue.c",
+    "load q->head.log_seq",
+    "call read_cursor",
+    "call head_settle",
+    "store q->head.log_seq",
+)
+def head_end_log() -> Process:
+    """Only of a block that somebody had in hand."""
+    yield store("log", None)
+
+
+@follows(
+    "queue.c",
     "call fk_hands_settle",
     "call read_cursor",
     "call head_end_log",
@@ -93,8 +158,11 @@ def peek_size() -> Process:
     "load q->shut",
     "call drop_all",
 )
-def head_recover() -> Process:
+def head_recover(me: int, q: Queue) -> Process:
     seq, _at = yield from read_cursor("head")
+    if q.redeliver:
+        yield from table.fk_hands_settle(seq)
+        yield from head_end_log()
     txn = yield load("txn")
     if txn:
         claim, pending = yield loads(f"h{txn}.claim", f"h{txn}.pending")
@@ -102,6 +170,15 @@ def head_recover() -> Process:
             yield store(f"h{txn}.taken", pending)
         yield store(f"h{txn}.claim", 0)
     yield store("txn", 0)
+    if (yield load("shut")) == 2:
+        txn = claim = pending = None
+        yield from drop_all(me, q)
+
+
+@follows("queue.c", "call fk_lock_force", "call head_recover")
+def fk_queue_lock_head(me: int, q: Queue) -> Process:
+    if (yield lock("head.lock", FORCE)) == OWNER_DIED:
+        yield from head_recover(me, q)
 
 
 @follows(
@@ -111,11 +188,11 @@ def head_recover() -> Process:
     "call head_recover",
     "call tail_recover",
 )
-def lock_end(e: str, how: str) -> Process:
-    st = yield lock(f"{e}.lock", NEVER if how == TRY else how)
+def lock_end(me: int, q: Queue, e: str, how: str) -> Process:
+    st = yield lock(f"{e}.lock", FORCE if q.patient else NEVER if how == TRY else how)
     if st == OWNER_DIED:
         if e == "head":
-            yield from head_recover()
+            yield from head_recover(me, q)
         return OK
     return st
 
@@ -124,8 +201,8 @@ def lock_end(e: str, how: str) -> Process:
 
 
 @follows("queue.c", "call peek_seq")
-def is_full(maxsize: int, tail_seq: int) -> Process:
-    return maxsize > 0 and tail_seq - (yield from peek_seq("head")) >= maxsize
+def is_full(q: Queue, tail_seq: int) -> Process:
+    return q.maxsize > 0 and tail_seq - (yield from peek_seq("head")) >= q.maxsize
 
 
 @follows(
@@ -137,21 +214,26 @@ def is_full(maxsize: int, tail_seq: int) -> Process:
     "load q->shut",
     "call fk_futex_wait",
 )
-def wait_room(maxsize: int, how: str) -> Process:
+def wait_room(q: Queue, how: str) -> Process:
     while True:
         e = st = None
         if (yield load("shut")):
             return SHUTDOWN
-        if (yield from peek_size()) < maxsize:
+        if (yield from peek_size()) < q.maxsize:
             return OK
         if how == TRY:
             return AGAIN
         e = yield from fk_ec_prepare("tail.ec")
-        if (yield from peek_size()) < maxsize or (yield load("shut")):
+        if (yield from peek_size()) < q.maxsize or (yield load("shut")):
             continue
         st = yield futex_wait("tail.ec", e, how)
         if st != OK:
             return st
+
+
+def write_message(at: int, item: Any) -> Process:
+    """Nothing of it is visible yet."""
+    yield store(f"m{at}", item)
 
 
 @follows(
@@ -171,23 +253,23 @@ def wait_room(maxsize: int, how: str) -> Process:
     "call fk_lock_release",
     "call fk_ec_notify",
 )
-def fk_queue_put(item: Any, maxsize: int, how: str) -> Process:
+def fk_queue_put(me: int, q: Queue, item: Any, how: str) -> Process:
     while True:
         st = seq = at = None
-        st = (yield from wait_room(maxsize, how)) if maxsize else OK
+        st = (yield from wait_room(q, how)) if q.maxsize else OK
         if st != OK:
             return st
-        st = yield from lock_end("tail", how)
+        st = yield from lock_end(me, q, "tail", how)
         if st != OK:
             yield from fk_ec_notify("tail.ec", 1)
             return st
         seq, at = yield from read_cursor("tail")
         if (yield load("shut")):
             st = SHUTDOWN
-        elif (yield from is_full(maxsize, seq)):
+        elif (yield from is_full(q, seq)):
             st = AGAIN
         else:
-            yield store(f"m{at}", item)  # write_message: nothing of it is visible yet
+            yield from write_message(at, item)
             yield from write_cursor("tail", (seq + 1, at + 1))
         yield unlock("tail.lock")
         if st == AGAIN and how != TRY:
@@ -198,6 +280,15 @@ def fk_queue_put(item: Any, maxsize: int, how: str) -> Process:
 
 
 # ---- take ------------------------------------------------------------------------------------------
+
+
+@follows("queue.c", "call fk_hands_any", "call fk_hands_others")
+def look_at_hands(me: int, shut: int) -> Process:
+    if (yield from table.fk_hands_any(me)):
+        return OK
+    if shut and not (yield from table.fk_hands_others(me)):
+        return SHUTDOWN
+    return AGAIN
 
 
 @follows(
@@ -211,24 +302,39 @@ def fk_queue_put(item: Any, maxsize: int, how: str) -> Process:
     "call look_at_hands",
     "call fk_futex_wait",
 )
-def wait_item(how: str) -> Process:
-    """Of a queue that does not redeliver; hands.py has the other."""
+def wait_item(me: int, q: Queue, how: str) -> Process:
     while True:
-        shut = e = st = None
+        shut = now = e = st = None
         shut = yield load("shut")
+        if shut == 2:
+            return SHUTDOWN
         if (yield from peek_size()) > 0:
             return OK
-        if shut:
+        if q.redeliver:
+            st = yield from look_at_hands(me, shut)
+            if st != AGAIN:
+                return st
+        elif shut:
             return SHUTDOWN
         if how == TRY:
             return AGAIN
         e = yield from fk_ec_prepare("head.ec")
-        shut = yield load("shut")
-        if (yield from peek_size()) > 0 or shut:
+        now = yield load("shut")
+        if (yield from peek_size()) > 0:
             continue
+        if q.redeliver:
+            if (yield from look_at_hands(me, now)) != AGAIN or now != shut:
+                continue
+        elif now:
+            continue
+        shut = now = None
         st = yield futex_wait("head.ec", e, how)
         if st != OK:
             return st
+
+
+def read_messages(at: int, there: int, most: int) -> Process:
+    return (yield loads(*(f"m{at + i}" for i in range(min(there, most)))))
 
 
 @follows(
@@ -250,16 +356,21 @@ def wait_item(how: str) -> Process:
     "load q->head.log_seq",
     "call head_settle",
 )
-def commit_take(me: int, joinable: bool, at: tuple[int, int], n: int) -> Process:
+def commit_take(me: int, q: Queue, items: tuple[Any, ...], at: tuple[int, int]) -> Process:
     taken = None
-    yield store(f"c{me}", at[0])
-    if joinable:
-        taken = (yield load(f"h{me}.taken")) + n
+    if not (q.redeliver or q.joinable):  # a pool's queue
+        yield store(f"c{me}", at[0])
+    if q.redeliver:
+        yield from table.fk_hands_begin(me, items[0], at[0] - 1)
+    elif q.joinable:
+        taken = (yield load(f"h{me}.taken")) + len(items)
         yield store(f"h{me}.pending", taken)
         yield store("txn", me)
         yield store(f"h{me}.claim", at[0])
     yield from write_cursor("head", at)
-    if joinable:
+    if q.redeliver:
+        yield from table.fk_hands_end()
+    elif q.joinable:
         yield store(f"h{me}.taken", taken)
         yield store(f"h{me}.claim", 0)
         yield store("txn", 0)
@@ -278,30 +389,59 @@ def commit_take(me: int, joinable: bool, at: tuple[int, int], n: int) -> Process
     "call fk_lock_release",
     "call fk_ec_notify",
 )
-def fk_queue_take(me: int, most: int, maxsize: int, joinable: bool, how: str) -> Process:
+def fk_queue_take(me: int, q: Queue, most: int, how: str) -> Process:
     """The items taken, or why there are none."""
     while True:
         st = seq = at = there = None
         items: tuple[Any, ...] = ()
-        st = yield from wait_item(how)
+        st = yield from wait_item(me, q, how)
         if st != OK:
             return st
-        st = yield from lock_end("head", how)
+        st = yield from lock_end(me, q, "head", how)
         if st != OK:
             yield from fk_ec_notify("head.ec", 1)
             return st
         seq, at = yield from read_cursor("head")
-        there = (yield from peek_seq("tail")) - seq
-        items = yield loads(*(f"m{at + i}" for i in range(min(there, most))))  # read_messages
-        if items:
-            yield from commit_take(me, joinable, (seq + len(items), at + len(items)), len(items))
+        if q.redeliver:
+            items = yield from table.fk_hands_again(me)
+        if not items:
+            there = (yield from peek_seq("tail")) - seq
+            items = yield from read_messages(at, there, most)
+            if items:
+                seq, at = seq + len(items), at + len(items)
+                yield from commit_take(me, q, items, (seq, at))
         yield unlock("head.lock")
         if items:
-            if maxsize:
+            if q.maxsize:
                 yield from fk_ec_notify("tail.ec", len(items))
             return items
         if how == TRY:
             return AGAIN
+
+
+# ---- what became of the items: what others need of it; the rest is in tally.py ---------------------
+
+
+@follows("queue.c", "load q->cut", "call peek_seq")
+def left_of(q: Queue, done: int) -> Process:
+    cut = 0 if q.redeliver else (yield load("cut"))
+    every = cut - 1 if cut else (yield from peek_seq("tail"))
+    return max(every - done, 0)
+
+
+@follows(
+    "queue.c",
+    "load q->done_version",
+    "load q->tally[v & 1].done",
+    "load q->done_version",
+    "call left_of",
+)
+def fk_queue_unfinished(q: Queue) -> Process:
+    done = (yield load("tally"))[1]
+    return (yield from left_of(q, done))
+
+
+# ---- the end -----------------------------------------------------------------------------------------
 
 
 @follows(
@@ -319,48 +459,53 @@ def fk_queue_take(me: int, most: int, maxsize: int, joinable: bool, how: str) ->
     "call fk_ec_notify",
     "call fk_ec_notify",
 )
-def fk_queue_shutdown() -> Process:
-    """Not immediate: what is inside may still be taken."""
+def fk_queue_shutdown(me: int, q: Queue, immediate: bool) -> Process:
+    to = 2 if immediate else 1
     yield lock("tail.lock", FORCE)
-    if (yield load("shut")) < 1:
-        yield store("shut", 1)
+    if (yield load("shut")) < to:
+        yield store("shut", to)
     yield unlock("tail.lock")
+    if immediate:
+        yield from fk_queue_lock_head(me, q)
+        yield from drop_all(me, q)
+        yield unlock("head.lock")
     yield from fk_ec_notify("head.ec", EVERYBODY)
     yield from fk_ec_notify("tail.ec", EVERYBODY)
+    yield from fk_ec_notify("done.ec", EVERYBODY)
 
 
 # ---- users of it -------------------------------------------------------------------------------------
 
 
-def produce(me: int, n: int, maxsize: int = 0, how: str = NEVER) -> Process:
+def produce(me: int, n: int, q: Queue = PLAIN, how: str = NEVER) -> Process:
     """Put n items; what was put, and what is being put."""
     put: tuple[Any, ...] = ()
     for i in range(n):
-        while (st := (yield from fk_queue_put((me, i), maxsize, how))) == INTR:
+        while (st := (yield from fk_queue_put(me, q, (me, i), how))) == INTR:
             st = None
         if st == OK:
             put += ((me, i),)
     return put
 
 
-def consume(me: int, most: int = 1, maxsize: int = 0, how: str = NEVER) -> Process:
+def consume(me: int, most: int = 1, q: Queue = PLAIN, how: str = NEVER) -> Process:
     """Take until the queue is shut down; what was taken."""
     got: tuple[Any, ...] = ()
     while True:
         items = None
-        while (items := (yield from fk_queue_take(me, most, maxsize, False, how))) == INTR:
+        while (items := (yield from fk_queue_take(me, q, most, how))) == INTR:
             items = None
         if not isinstance(items, tuple):
             return got
         got += items
 
 
-def consume_n(me: int, n: int, maxsize: int = 0, how: str = NEVER) -> Process:
+def consume_n(me: int, n: int, q: Queue = PLAIN, how: str = NEVER) -> Process:
     """Take n times; what was taken."""
     got: tuple[Any, ...] = ()
     for _i in range(n):
         items = None
-        while (items := (yield from fk_queue_take(me, 1, maxsize, False, how))) == INTR:
+        while (items := (yield from fk_queue_take(me, q, 1, how))) == INTR:
             items = None
         if isinstance(items, tuple):
             got += items
@@ -369,26 +514,38 @@ def consume_n(me: int, n: int, maxsize: int = 0, how: str = NEVER) -> Process:
 
 def take_and_put(me: int, how: str) -> Process:
     """Take an item and put it back, unless the deadline passes before."""
-    items = yield from fk_queue_take(me, 1, 0, False, how)
+    items = yield from fk_queue_take(me, PLAIN, 1, how)
     if isinstance(items, tuple):
-        yield from fk_queue_put(items[0], 0, NEVER)
+        yield from fk_queue_put(me, PLAIN, items[0], NEVER)
 
 
-def put_and_take(me: int, maxsize: int, how: str) -> Process:
+def put_and_take(me: int, q: Queue, how: str) -> Process:
     """Put an item and take one out, unless the deadline passes before."""
-    if (yield from fk_queue_put((me, 0), maxsize, how)) == OK:
-        yield from fk_queue_take(me, 1, maxsize, False, NEVER)
+    if (yield from fk_queue_put(me, q, (me, 0), how)) == OK:
+        yield from fk_queue_take(me, q, 1, NEVER)
 
 
-def oversee(producers: tuple[int, ...], consumers: tuple[int, ...]) -> Process:
+def oversee(me: int, producers: tuple[int, ...], consumers: tuple[int, ...]) -> Process:
     """Shut the queue down when all producers have ended; tell how far its ends are at last."""
     for p in producers:
         yield join(p)
-    yield from fk_queue_shutdown()
+    yield from fk_queue_shutdown(me, PLAIN, False)
     for p in consumers:
         yield join(p)
-    yield from lock_end("tail", FORCE)
-    yield from lock_end("head", FORCE)
+    yield from lock_end(me, PLAIN, "tail", FORCE)
+    yield from lock_end(me, PLAIN, "head", FORCE)
     head, _at = yield from read_cursor("head")
     tail, _at = yield from read_cursor("tail")
     return head, tail
+
+
+def see_the_end(me: int, shutter: int, others: tuple[int, ...]) -> Process:
+    """Shut the queue down at once if who was to do it was killed; tell how far its ends are at last."""
+    if (yield join(shutter)):
+        yield from fk_queue_shutdown(me, PLAIN, True)
+    for p in others:
+        yield join(p)
+    yield from lock_end(me, PLAIN, "tail", FORCE)
+    yield from lock_end(me, PLAIN, "head", FORCE)
+    head = yield from peek_seq("head")
+    return head, (yield from peek_seq("tail"))

@@ -7,12 +7,26 @@ REAPED: the slot is free again.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from tests.model.automaton import Process
 from tests.model.follows import follows
 from tests.model.steps import alive, cas, load, store
 
 REAPED = 99
+
+
+def entries(processes: int) -> dict[str, Any]:
+    """Each process's slot, and its hold entry: what it has taken, and the change under way."""
+    words: dict[str, Any] = {}
+    for p in range(1, processes + 1):
+        words |= {f"h{p}.taken": 0, f"h{p}.pending": 0, f"h{p}.claim": 0, f"slot{p}": 0}
+    return words
+
+
+def of_entries(processes: int, *words: str) -> list[str]:
+    """These words of each hold entry."""
+    return [f"h{p}.{word}" for p in range(1, processes + 1) for word in words]
 
 
 @follows("slot.c", "cas s->keeper", "call fk_slot_alive", "cas s->keeper")

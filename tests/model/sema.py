@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.model.automaton import Process
 from tests.model.follows import follows
-from tests.model.reap import fk_reap
+from tests.model.reap import entries, fk_reap, of_entries
 from tests.model.steps import (
     AGAIN,
     EVERYBODY,
@@ -63,17 +63,13 @@ def fk_ec_wake(ec: str, n: int) -> Process:
 
 def memory(value: int, processes: int) -> dict[str, object]:
     """A semaphore of so many permits, and each process's hold entry."""
-    words: dict[str, object] = {"s.lock": 0, "s.ec": 0, "s.state": (0, value), "s.txn": 0}
-    for p in range(1, processes + 1):
-        words |= {f"h{p}.taken": 0, f"h{p}.pending": 0, f"h{p}.claim": 0, f"slot{p}": 0}
-    return words
+    own = {"s.lock": 0, "s.ec": 0, "s.state": (0, value), "s.txn": 0}
+    return own | entries(processes)
 
 
 def guarded(processes: int) -> dict[str, str]:
     """What nobody touches without the lock."""
-    own = [
-        f"h{p}.{word}" for p in range(1, processes + 1) for word in ("pending", "claim", "taken")
-    ]
+    own = of_entries(processes, "pending", "claim", "taken")
     return dict.fromkeys(["s.txn", *own], "s.lock")
 
 

@@ -1,17 +1,17 @@
-"""native/core/queue.c: what became of the items taken from a joinable queue.
+"""native/core/queue.c: what became of the items taken from a joinable queue, and of one that redelivers.
 
-``tally`` is (version, done, lost): two tallies and a version, which are one step as cursors are. The
-log of the change under way is ``log.version``, ``log.hold``, ``log.finished``.
+The log of the change of ``tally`` under way is ``log.version``, ``log.hold``, ``log.finished``.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from tests.model import queue
+from tests.model import hands, queue, table
 from tests.model.automaton import Process
 from tests.model.follows import follows
-from tests.model.reap import fk_reap
+from tests.model.queue import Queue, drop_all, fk_queue_lock_head, left_of, peek_size
+from tests.model.reap import fk_reap, of_entries
 from tests.model.sema import fk_ec_notify, fk_ec_prepare
 from tests.model.steps import (
     AGAIN,
@@ -22,7 +22,9 @@ from tests.model.steps import (
     OK,
     OVERFLOW,
     OWNER_DIED,
+    SHUTDOWN,
     TRY,
+    alive,
     futex_wait,
     join,
     load,
@@ -33,24 +35,28 @@ from tests.model.steps import (
     unlock,
 )
 
-
-def memory(items: int, processes: int) -> dict[str, Any]:
-    """A joinable queue with so many items in it."""
-    words = queue.memory(items, processes, tuple(range(items)))
-    return words | {
-        "done.lock": 0,
-        "done.ec": 0,
-        "tally": (0, 0, 0),
-        "log.version": 0,
-        "log.hold": 0,
-        "log.finished": 0,
-    }
+JOINABLE = Queue(joinable=True)
+REDELIVERING = Queue(redeliver=True)
 
 
-def guarded(processes: int) -> dict[str, str]:
-    own = [f"h{p}.finished" for p in range(1, processes + 1)]
-    words = ["log.version", "log.hold", "log.finished", *own]
+def memory(q: Queue, items: int, processes: int, puts: int = 0) -> dict[str, Any]:
+    """A queue with so many items in it, and room for more."""
+    words = queue.memory(items + puts, processes, tuple(range(items)))
+    if q.redeliver:
+        return words | table.memory()
+    return words | {"done.lock": 0, "log.version": 0, "log.hold": 0, "log.finished": 0}
+
+
+def guarded(q: Queue, processes: int) -> dict[str, str]:
+    if q.redeliver:
+        return queue.guarded(processes) | table.guarded()
+    words = ["log.version", "log.hold", "log.finished", *of_entries(processes, "finished")]
     return queue.guarded(processes) | dict.fromkeys(words, "done.lock")
+
+
+def read_tally() -> Process:
+    """Done, and lost."""
+    return (yield load("tally"))[1:]
 
 
 @follows(
@@ -100,32 +106,23 @@ def lock_done() -> Process:
 
 @follows(
     "queue.c",
-    "load q->done_version",
-    "load q->tally[v & 1].done",
-    "load q->done_version",
-    "call to_be_done",
-)
-def fk_queue_unfinished() -> Process:
-    done = (yield load("tally"))[1]
-    return (yield from queue.peek_seq("tail")) - done
-
-
-@follows(
-    "queue.c",
     "call fk_hands_done",
     "call lock_done",
     "call read_tally",
-    "call to_be_done",
+    "call left_of",
     "load hold->finished",
     "load hold->taken",
     "call write_tally",
     "call fk_lock_release",
     "call fk_ec_notify",
 )
-def fk_queue_done(hold: int) -> Process:
+def fk_queue_done(me: int, q: Queue) -> Process:
+    if q.redeliver:
+        return (yield from hands.fk_hands_done(me, q))
+    hold = me
     yield from lock_done()
-    _v, done, lost = yield load("tally")
-    unfinished = (yield from queue.peek_seq("tail")) - done
+    done, lost = yield from read_tally()
+    unfinished = yield from left_of(q, done)
     if unfinished:
         finished = yield load(f"h{hold}.finished")
         whose = hold if finished != (yield load(f"h{hold}.taken")) else 0
@@ -150,31 +147,48 @@ def fk_queue_done(hold: int) -> Process:
     "call fk_queue_unfinished",
     "call lock_done",
     "call read_tally",
-    "call to_be_done",
+    "call left_of",
     "call write_tally",
     "call fk_lock_release",
     "call fk_ec_notify",
     "call fk_futex_wait",
 )
-def fk_queue_join(how: str) -> Process:
+def fk_queue_join(me: int, q: Queue, how: str) -> Process:
     """What it ended with, and how many items were lost."""
+    if (yield load("shut")) == 2 and (yield from peek_size()):  # who shut it down has died
+        yield from fk_queue_lock_head(me, q)
+        yield from drop_all(me, q)
+        yield unlock("head.lock")
+    if q.redeliver:
+        return (yield from hands.fk_hands_join(me, q, how))
     while True:
         done = lost = unfinished = st = None
         e = yield from fk_ec_prepare("done.ec")
-        if (yield from fk_queue_unfinished()) == 0:
+        if (yield from queue.fk_queue_unfinished(q)) == 0:
             return OK, 0
         yield from lock_done()
-        _v, done, lost = yield load("tally")
-        unfinished = (yield from queue.peek_seq("tail")) - done
+        done, lost = yield from read_tally()
+        unfinished = yield from left_of(q, done)
         if 0 < unfinished <= lost:
             yield from write_tally(done + unfinished, 0, 0, 0)
         yield unlock("done.lock")
         if 0 < unfinished <= lost:
             yield from fk_ec_notify("done.ec", EVERYBODY)
             return OWNER_DIED, unfinished
+        if unfinished == 0:
+            return OK, 0
+        if how == TRY:
+            return AGAIN, 0
+        done = lost = unfinished = None
         st = yield futex_wait("done.ec", e, how)
         if st != OK:
             return st, 0
+
+
+@follows("queue.c", "call fk_lock_owner", "call fk_slot_alive")
+def has_dead_owner(word: str) -> Process:
+    owner = yield load(word)  # fk_lock_owner
+    return owner and not (yield alive(owner))
 
 
 @follows(
@@ -196,12 +210,20 @@ def fk_queue_join(how: str) -> Process:
     "call fk_lock_release",
     "call fk_ec_notify",
 )
-def fk_queue_give_back(me: int, hold: int) -> Process:
-    if (yield lock("head.lock", FORCE)) == OWNER_DIED:
-        yield from queue.head_recover()
-    yield unlock("head.lock")
+def fk_queue_give_back(me: int, q: Queue, hold: int) -> Process:
+    if (yield from has_dead_owner("tail.lock")):
+        yield lock("tail.lock", FORCE)
+        yield unlock("tail.lock")
+    if q.joinable or (yield from has_dead_owner("head.lock")):
+        yield from fk_queue_lock_head(me, q)
+        yield unlock("head.lock")
+    if q.redeliver:
+        yield from fk_ec_notify("head.ec", EVERYBODY)
+        yield from fk_ec_notify("done.ec", EVERYBODY)
+    if not q.joinable:
+        return
     yield from lock_done()
-    _v, done, lost = yield load("tally")
+    done, lost = yield from read_tally()
     taken = yield load(f"h{hold}.taken")
     in_hand = taken - (yield load(f"h{hold}.finished"))
     if in_hand:
@@ -214,34 +236,65 @@ def fk_queue_give_back(me: int, hold: int) -> Process:
 # ---- users of it -------------------------------------------------------------------------------------
 
 
-def work(me: int) -> Process:
-    """Take an item and report it done, until there is none; how many were taken and reported."""
-    took = reported = 0
-    while True:
-        items = None
-        while (items := (yield from queue.fk_queue_take(me, 1, 0, True, TRY))) == INTR:
-            items = None
-        if items == AGAIN:
-            return took, reported
-        took += 1
-        items = None
-        yield pause("working")
-        if (yield from fk_queue_done(me)) != OK:
-            raise AssertionError("more is done than was put")
-        reported += 1
+def reap(me: int, q: Queue, others: tuple[int, ...]) -> Process:
+    """Reap those of them that were killed."""
+    for p in others:
+        yield from fk_reap(me, p, lambda me, dead: fk_queue_give_back(me, q, dead))
 
 
-def wait_for_all(me: int, workers: tuple[int, ...]) -> Process:
-    """``queue.join()``, reaping between two looks; how many items were told to be lost."""
-    while True:
-        st, lost = yield from fk_queue_join(NEVER)
-        if st != INTR:
-            return lost
-        for p in workers:
-            yield from fk_reap(me, p, fk_queue_give_back)
-
-
-def reap(me: int, other: int) -> Process:
+def reap_one(me: int, q: Queue, other: int) -> Process:
     """Reap another, if it was killed."""
     if (yield join(other)):
-        yield from fk_reap(me, other, fk_queue_give_back)
+        yield from reap(me, q, (other,))
+
+
+def work(me: int, q: Queue, how: str, others: tuple[int, ...] = ()) -> Process:
+    """Take an item and report it done, until there is none; which were taken, and which reported.
+    OVERFLOW: what it had taken counted as done by others.
+    """
+    took: tuple[Any, ...] = ()
+    reported: tuple[Any, ...] = ()
+    while True:
+        items = None
+        while (items := (yield from queue.fk_queue_take(me, q, 1, how))) == INTR:
+            items = None
+            yield from reap(me, q, others)
+        if items in (AGAIN, SHUTDOWN):
+            return took, reported
+        took += items
+        items = None
+        yield pause("working")
+        if (yield from fk_queue_done(me, q)) != OK:
+            return took, OVERFLOW
+        reported = took
+
+
+def wait_for_all(me: int, q: Queue, workers: tuple[int, ...]) -> Process:
+    """``queue.join()``, reaping between two looks; how many items were told to be lost."""
+    while True:
+        st, lost = yield from fk_queue_join(me, q, NEVER)
+        if st != INTR:
+            return lost
+        yield from reap(me, q, workers)
+
+
+def shut_down(me: int, q: Queue) -> Process:
+    yield from queue.fk_queue_shutdown(me, q, True)
+
+
+def wait_for_shutdown(me: int, q: Queue, others: tuple[int, ...], shutter: int) -> Process:
+    """``queue.join()`` beside a shutdown, which is done again if who did it was killed; and once more when
+    the others have ended. How many items were told to be lost.
+    """
+    told = yield from wait_for_all(me, q, others)
+    if (yield join(shutter)):
+        yield from queue.fk_queue_shutdown(me, q, True)
+    for p in others:
+        yield join(p)
+    return told + (yield from wait_for_all(me, q, others))
+
+
+def report(me: int, q: Queue, n: int) -> Process:
+    """Report n items that others put and nobody took."""
+    for _i in range(n):
+        yield from fk_queue_done(me, q)

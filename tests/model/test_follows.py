@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tests.model import cond, cursors, event, hands, lock, queue, reap, sema, tally
+from tests.model import cond, cursors, event, hands, lock, queue, reap, sema, table, tally
 from tests.model.follows import FOLLOWED, Followed, complaints, functions, source
 
-MODELS = (lock, sema, reap, cursors, queue, tally, hands, event, cond)
+MODELS = (lock, sema, reap, cursors, queue, tally, table, hands, event, cond)
 
 
 def test_what_is_modelled_is_what_stands_in_c() -> None:

@@ -27,6 +27,7 @@ pytestmark = pytest.mark.limit(300)  # all of it is work: on a busy machine it t
 
 
 Program = Callable[[int], Process]
+ROOM_FOR_ONE = queue.Queue(maxsize=1)
 
 
 # ---- two cursors and a version ---------------------------------------------------------------------
@@ -111,6 +112,7 @@ def flow(
 ) -> Scenario:
     """Producers of so many items each, consumers until the shutdown, and one who oversees them."""
     n = len(puts) + consumers
+    q = queue.Queue(maxsize)
     producing, consuming = range(1, len(puts) + 1), range(len(puts) + 1, n + 1)
 
     def final(view: View) -> str | None:
@@ -138,11 +140,11 @@ def flow(
         return None
 
     programs: list[Program] = [
-        lambda me, many=many: queue.produce(me, many, maxsize)  # type: ignore[misc]
+        lambda me, many=many: queue.produce(me, many, q)  # type: ignore[misc]
         for many in puts
     ]
-    programs += [lambda me: queue.consume(me, most, maxsize)] * consumers
-    programs += [lambda me: queue.oversee(tuple(producing), tuple(consuming))]
+    programs += [lambda me: queue.consume(me, most, q)] * consumers
+    programs += [lambda me: queue.oversee(me, tuple(producing), tuple(consuming))]
     return Scenario(
         queue.memory(len(there) + sum(puts) + 1, n, there),
         programs,
@@ -194,9 +196,9 @@ def hasty_consumer() -> Scenario:
 
 def hasty_producer() -> Scenario:
     programs: list[Program] = [
-        lambda me: queue.put_and_take(me, 1, TIMED),
-        lambda me: queue.produce(me, 1, 1),
-        lambda me: queue.consume_n(me, 1, 1),
+        lambda me: queue.put_and_take(me, ROOM_FOR_ONE, TIMED),
+        lambda me: queue.produce(me, 1, ROOM_FOR_ONE),
+        lambda me: queue.consume_n(me, 1, ROOM_FOR_ONE),
         lambda me: passer_by("tail.lock"),
     ]
     there = ((0, 0),)
@@ -224,8 +226,8 @@ def test_more_processes_and_more_deaths() -> None:
 def put_that(*order: str) -> Callable[..., Process]:
     """A put with its parts in another order, or without one."""
 
-    def put(item: Any, maxsize: int, how: str) -> Process:
-        yield from queue.lock_end("tail", how)
+    def put(me: int, q: queue.Queue, item: Any, how: str) -> Process:
+        yield from queue.lock_end(me, q, "tail", how)
         seq, at = yield from queue.read_cursor("tail")
         for part in order:
             if part == "write":
@@ -267,17 +269,17 @@ def test_a_put_in_another_order_is_found(
     check_found(scenario, what)
 
 
-def take_before_the_lock(me: int, most: int, maxsize: int, joinable: bool, how: str) -> Process:
+def take_before_the_lock(me: int, q: queue.Queue, most: int, how: str) -> Process:
     """Choose what to take, and lock only then."""
     while True:
         st = seq = at = None
-        st = yield from queue.wait_item(how)
+        st = yield from queue.wait_item(me, q, how)
         if st != OK:
             return st
         seq, at = yield from queue.read_cursor("head")
         items = yield loads(f"m{at}")
-        yield from queue.lock_end("head", how)
-        yield from queue.commit_take(me, joinable, (seq + 1, at + 1), 1)
+        yield from queue.lock_end(me, q, "head", how)
+        yield from queue.commit_take(me, q, items, (seq + 1, at + 1))
         yield unlock("head.lock")
         return items
 
@@ -290,7 +292,7 @@ def test_an_item_that_two_take_is_found(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_claim_after_the_commit_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """Then nobody knows what a dead worker held. As an invariant: while it lives its claim tells."""
 
-    def commit_take(me: int, joinable: bool, at: tuple[int, int], n: int) -> Process:
+    def commit_take(me: int, q: queue.Queue, items: Any, at: tuple[int, int]) -> Process:
         yield from queue.write_cursor("head", at)
         yield store(f"c{me}", at[0])
 
@@ -330,7 +332,7 @@ def silently(function: Callable[..., Process]) -> Callable[..., Process]:
     return call
 
 
-def lock_or_leave(e: str, how: str) -> Process:
+def lock_or_leave(me: int, q: queue.Queue, e: str, how: str) -> Process:
     st = yield lock(f"{e}.lock", how)
     if st == TIMEOUT:
         raise GaveUp
@@ -351,7 +353,7 @@ def test_a_wake_up_that_is_not_passed_on_is_found(
 
 
 def test_a_shutdown_that_wakes_nobody_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    def shutdown() -> Process:
+    def shutdown(me: int, q: queue.Queue, immediate: bool) -> Process:
         yield lock("tail.lock", FORCE)
         yield store("shut", 1)
         yield unlock("tail.lock")

@@ -10,8 +10,10 @@ import pytest
 from tests.model import queue, tally
 from tests.model.automaton import Place, Process
 from tests.model.kit import check, check_found, deep
+from tests.model.queue import Queue
 from tests.model.scenario import Scenario, View
-from tests.model.steps import FORCE, load, lock, store, unlock
+from tests.model.steps import FORCE, TRY, load, lock, store, unlock
+from tests.model.tally import JOINABLE
 
 pytestmark = pytest.mark.limit(300)  # all of it is work: on a busy machine it takes its time
 
@@ -20,7 +22,7 @@ def how_far(place: Place) -> Any:
     """What a dead worker had taken and reported, and whether it died as it reported."""
     known = place.known
     reporting = place.where.startswith("fk_queue_done")
-    return known.get("took", 0), known.get("reported", 0), reporting
+    return len(known.get("took", ())), len(known.get("reported", ())), reporting
 
 
 def workers(n: int, items: int, deaths: int = 0, reaper_dies: bool = False) -> Scenario:
@@ -28,15 +30,15 @@ def workers(n: int, items: int, deaths: int = 0, reaper_dies: bool = False) -> S
     `reaper_dies` so may one who reaps it.
     """
     working = tuple(range(1, n + 1))
-    programs: list[Callable[[int], Process]] = [tally.work] * n
-    programs += [lambda me: tally.wait_for_all(me, working)]
+    programs: list[Callable[[int], Process]] = [lambda me: tally.work(me, JOINABLE, TRY)] * n
+    programs += [lambda me: tally.wait_for_all(me, JOINABLE, working)]
     if reaper_dies:
-        programs += [lambda me: tally.reap(me, 1)]
+        programs += [lambda me: tally.reap_one(me, JOINABLE, 1)]
 
     def final(view: View) -> str | None:
         told = view.values[n + 1]
         _version, done, lost = view.memory["tally"]
-        reported = sum(view.values[p][1] for p in working if p in view.values)
+        reported = sum(len(view.values[p][1]) for p in working if p in view.values)
         reported += sum(view.dead[p][1] for p in working if p in view.dead)
         perhaps = sum(view.dead[p][2] for p in working if p in view.dead)
         if done != items or lost:
@@ -46,12 +48,12 @@ def workers(n: int, items: int, deaths: int = 0, reaper_dies: bool = False) -> S
         return None
 
     return Scenario(
-        tally.memory(items, n + 2),
+        tally.memory(JOINABLE, items, n + 2),
         programs,
         deaths=deaths,
         mortal=(1, n + 2) if reaper_dies else working,
         slices=deaths > 0,
-        guarded=tally.guarded(n + 2),
+        guarded=tally.guarded(JOINABLE, n + 2),
         final=final,
         remember=how_far,
     )
@@ -77,12 +79,12 @@ def test_more_items_and_a_reaper_that_dies() -> None:
 # ---- the model can fail: planted faults ------------------------------------------------------------
 
 
-def recover_nothing() -> Process:
+def recover_nothing(me: int, q: Queue) -> Process:
     yield store("txn", 0)
 
 
-def commit_without_a_claim(me: int, joinable: bool, at: tuple[int, int], n: int) -> Process:
-    taken = (yield load(f"h{me}.taken")) + n
+def commit_without_a_claim(me: int, q: Queue, items: Any, at: tuple[int, int]) -> Process:
+    taken = (yield load(f"h{me}.taken")) + len(items)
     yield from queue.write_cursor("head", at)
     yield store(f"h{me}.taken", taken)
 
@@ -130,7 +132,7 @@ def test_an_entry_that_is_not_settled_before_it_is_counted_is_found(
 ) -> None:
     """The reaper counts what is in hand and does not wait for the head's lock first."""
 
-    def give_back(me: int, hold: int) -> Process:
+    def give_back(me: int, q: Queue, hold: int) -> Process:
         yield from tally.lock_done()
         _v, done, lost = yield load("tally")
         taken = yield load(f"h{hold}.taken")
