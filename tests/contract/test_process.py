@@ -7,6 +7,7 @@ import errno
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -21,6 +22,7 @@ from typing import Any
 import pytest
 
 import forkful
+from forkful.launch import forkserver
 from tests.contract.children import LONG, is_gone, until
 from tests.programs import deeds
 
@@ -125,6 +127,19 @@ def joins_the_last(fork: Any) -> bool:
 def test_a_start_joins_the_last_for_which_somebody_else_has_waited(fork: Any) -> None:
     """In a process of its own, which has no fork server for a child."""
     assert started(fork, joins_the_last, fork).result(LONG)
+
+
+def test_a_fork_server_outlives_who_ends_before_it_asks() -> None:
+    ctx = forkful.get_context("forkserver")
+    gate = ctx.Event()
+    child = started(ctx, gate.wait)
+    for _ in range(3):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(forkserver.server._forkserver_address)
+    assert started(ctx, deeds.square, 3).result(LONG) == 9
+    gate.set()
+    child.join(LONG)
+    assert child.exitcode == 0, "its status was lost with its server"
 
 
 @pytest.mark.parametrize("left", range(12))

@@ -6,6 +6,7 @@ made are shared by all its children. It ends when the last process that may use 
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import socket
@@ -20,6 +21,7 @@ from multiprocessing import (
     util,
 )
 from multiprocessing.process import BaseProcess
+from types import SimpleNamespace
 
 from forkful import _native, ledger
 from forkful.launch import collect, fork
@@ -86,9 +88,9 @@ class ForkServer(forkserver.ForkServer):
         if len(fds) + 4 >= forkserver.MAXFDS_TO_SEND:
             raise ValueError(f"too many descriptors for one process: {len(fds)}")
         with socket.socket(socket.AF_UNIX) as client:
-            client.connect(self._forkserver_address)
             status_r, status_w, data_r, data_w = fork.pipes()
             try:
+                client.connect(self._forkserver_address)
                 reduction.sendfds(
                     client, [data_r, status_w, self._forkserver_alive_fd, tracker, *fds]
                 )
@@ -151,6 +153,8 @@ def serve(
     for module, function in arrivals:
         getattr(import_module(module), function)()
     forkserver._serve_one = _closing_at_once(forkserver._serve_one)
+    here = {**vars(reduction), "recvfds": _forgiving(reduction.recvfds)}
+    forkserver.reduction = SimpleNamespace(**here)
     # What the stdlib's server hands to its children is its own client object; ours must be it.
     forkserver._forkserver = server
     if main_path is not None:
@@ -165,6 +169,19 @@ def serve(
     gc.collect()
     gc.freeze()
     forkserver.main(listener, alive_r, [])
+
+
+def _forgiving(recvfds: Callable[..., list[int]]) -> Callable[..., list[int]]:
+    """Let the server outlive who is killed between its connecting and its asking: it would end, with EOFError."""
+
+    def receive(sock: socket.socket, size: int) -> list[int]:
+        try:
+            return recvfds(sock, size)
+        except (EOFError, RuntimeError) as e:
+            # The one error that the stdlib's server passes over.
+            raise ConnectionAbortedError(errno.ECONNABORTED, "no request came") from e
+
+    return receive
 
 
 def _closing_at_once(serve_one: Callable[..., int]) -> Callable[..., int]:
