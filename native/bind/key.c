@@ -93,7 +93,8 @@ static int add_tuple(fk_key *k, PyObject *o, int depth)
         if ((r = add(k, &size, sizeof size)) > 0)
             r = add_any(k, PyTuple_GET_ITEM(o, i), depth + 1);
         size = k->size - at - (uint32_t)sizeof size;
-        memcpy(k->bytes + at, &size, sizeof size);
+        if (r > 0)
+            memcpy(k->bytes + at, &size, sizeof size);
     }
     return r;
 }
@@ -116,7 +117,7 @@ static int add_any(fk_key *k, PyObject *o, int depth)
         k->exact = false;
         return add_int(k, o);
     }
-    return t == &PyTuple_Type && depth < 50 ? add_tuple(k, o, depth) : 0;
+    return t == &PyTuple_Type && depth < 50 /* as in shared/keys.py */ ? add_tuple(k, o, depth) : 0;
 }
 
 static void begin(fk_key *k)

@@ -293,7 +293,7 @@ TEST(who_dies_as_it_begins_is_no_waiter)
     }
 }
 
-static int drop_the_last(void *arg)
+static int drop_when_alone(void *arg)
 {
     object *o = arg;
     WAIT_UNTIL(refs(o) == FK_REF_HOLD); /* the parent has dropped its own */
@@ -314,7 +314,7 @@ TEST(who_dies_as_it_destroys_a_condition_is_replaced)
             fk_node *node;
             for (int n = 0; n < 200; n++)
                 CHECK_EQ(fk_cond_begin(&A, o.data, &node), FK_OK);
-            doomed d = {drop_the_last, &o, points[i], skip};
+            doomed d = {drop_when_alone, &o, points[i], skip};
             member m = spawn_member(run_doomed, &d);
             fk_hold_drop(&A, o.index);
             CHECK_EQ(bury(m), SIGKILL);

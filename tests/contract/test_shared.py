@@ -444,3 +444,56 @@ def test_update_is_one_step() -> None:
     many = {i: str(i) for i in range(5000)}
     d.update(many)
     assert d.copy().items() >= {k: v for k, v in many.items() if k not in (1, 2)}.items()
+
+
+def test_numpy_s_numbers_and_truths_are_the_keys_that_they_are_equal_to() -> None:
+    np = pytest.importorskip("numpy")
+    d = Dict({1: "yes", 0: "no", 2.5: "more"})
+    assert (d[np.int64(1)], d[np.bool_(True)], d[np.bool_(False)], d[np.float32(2.5)]) == (
+        "yes",
+        "yes",
+        "no",
+        "more",
+    )
+    d[np.bool_(True)] = "again"
+    assert (d[1], len(d)) == ("again", 3)
+
+
+@pytest.mark.parametrize("depth", [49, 50, 51, 60])
+def test_a_deep_key_is_found_again(depth: int) -> None:
+    def nested(innermost: object) -> Any:
+        key: Any = innermost
+        for _ in range(depth):
+            key = (key,)
+        return key
+
+    d = Dict()
+    d[nested("x")] = depth
+    assert d[nested("x")] == depth
+    assert nested("y") not in d
+    assert d.copy() == {nested("x"): depth}
+
+
+def test_slices_are_a_list_s_also_at_the_far_end() -> None:
+    np = pytest.importorskip("numpy")
+    plain = [*range(10)]
+    shared = List(plain)
+    far = 2**70
+    for part in (
+        slice(3, far),
+        slice(far, None),
+        slice(-far, far),
+        slice(far, 2),
+        slice(np.int64(2), np.int64(5)),
+        slice(np.int64(-3), None),
+        slice(None, None, far),
+    ):
+        assert shared[part] == plain[part]
+    with pytest.raises(TypeError):
+        shared["1":]  # type: ignore[misc]
+
+
+def test_fromkeys_of_a_manager_s_dict_makes_one_that_travels(fork: Any) -> None:
+    with fork.Manager() as manager:
+        made = type(manager.dict()).fromkeys("ab", 1)
+    assert pickle.loads(pickle.dumps(made)) == {"a": 1, "b": 1}

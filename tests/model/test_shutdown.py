@@ -162,10 +162,11 @@ def test_what_was_reported_too_early_keeps_nobody_waiting() -> None:
 
 @deep
 @pytest.mark.limit(1800)
-def test_more_workers_and_a_second_death() -> None:
-    check(flow(deaths=1, maxsize=1, puts=2))
+def test_more_items_and_a_bound() -> None:
+    check(flow(deaths=1, puts=2))
+    check(flow(deaths=1, maxsize=1))
     check(workers(JOINABLE, 1, 2, deaths=1))
-    check(workers(JOINABLE, 1, 1, deaths=2))
+    check(workers(REDELIVERING, 1, 2, deaths=1))
 
 
 # ---- the model can fail: planted faults ------------------------------------------------------------

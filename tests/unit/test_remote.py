@@ -591,6 +591,16 @@ def test_local_variables_come_as_text_if_that_is_wanted(monkeypatch: pytest.Monk
     assert traceback.extract_tb(tb)[0].line == "{}[long, odd][number]"
 
 
+def test_variables_whose_names_are_no_text_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORKFUL_LOCALS", "on")
+    with pytest.raises(ZeroDivisionError) as caught:
+        exec("here = 1 / 0 if 7 in locals() else 1 / 0", {}, {7: "seven", "there": 8})
+    tb: Any = unpack(pack(caught.value)).__traceback__
+    while tb.tb_next is not None:
+        tb = tb.tb_next
+    assert {name: repr(value) for name, value in tb.tb_frame.f_locals.items()} == {"there": "8"}
+
+
 def test_frames_hold_nothing_of_the_process_that_makes_them(arrive: Callable[[str], Any]) -> None:
     tb = arrive("plain").__traceback__
     while tb is not None:

@@ -8,7 +8,7 @@ object for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from multiprocessing import managers as _stdlib
 from multiprocessing.process import current_process
 from typing import Any, TypeVar
@@ -86,6 +86,11 @@ class SharedDict(_AtHand, Dict[_K, _V], _stdlib.DictProxy):  # type: ignore[type
     """What `manager.dict()` is: a `forkful.shared.Dict` and a `DictProxy`."""
 
     _kind, _typeid = "DictProxy", "dict"
+
+    @classmethod
+    def fromkeys(cls, iterable: Iterable[_K], value: Any = None, /) -> Dict[_K, Any]:
+        """Return a new shared dict with these keys; it is no manager's."""
+        return Dict.fromkeys(iterable, value)
 
     def keys(self) -> list[_K]:  # type: ignore[override]
         """Return the keys as they are now."""

@@ -50,7 +50,9 @@ def shown(frame: FrameType) -> dict[str, str] | None:
     for name, value in tuple(variables.items()):
         if len(found) == _MOST_NAMES:
             break
-        if name.isidentifier() and not keyword.iskeyword(name):  # `.0` of a comprehension is none
+        if (
+            isinstance(name, str) and name.isidentifier() and not keyword.iskeyword(name)
+        ):  # `.0` of a comprehension is none
             found[name] = _text(value)
     return found
 
@@ -58,6 +60,6 @@ def shown(frame: FrameType) -> dict[str, str] | None:
 def _text(value: object) -> str:
     try:
         text = _repr.repr(value)
-    except BaseException as error:
+    except BaseException as error:  # whatever it raises, the error that crosses is another one
         return f"<{type(value).__name__} whose repr() raises {type(error).__name__}>"
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

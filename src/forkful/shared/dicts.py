@@ -31,12 +31,14 @@ class Dict(Handle, _native.Dict[_K, _V], MutableMapping[_K, _V]):
         args, kwargs: As of `dict`.
 
     Values are copies: `d["k"].append(1)` changes a copy and nothing else; `d.apply` changes the value.
-    Each method is one step for all processes.
+    Each method is one step for all processes; `update` and `|=` are as long as all keys are found at once (below), else
+    each pair is.
     `keys()`, `values()` and `items()` are views of the dict as it was at the call. Iteration raises
     RuntimeError when the dict has changed its size meanwhile, as a dict's does: over `keys()` it goes on.
 
     Keys are found by `==`, as in a dict. Strings, bytes, numbers, None and tuples of these are found at
-    once; for keys of other types every such key is compared, so a dict should have few of them.
+    once; for keys of other types every such key is compared, so a dict should have few of them. One that is equal
+    to a string or bytes without being an instance of `str` or `bytes` is a key of its own.
 
     Killed in the middle of a method, a process has done all of it or nothing (of `update` and `|=`: some of
     the pairs, each of them whole), and nobody waits for it. A
@@ -82,7 +84,10 @@ class Dict(Handle, _native.Dict[_K, _V], MutableMapping[_K, _V]):
                 return new
 
     def update(self, other: Any = (), /, **kwargs: Any) -> None:
-        """Set all pairs of a mapping, or of an iterable of pairs, and the named ones."""
+        """Set all pairs of a mapping, or of an iterable of pairs, and the named ones.
+
+        All are taken from it, and pickled, before the first is set: if that raises, nothing has changed.
+        """
         pairs: list[tuple[Any, Any]]
         if isinstance(other, Dict):
             pairs = other._snapshot(2)[1]

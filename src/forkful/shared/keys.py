@@ -16,6 +16,8 @@ from forkful import wire
 
 _ODD = object()
 
+_DEEPEST = 50  # tuples in one another, as in native/bind/key.c
+
 _PLAIN = (str, int, bytes, bool, type(None))
 
 _EXACT: tuple[tuple[type, Callable[[Any], Any]], ...] = (
@@ -42,7 +44,7 @@ def resolve(key: Any, snapshot: Callable[[], tuple[int, list[bytes]]]) -> tuple[
         TypeError: It cannot be hashed, or holds shared objects, which are only equal to themselves.
     """
     hash(key)
-    plain = _plain(key)
+    plain = _plain(key, 0)
     if plain is not _ODD:
         return plain, None
     added, there = snapshot()
@@ -57,21 +59,24 @@ def resolve(key: Any, snapshot: Callable[[], tuple[int, list[bytes]]]) -> tuple[
     return b"o" + os.urandom(8) + data, (False, added)
 
 
-def _plain(key: Any) -> Any:
+def _plain(key: Any, depth: int) -> Any:
     """Return an object of exact builtin types that is equal to `key`, or _ODD."""
     kind = type(key)
     if kind in _PLAIN:
         return key
     if kind is tuple:
-        parts = tuple(_plain(part) for part in key)
-        return _ODD if _ODD in parts else parts
+        if depth == _DEEPEST:
+            return _ODD
+        parts = tuple(_plain(part, depth + 1) for part in key)
+        return _ODD if any(part is _ODD for part in parts) else parts
     if kind is float:
         return _ODD if key != key else key
     for base, exact in _EXACT:
         if isinstance(key, base):
             same = exact(key)
-            return _plain(same) if same == key and hash(same) == hash(key) else _ODD
-    return _number(key) if isinstance(key, Number) else _ODD
+            return _plain(same, depth) if same == key and hash(same) == hash(key) else _ODD
+    # numpy.bool_ is no Number.
+    return _number(key) if isinstance(key, Number) or hasattr(kind, "__int__") else _ODD
 
 
 def _number(key: Any) -> Any:
@@ -80,7 +85,7 @@ def _number(key: Any) -> Any:
     for kind in (int, float):
         try:
             same = kind(key)
-            if same == key:
+            if same == key and hash(same) == hash(key):
                 return same
         except (TypeError, ValueError, OverflowError):
             pass

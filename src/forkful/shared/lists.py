@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, MutableSequence
+from operator import index
 from typing import Any, TypeVar
 
 from forkful import _native
@@ -10,6 +11,8 @@ from forkful.family import Handle
 from forkful.shared.showing import show
 
 _T = TypeVar("_T")
+
+_END = 2**62  # behind each value
 
 
 class List(Handle, _native.List[_T], MutableSequence[_T]):
@@ -58,8 +61,7 @@ class List(Handle, _native.List[_T], MutableSequence[_T]):
 
     def extend(self, values: Iterable[_T], /) -> None:
         """Add values at the end, in one step."""
-        end = 2**62
-        self._splice(None, end, end, values[:] if isinstance(values, List) else list(values))
+        self._splice(None, _END, _END, values[:] if isinstance(values, List) else list(values))
 
     def remove(self, value: _T, /) -> None:
         """Take the first value that is equal out of the list; raise ValueError if there is none."""
@@ -88,7 +90,7 @@ class List(Handle, _native.List[_T], MutableSequence[_T]):
             if self._select(version, order):
                 return
 
-    def index(self, value: Any, start: int = 0, stop: int = 2**62, /) -> int:
+    def index(self, value: Any, start: int = 0, stop: int = _END, /) -> int:
         """Return where the first value is that is equal; raise ValueError if there is none."""
         return self.copy().index(value, start, stop)
 
@@ -154,10 +156,12 @@ class List(Handle, _native.List[_T], MutableSequence[_T]):
     # What the native side leaves to this one:
 
     def _get_slice(self, part: slice) -> list[_T]:
-        if part.step in (None, 1) and _is_forward(part):
-            start, stop = part.start or 0, 2**62 if part.stop is None else part.stop
-            return self._snapshot(start, max(start, stop))[1]
-        return self.copy()[part]
+        start = 0 if part.start is None else index(part.start)
+        stop = _END if part.stop is None else index(part.stop)
+        if part.step not in (None, 1) or start < 0 or stop < 0:
+            return self.copy()[part]
+        start = min(start, _END)
+        return self._snapshot(start, max(start, min(stop, _END)))[1]
 
     def _set_slice(self, part: slice, values: Iterable[_T]) -> None:
         new = values[:] if isinstance(values, List) else list(values)
@@ -192,10 +196,6 @@ class List(Handle, _native.List[_T], MutableSequence[_T]):
         from forkful.shared.proxies import keep
 
         keep(data, buffers)
-
-
-def _is_forward(part: slice) -> bool:
-    return (part.start or 0) >= 0 and (part.stop is None or part.stop >= 0)
 
 
 def _plain(values: Any) -> list[Any]:
