@@ -144,6 +144,15 @@ static HARNESS_UNUSED void kill_at(pid_t pid)
         CHECK(errno == EINTR);
 }
 
+/* Stop a child and come back when it stands still; SIGCONT lets it go on. */
+static HARNESS_UNUSED void stop_child(pid_t pid)
+{
+    siginfo_t info;
+    CHECK(kill(pid, SIGSTOP) == 0);
+    while (waitid(P_PID, (id_t)pid, &info, WSTOPPED) != 0)
+        CHECK(errno == EINTR);
+}
+
 /* Run fn(arg) in n threads at once (at most 64) and come back when all have ended. */
 static HARNESS_UNUSED void run_threads(int n, void *(*fn)(void *), void *arg)
 {

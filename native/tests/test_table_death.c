@@ -322,8 +322,10 @@ TEST(who_waits_is_on_the_board_and_goes_on_when_the_holder_is_dead)
     WAIT_UNTIL(is_parked(waiter.owner, FK_OP_TABLE));
     fk_seen s = {.op = FK_OP_TABLE, .object = T.off};
     CHECK(fk_still_blocks(&A, &s));
+    stop_child(waiter.pid); /* else it may have the lock before we look */
     kill_at(holder.pid);
     CHECK(!fk_still_blocks(&A, &s));
+    CHECK(kill(waiter.pid, SIGCONT) == 0);
     CHECK_EQ(bury(waiter), 0);
     CHECK_EQ(look(1), 1);
     bury(holder);
