@@ -92,8 +92,10 @@ static int add_tuple(fk_key *k, PyObject *o, int depth)
         uint32_t size = 0, at = k->size;
         if ((r = add(k, &size, sizeof size)) > 0)
             r = add_any(k, PyTuple_GET_ITEM(o, i), depth + 1);
-        size = k->size - at - (uint32_t)sizeof size;
-        memcpy(k->bytes + at, &size, sizeof size);
+        if (r > 0) { /* else there may be no room for it */
+            size = k->size - at - (uint32_t)sizeof size;
+            memcpy(k->bytes + at, &size, sizeof size);
+        }
     }
     return r;
 }

@@ -209,6 +209,24 @@ def test_what_cannot_be_pickled_raises_and_changes_nothing() -> None:
     assert items == [1]
 
 
+def test_a_key_that_memory_does_not_suffice_for_raises_and_changes_nothing() -> None:
+    testcapi = pytest.importorskip("_testcapi")
+    d: Dict[Any, int] = Dict(a=1)
+    for size in range(100, 132):  # at the end of what a key has without asking for memory, and past it
+        key, raised = ("x" * size, None, None), 0
+        for allowed in range(12):
+            try:
+                testcapi.set_nomemory(allowed, allowed + 1)
+                d[key] = 1
+            except MemoryError:
+                raised += 1
+            finally:
+                testcapi.remove_mem_hooks()
+            assert d.pop(key, 1) == 1
+        assert raised
+    assert d == {"a": 1}
+
+
 # ---- a list is a list ------------------------------------------------------------------------------
 
 LIST_DEEDS: list[Callable[[Any, int, int], Any]] = [
