@@ -292,6 +292,32 @@ def test_a_list_is_a_sequence_and_says_what_it_holds() -> None:
     assert list(iterator) == ["changed", "B", "c"]
 
 
+class Third:
+    """An index that is no int, as NumPy's are."""
+
+    def __index__(self) -> int:
+        return 3
+
+
+BOUNDS: list[Any] = [None, 0, 2, -2, 2**62, -(2**62), 2**64, -(2**64), 10**30, -(10**30), Third()]
+
+
+def test_a_slice_has_the_bounds_that_a_lists_has() -> None:
+    plain = list(range(5))
+    for start in BOUNDS:
+        for stop in BOUNDS:
+            for step in (None, 1, -1, 10**30, -(10**30), Third()):
+                part = slice(start, stop, step)
+                assert List(plain)[part] == plain[part], part
+            some, other = List(plain), [*plain]
+            some[start:stop] = other[start:stop] = "ab"
+            assert some == other
+            del some[start:stop], other[start:stop]
+            assert some == other
+    for wrong in (slice("a"), slice(1.5, None), slice(0, 1, 0), slice(0, 1, "a")):
+        assert outcome(List(plain).__getitem__, wrong) == outcome(plain.__getitem__, wrong)
+
+
 def test_a_namespace_has_attributes() -> None:
     ns = Namespace(x=1, _hidden=2)
     ns.job = [1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, MutableSequence
 from typing import Any, TypeVar
 
@@ -10,6 +11,7 @@ from forkful.family import Handle
 from forkful.shared.showing import show
 
 _T = TypeVar("_T")
+_END = 2**62  # behind the last place of any list
 
 
 class List(Handle, _native.List[_T], MutableSequence[_T]):
@@ -58,8 +60,7 @@ class List(Handle, _native.List[_T], MutableSequence[_T]):
 
     def extend(self, values: Iterable[_T], /) -> None:
         """Add values at the end, in one step."""
-        end = 2**62
-        self._splice(None, end, end, values[:] if isinstance(values, List) else list(values))
+        self._splice(None, _END, _END, values[:] if isinstance(values, List) else list(values))
 
     def remove(self, value: _T, /) -> None:
         """Take the first value that is equal out of the list; raise ValueError if there is none."""
@@ -88,7 +89,7 @@ class List(Handle, _native.List[_T], MutableSequence[_T]):
             if self._select(version, order):
                 return
 
-    def index(self, value: Any, start: int = 0, stop: int = 2**62, /) -> int:
+    def index(self, value: Any, start: int = 0, stop: int = _END, /) -> int:
         """Return where the first value is that is equal; raise ValueError if there is none."""
         return self.copy().index(value, start, stop)
 
@@ -154,9 +155,10 @@ class List(Handle, _native.List[_T], MutableSequence[_T]):
     # What the native side leaves to this one:
 
     def _get_slice(self, part: slice) -> list[_T]:
-        if part.step in (None, 1) and _is_forward(part):
-            start, stop = part.start or 0, 2**62 if part.stop is None else part.stop
-            return self._snapshot(start, max(start, stop))[1]
+        part.indices(0)  # raises what a list's slice raises
+        start, stop, step = _whole(part.start, 0), _whole(part.stop, _END), _whole(part.step, 1)
+        if step == 1 and start >= 0 and stop >= 0:
+            return self._snapshot(min(start, _END), min(max(start, stop), _END))[1]
         return self.copy()[part]
 
     def _set_slice(self, part: slice, values: Iterable[_T]) -> None:
@@ -194,8 +196,8 @@ class List(Handle, _native.List[_T], MutableSequence[_T]):
         keep(data, buffers)
 
 
-def _is_forward(part: slice) -> bool:
-    return (part.start or 0) >= 0 and (part.stop is None or part.stop >= 0)
+def _whole(bound: Any, default: int) -> int:
+    return default if bound is None else operator.index(bound)
 
 
 def _plain(values: Any) -> list[Any]:
