@@ -37,6 +37,46 @@ class Text(str):
     pass
 
 
+class One:
+    """Equal to 1, and no number."""
+
+    def __int__(self) -> int:
+        return 1
+
+    def __eq__(self, other: object) -> bool:
+        return other == 1
+
+    def __hash__(self) -> int:
+        return hash(1)
+
+
+class Seven(One):
+    def __int__(self) -> int:
+        raise KeyboardInterrupt  # nobody asks
+
+    def __index__(self) -> int:
+        return 7
+
+    def __eq__(self, other: object) -> bool:
+        return other == 7
+
+    def __hash__(self) -> int:
+        return hash(7)
+
+
+class LikeOne(One):
+    """Equal to 1, but in no dict the same key."""
+
+    def __hash__(self) -> int:
+        return 5
+
+
+def nested(inmost: Any, levels: int) -> Any:
+    for _ in range(levels):
+        inmost = (inmost,)
+    return inmost
+
+
 Point = collections.namedtuple("Point", "x y")
 
 KEYS: list[Any] = [
@@ -71,6 +111,8 @@ KEYS: list[Any] = [
     ),
     *(Fraction(3, 2), Decimal("0.1"), Fraction(1, 10), 0.1, complex(1, 0), complex(1, 1)),
     *(frozenset("abc"), frozenset("cba"), Colour.RED, uuid.UUID(int=5), uuid.UUID(int=5), int, str),
+    *(One(), Seven(), LikeOne(), (One(), "x"), (LikeOne(), "x")),
+    *(nested(value, levels) for value in (1, True, Text("x"), "x") for levels in (49, 50, 51, 90)),
     *((frozenset([1]), 2), (frozenset([1]), 2.0), range(3), "1", "b'a'", ("a", "b"), ("ab",)),
 ]
 

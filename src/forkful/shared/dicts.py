@@ -36,7 +36,9 @@ class Dict(Handle, _native.Dict[_K, _V], MutableMapping[_K, _V]):
     RuntimeError when the dict has changed its size meanwhile, as a dict's does: over `keys()` it goes on.
 
     Keys are found by `==`, as in a dict. Strings, bytes, numbers, None and tuples of these are found at
-    once; for keys of other types every such key is compared, so a dict should have few of them.
+    once, and so is what is equal to one of the numbers; for keys of other types (and tuples nested deeper
+    than 50) every such key is compared, so a dict should have few of them. Unlike in a dict, what is equal
+    to a string, bytes, None or a tuple and is not one (`collections.UserString`) is another key.
 
     Killed in the middle of a method, a process has done all of it or nothing (of `update` and `|=`: some of
     the pairs, each of them whole), and nobody waits for it. A

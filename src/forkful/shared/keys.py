@@ -2,19 +2,22 @@
 
 Processes do not agree on hashes: those of strings differ in each. So keys are compared by bytes that are
 equal when the keys are. Objects for which there are none are *odd*: what they are equal to is found out
-by `==`, with each odd key of the dict in turn. An odd key is never equal to one that is not.
+by `==`, with each odd key of the dict in turn. An odd key is never taken for one that is not: what is
+equal to a str, bytes, tuple or None and is not one (`UserString`, `memoryview`) is another key here.
 """
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Callable
-from numbers import Complex, Number
+from numbers import Complex
 from typing import Any
 
 from forkful import wire
 
 _ODD = object()
+_DEEPEST = 50  # levels of tuples: add_any() in native/bind/key.c has the same
 
 _PLAIN = (str, int, bytes, bool, type(None))
 
@@ -57,31 +60,38 @@ def resolve(key: Any, snapshot: Callable[[], tuple[int, list[bytes]]]) -> tuple[
     return b"o" + os.urandom(8) + data, (False, added)
 
 
-def _plain(key: Any) -> Any:
+def _plain(key: Any, depth: int = 0) -> Any:
     """Return an object of exact builtin types that is equal to `key`, or _ODD."""
     kind = type(key)
     if kind in _PLAIN:
         return key
     if kind is tuple:
-        parts = tuple(_plain(part) for part in key)
+        if depth == _DEEPEST:
+            return _ODD
+        parts = tuple(_plain(part, depth + 1) for part in key)
         return _ODD if _ODD in parts else parts
     if kind is float:
         return _ODD if key != key else key
     for base, exact in _EXACT:
         if isinstance(key, base):
             same = exact(key)
-            return _plain(same) if same == key and hash(same) == hash(key) else _ODD
-    return _number(key) if isinstance(key, Number) else _ODD
+            return _plain(same, depth) if _is_same(same, key) else _ODD
+    return _number(key)
 
 
 def _number(key: Any) -> Any:
+    """Return the int or float that is the same key: not numbers alone are equal to one."""
     if isinstance(key, Complex) and key.imag == 0:
         key = key.real
-    for kind in (int, float):
+    for kind in (operator.index, int, float):
         try:
             same = kind(key)
-            if same == key:
+            if _is_same(same, key):
                 return same
-        except (TypeError, ValueError, OverflowError):
+        except Exception:  # as its class likes: then it is none
             pass
     return _ODD
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    return bool(one == other) and hash(one) == hash(other)
