@@ -530,3 +530,44 @@ def test_update_is_one_step() -> None:
     many = {i: str(i) for i in range(5000)}
     d.update(many)
     assert d.copy().items() >= {k: v for k, v in many.items() if k not in (1, 2)}.items()
+
+
+class Meddling:
+    """As it is pickled, something else happens first."""
+
+    def __init__(self, deed: Callable[[], object]) -> None:
+        self.deed = deed
+
+    def __reduce__(self) -> Any:
+        self.deed()
+        return Point, (1, 2)
+
+    def __eq__(self, other: object) -> bool:
+        return other is self
+
+    __hash__ = object.__hash__
+
+
+def test_update_is_one_step_with_odd_keys_too() -> None:
+    d: Dict[Any, Any] = Dict(a=0)
+    odd, other = frozenset("a"), frozenset("b")
+    for pairs in ({odd: 1, "b": Unkind()}, {odd: 1, (): 2, Unkind(): 3}, [(odd, 1), (other,)]):
+        with pytest.raises(ValueError):
+            d.update(pairs)
+        assert d == {"a": 0}
+    seen: list[Any] = []
+    d.update({odd: 1, "b": Meddling(lambda: seen.append(d.copy())), other: 2}, c=3)
+    assert seen == [{"a": 0}]
+    same(d, {"a": 0, odd: 1, "b": Point(1, 2), other: 2, "c": 3})
+
+
+def test_update_begins_anew_when_another_has_changed_an_odd_key() -> None:
+    odd = frozenset("a")
+    for first, deed in (
+        ({}, lambda: d.setdefault(odd, "another's")),
+        ({odd: 0}, lambda: d.pop(odd, None)),
+    ):
+        d: Dict[Any, Any] = Dict(first)
+        d.update([(odd, 1), (Meddling(deed), 2)])
+        assert (len(d), d[odd]) == (2, 1)
+        assert list(d.values()).count(1) == 1

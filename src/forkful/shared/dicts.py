@@ -31,7 +31,7 @@ class Dict(Handle, _native.Dict[_K, _V], MutableMapping[_K, _V]):
         args, kwargs: As of `dict`.
 
     Values are copies: `d["k"].append(1)` changes a copy and nothing else; `d.apply` changes the value.
-    Each method is one step for all processes.
+    Each method is one step for all processes, and so is `|=`.
     `keys()`, `values()` and `items()` are views of the dict as it was at the call. Iteration raises
     RuntimeError when the dict has changed its size meanwhile, as a dict's does: over `keys()` it goes on.
 
@@ -46,7 +46,8 @@ class Dict(Handle, _native.Dict[_K, _V], MutableMapping[_K, _V]):
 
     Raises:
         KeyError, TypeError: As of a dict.
-        MemoryError: The family's shared memory has no room left; nothing has changed.
+        MemoryError: The family's shared memory has no room left; nothing has changed (by `update` and `|=`:
+            perhaps some of the pairs).
         PicklingError, AttributeError, TypeError: A key or a value cannot be pickled.
     """
 
@@ -84,18 +85,21 @@ class Dict(Handle, _native.Dict[_K, _V], MutableMapping[_K, _V]):
                 return new
 
     def update(self, other: Any = (), /, **kwargs: Any) -> None:
-        """Set all pairs of a mapping, or of an iterable of pairs, and the named ones."""
-        pairs: list[tuple[Any, Any]]
+        """Set all pairs of a mapping, or of an iterable of pairs, and the named ones, in their order.
+
+        It is one step for all processes. All pairs are read and pickled first: if that raises, nothing has
+        changed (a dict has kept what came before). Two things may leave the first pairs set, each of
+        them whole, and the others not: that memory does not suffice, and death in the middle.
+        """
+        pairs: dict[Any, Any]
         if isinstance(other, Dict):
-            pairs = other._snapshot(2)[1]
+            pairs = other.copy()
         elif hasattr(other, "keys"):
-            pairs = [(key, other[key]) for key in other.keys()]  # noqa: SIM118
+            pairs = {key: other[key] for key in other.keys()}  # noqa: SIM118
         else:
-            pairs = list(dict.items(dict(other)))
-        pairs += kwargs.items()
-        if not self._set_all(pairs):
-            for key, value in pairs:
-                self[key] = value
+            pairs = dict(other)
+        pairs.update(kwargs)
+        self._set_all(list(pairs.items()))
 
     def keys(self) -> KeysView[_K]:
         """Return a view of the keys as they are now."""
