@@ -55,9 +55,16 @@ class _AtHand:
     @classmethod
     def of_manager(cls: type[_Made], address: Any, /, *args: Any, **kwds: Any) -> _Made:
         """Return a new object, of the manager whose server is at that address."""
-        self = cls(*args, **kwds)
+        self = cls.__new__(cls)
+        super(_AtHand, self).__init__(*args, **kwds)
         self._address = address
         return self
+
+    def __init__(self, *args: object, **kwds: object) -> None:
+        raise TypeError(
+            f"only a manager makes its {self._typeid}: call manager.{self._typeid}(...)"
+            + (", with dict.fromkeys(...) in it" if self._typeid == "dict" else "")
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _arrive, (self._address, self._typeid, *super().__reduce__())
