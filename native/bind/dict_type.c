@@ -112,56 +112,71 @@ static int store(PyObject *self, PyObject *key, PyObject *value, int how, uint64
     return r;
 }
 
-/* All pairs of a list, which nobody changes meanwhile, in one step for whoever looks on. 1: written; 0: none
- * is, for there is an odd key among them; -1: an exception. */
+/* Under the lock: all pairs, the keys of which are different if they are odd. 1: written; 0: none is, for
+ * what was found out of an odd key holds no more; -1: of the pairs those before the one that *st is about. */
+static int put_all(fk_table *t, const fk_key *k, const fk_value *v, Py_ssize_t n, fk_status *st)
+{
+    for (Py_ssize_t i = 0; i < n; i++)
+        if (k[i].odd && is_outdated(t, &k[i], find(t, &k[i])))
+            return 0;
+    for (Py_ssize_t i = 0; i < n; i++)
+        if ((*st = put(t, &k[i], &v[i], find(t, &k[i]))) != FK_OK)
+            return -1;
+    return 1;
+}
+
+/* Once: keys from `pairs`, values from `v`. 1: written; 0: again; -1: an exception. */
+static int try_all(PyObject *self, PyObject *pairs, fk_key *k, const fk_value *v)
+{
+    Py_ssize_t n = PyList_GET_SIZE(pairs), keys = 0;
+    bool ready = true;
+    while (ready && keys < n) {
+        PyObject *key = PyTuple_GET_ITEM(PyList_GET_ITEM(pairs, keys), 0);
+        ready = fk_key_begin(self, key, &k[keys]) == 0;
+        if (ready)
+            ready = fk_key_give(key, &k[keys++]) == 0;
+    }
+    fk_table *t = ready ? fk_enter(self) : NULL;
+    fk_status st = FK_OK;
+    int r = -1;
+    if (t) {
+        r = put_all(t, k, v, n, &st);
+        fk_table_unlock(t);
+    }
+    if (st != FK_OK)
+        fk_raise(st, SETTING);
+    while (keys-- > 0)
+        fk_key_end(&k[keys]);
+    return r;
+}
+
+/* All pairs of a list, which nobody changes meanwhile, in one step for whoever looks on. 0; -1: an exception. */
 static int store_all(PyObject *self, PyObject *pairs)
 {
-    Py_ssize_t n = PyList_GET_SIZE(pairs), keys = 0, values = 0;
+    Py_ssize_t n = PyList_GET_SIZE(pairs), values = 0;
     fk_key *k = PyMem_Calloc((size_t)n + 1, sizeof *k);
     fk_value *v = PyMem_Calloc((size_t)n + 1, sizeof *v);
-    int r = k && v ? 1 : -1;
+    int r = k && v ? 0 : -1;
     if (r < 0)
         PyErr_NoMemory();
-    for (Py_ssize_t i = 0; r > 0 && i < n; i++) {
-        PyObject *pair = PyList_GET_ITEM(pairs, i), *key;
+    for (; r == 0 && values < n; values++) {
+        PyObject *pair = PyList_GET_ITEM(pairs, values);
         if (!PyTuple_CheckExact(pair) || PyTuple_GET_SIZE(pair) != 2) {
             PyErr_SetString(PyExc_TypeError, "a list of pairs expected");
             r = -1;
-            break;
-        }
-        key = PyTuple_GET_ITEM(pair, 0);
-        if ((r = fk_key_begin(self, key, &k[i])) < 0)
-            break;
-        keys++;
-        if (k[i].odd) {
-            r = 0;
-        } else if (fk_key_give(key, &k[i]) < 0 ||
-                   fk_value_begin(self, PyTuple_GET_ITEM(pair, 1), &v[i]) < 0) {
-            r = -1;
         } else {
-            r = 1;
-            values++;
+            r = fk_value_begin(self, PyTuple_GET_ITEM(pair, 1), &v[values]);
         }
+        if (r < 0)
+            break;
     }
-    fk_table *t = r > 0 ? fk_enter(self) : NULL;
-    if (t) {
-        fk_status st = FK_OK;
-        for (Py_ssize_t i = 0; i < n && st == FK_OK; i++)
-            st = put(t, &k[i], &v[i], find(t, &k[i]));
-        fk_table_unlock(t);
-        if (st != FK_OK)
-            fk_raise(st, SETTING);
-        r = st == FK_OK ? 1 : -1;
-    } else if (r > 0) {
-        r = -1;
-    }
-    while (keys-- > 0)
-        fk_key_end(&k[keys]);
+    while (r == 0)
+        r = try_all(self, pairs, k, v);
     while (values-- > 0)
         fk_value_end(&v[values]);
     PyMem_Free(k);
     PyMem_Free(v);
-    return r;
+    return r < 0 ? -1 : 0;
 }
 
 /* 1: struck out; 0: it was not there; -1: an exception. */
@@ -344,7 +359,7 @@ static PyObject *Dict_set_all(PyObject *self, PyObject *pairs)
     PyObject *own = PyList_GetSlice(pairs, 0, PyList_GET_SIZE(pairs));
     int r = own ? store_all(self, own) : -1;
     Py_XDECREF(own);
-    return r < 0 ? NULL : PyBool_FromLong(r);
+    return r < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 static PyObject *Dict_create(PyObject *self, PyObject *unused)
@@ -382,9 +397,8 @@ static PyMethodDef methods[] = {
      "nothing "
      "is there, with tag 0. Return whether it was."},
     {"_set_all", Dict_set_all, METH_O,
-     "_set_all($self, pairs, /)\n--\n\nSet all pairs of a list in one step, and return True; "
-     "False, and "
-     "nothing is set, if there is an odd key."},
+     "_set_all($self, pairs, /)\n--\n\nSet all pairs of a list in one step. Odd keys in it must "
+     "differ."},
     {"_create", Dict_create, METH_NOARGS, "_create($self, /)\n--\n\nMake a new shared dict."},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS,
      "__class_getitem__($type, item, /)\n--\n\nFor annotations: Dict[str, int]."},

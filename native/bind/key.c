@@ -5,12 +5,14 @@
  *   i        8 bytes           what is equal to an int of 64 bits: 1, True and 1.0 are one key
  *   I        hexadecimal       what is equal to a larger int
  *   f        8 bytes           any other float, but NaN, which is equal to nothing
- *   (        size, bytes; ...  a tuple of such
+ *   (        size, bytes; ...  a tuple of such, to DEEPEST levels
  *   o        8 bytes, pickle   an odd key: only == tells what it is equal to (shared/keys.py)
  */
 #include "container.h"
 
 #include <math.h>
+
+#define DEEPEST 50 /* levels of tuples: keys.py has the same */
 
 static int add(fk_key *k, const void *bytes, size_t size)
 {
@@ -92,9 +94,10 @@ static int add_tuple(fk_key *k, PyObject *o, int depth)
         uint32_t size = 0, at = k->size;
         if ((r = add(k, &size, sizeof size)) > 0)
             r = add_any(k, PyTuple_GET_ITEM(o, i), depth + 1);
-        size = k->size - at - (uint32_t)sizeof size;
-        if (r > 0)
+        if (r > 0) { /* else there may be no room for it */
+            size = k->size - at - (uint32_t)sizeof size;
             memcpy(k->bytes + at, &size, sizeof size);
+        }
     }
     return r;
 }
@@ -117,7 +120,7 @@ static int add_any(fk_key *k, PyObject *o, int depth)
         k->exact = false;
         return add_int(k, o);
     }
-    return t == &PyTuple_Type && depth < 50 /* as in shared/keys.py */ ? add_tuple(k, o, depth) : 0;
+    return t == &PyTuple_Type && depth < DEEPEST ? add_tuple(k, o, depth) : 0;
 }
 
 static void begin(fk_key *k)

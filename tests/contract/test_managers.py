@@ -165,6 +165,17 @@ def test_dicts_lists_and_namespaces_look_like_proxies(module: Any) -> None:
             ns.y  # noqa: B018
 
 
+def test_nobody_but_a_manager_makes_its_dicts_and_lists(fork: Any) -> None:
+    with fork.Manager() as manager:
+        d, items = manager.dict(a=1), manager.list([1])
+        for make in (type(d), type(d).fromkeys, d.fromkeys, type(items)):
+            with pytest.raises(
+                TypeError, match=r"only a manager makes its .*manager\.(dict|list)\("
+            ):
+                make("")
+        assert manager.dict(dict.fromkeys("ab", 0)).copy() == {"a": 0, "b": 0}
+
+
 def be_a_stranger(d: Any, items: Any, ns: Any) -> None:
     assert d["inner"]["number"] == 1
     d["inner"]["number"] += 1

@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Callable, Mapping, MutableMapping, MutableSequence
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import pytest
@@ -35,6 +36,46 @@ class Number(enum.IntEnum):
 
 class Text(str):
     pass
+
+
+class One:
+    """Equal to 1, and no number."""
+
+    def __int__(self) -> int:
+        return 1
+
+    def __eq__(self, other: object) -> bool:
+        return other == 1
+
+    def __hash__(self) -> int:
+        return hash(1)
+
+
+class Seven(One):
+    def __int__(self) -> int:
+        raise KeyboardInterrupt  # nobody asks
+
+    def __index__(self) -> int:
+        return 7
+
+    def __eq__(self, other: object) -> bool:
+        return other == 7
+
+    def __hash__(self) -> int:
+        return hash(7)
+
+
+class LikeOne(One):
+    """Equal to 1, but in no dict the same key."""
+
+    def __hash__(self) -> int:
+        return 5
+
+
+def nested(inmost: Any, levels: int) -> Any:
+    for _ in range(levels):
+        inmost = (inmost,)
+    return inmost
 
 
 Point = collections.namedtuple("Point", "x y")
@@ -71,6 +112,8 @@ KEYS: list[Any] = [
     ),
     *(Fraction(3, 2), Decimal("0.1"), Fraction(1, 10), 0.1, complex(1, 0), complex(1, 1)),
     *(frozenset("abc"), frozenset("cba"), Colour.RED, uuid.UUID(int=5), uuid.UUID(int=5), int, str),
+    *(One(), Seven(), LikeOne(), (One(), "x"), (LikeOne(), "x")),
+    *(nested(value, levels) for value in (1, True, Text("x"), "x") for levels in (49, 50, 51, 90)),
     *((frozenset([1]), 2), (frozenset([1]), 2.0), range(3), "1", "b'a'", ("a", "b"), ("ab",)),
 ]
 
@@ -209,6 +252,26 @@ def test_what_cannot_be_pickled_raises_and_changes_nothing() -> None:
     assert items == [1]
 
 
+def test_a_key_that_memory_does_not_suffice_for_raises_and_changes_nothing() -> None:
+    testcapi = pytest.importorskip("_testcapi")
+    d: Dict[Any, int] = Dict(a=1)
+    for size in range(
+        100, 132
+    ):  # at the end of what a key has without asking for memory, and past it
+        key, raised = ("x" * size, None, None), 0
+        for allowed in range(12):
+            try:
+                testcapi.set_nomemory(allowed, allowed + 1)
+                d[key] = 1
+            except MemoryError:
+                raised += 1
+            finally:
+                testcapi.remove_mem_hooks()
+            assert d.pop(key, 1) == 1
+        assert raised
+    assert d == {"a": 1}
+
+
 # ---- a list is a list ------------------------------------------------------------------------------
 
 LIST_DEEDS: list[Callable[[Any, int, int], Any]] = [
@@ -272,6 +335,32 @@ def test_a_list_is_a_sequence_and_says_what_it_holds() -> None:
     items[0] = "changed"
     items.append("c")
     assert list(iterator) == ["changed", "B", "c"]
+
+
+class Third:
+    """An index that is no int, as NumPy's are."""
+
+    def __index__(self) -> int:
+        return 3
+
+
+BOUNDS: list[Any] = [None, 0, 2, -2, 2**62, -(2**62), 2**64, -(2**64), 10**30, -(10**30), Third()]
+
+
+def test_a_slice_has_the_bounds_that_a_lists_has() -> None:
+    plain = list(range(5))
+    for start in BOUNDS:
+        for stop in BOUNDS:
+            for step in (None, 1, -1, 10**30, -(10**30), Third()):
+                part = slice(start, stop, step)
+                assert List(plain)[part] == plain[part], part
+            some, other = List(plain), [*plain]
+            some[start:stop] = other[start:stop] = "ab"
+            assert some == other
+            del some[start:stop], other[start:stop]
+            assert some == other
+    for wrong in (slice("a"), slice(1.5, None), slice(0, 1, 0), slice(0, 1, "a")):
+        assert outcome(List(plain).__getitem__, wrong) == outcome(plain.__getitem__, wrong)
 
 
 def test_a_namespace_has_attributes() -> None:
@@ -446,54 +535,42 @@ def test_update_is_one_step() -> None:
     assert d.copy().items() >= {k: v for k, v in many.items() if k not in (1, 2)}.items()
 
 
-def test_numpy_s_numbers_and_truths_are_the_keys_that_they_are_equal_to() -> None:
-    np = pytest.importorskip("numpy")
-    d = Dict({1: "yes", 0: "no", 2.5: "more"})
-    assert (d[np.int64(1)], d[np.bool_(True)], d[np.bool_(False)], d[np.float32(2.5)]) == (
-        "yes",
-        "yes",
-        "no",
-        "more",
-    )
-    d[np.bool_(True)] = "again"
-    assert (d[1], len(d)) == ("again", 3)
+class Meddling:
+    """As it is pickled, something else happens first."""
+
+    def __init__(self, deed: Callable[[], object]) -> None:
+        self.deed = deed
+
+    def __reduce__(self) -> Any:
+        self.deed()
+        return Point, (1, 2)
+
+    def __eq__(self, other: object) -> bool:
+        return other is self
+
+    __hash__ = object.__hash__
 
 
-@pytest.mark.parametrize("depth", [49, 50, 51, 60])
-def test_a_deep_key_is_found_again(depth: int) -> None:
-    def nested(innermost: object) -> Any:
-        key: Any = innermost
-        for _ in range(depth):
-            key = (key,)
-        return key
-
-    d = Dict()
-    d[nested("x")] = depth
-    assert d[nested("x")] == depth
-    assert nested("y") not in d
-    assert d.copy() == {nested("x"): depth}
+def test_update_is_one_step_with_odd_keys_too() -> None:
+    d: Dict[Any, Any] = Dict(a=0)
+    odd, other = frozenset("a"), frozenset("b")
+    for pairs in ({odd: 1, "b": Unkind()}, {odd: 1, (): 2, Unkind(): 3}, [(odd, 1), (other,)]):
+        with pytest.raises(ValueError):
+            d.update(pairs)
+        assert d == {"a": 0}
+    seen: list[Any] = []
+    d.update({odd: 1, "b": Meddling(lambda: seen.append(d.copy())), other: 2}, c=3)
+    assert seen == [{"a": 0}]
+    same(d, {"a": 0, odd: 1, "b": Point(1, 2), other: 2, "c": 3})
 
 
-def test_slices_are_a_list_s_also_at_the_far_end() -> None:
-    np = pytest.importorskip("numpy")
-    plain = [*range(10)]
-    shared = List(plain)
-    far = 2**70
-    for part in (
-        slice(3, far),
-        slice(far, None),
-        slice(-far, far),
-        slice(far, 2),
-        slice(np.int64(2), np.int64(5)),
-        slice(np.int64(-3), None),
-        slice(None, None, far),
+def test_update_begins_anew_when_another_has_changed_an_odd_key() -> None:
+    odd = frozenset("a")
+    for first, deed in (
+        ({}, lambda d: d.setdefault(odd, "another's")),
+        ({odd: 0}, lambda d: d.pop(odd, None)),
     ):
-        assert shared[part] == plain[part]
-    with pytest.raises(TypeError):
-        shared["1":]  # type: ignore[misc]
-
-
-def test_fromkeys_of_a_manager_s_dict_makes_one_that_travels(fork: Any) -> None:
-    with fork.Manager() as manager:
-        made = type(manager.dict()).fromkeys("ab", 1)
-    assert pickle.loads(pickle.dumps(made)) == {"a": 1, "b": 1}
+        d: Dict[Any, Any] = Dict(first)
+        d.update([(odd, 1), (Meddling(partial(deed, d)), 2)])
+        assert (len(d), d[odd]) == (2, 1)
+        assert list(d.values()).count(1) == 1

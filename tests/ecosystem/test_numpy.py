@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from forkful.shared import Dict
 from tests.contract.children import LONG, running, used
 
 MIB = 1024 * 1024
@@ -170,3 +171,12 @@ def test_shared_memory_may_be_seen_as_an_array(ctx: Any) -> None:
 
 def fill(shared: Any) -> None:
     np.frombuffer(shared)[:] = np.arange(16.0)
+
+
+def test_scalars_are_the_keys_that_they_are_in_a_dict() -> None:
+    keys = [0, 1, True, 2.5, 0.1, np.False_, np.True_, np.int8(1), np.uint64(2**63), 2**63]
+    keys += [np.float64(0.1), np.float32(0.1), np.float32(2.5), np.complex64(1), np.int64(0)]
+    keys += [(np.True_, np.int64(1)), (1, 1), np.str_("a"), "a", np.bytes_(b"a"), b"a"]
+    for a in keys:
+        for b in keys:
+            assert Dict({a: 1}).get(b) == {a: 1}.get(b), (a, b)

@@ -32,9 +32,11 @@ from forkful.remote import (
     RemoteTraceback,
     format_remote,
     pack,
+    packing,
     process_label,
     type_name,
     unpack,
+    variables,
 )
 from tests.unit import evil
 
@@ -591,14 +593,49 @@ def test_local_variables_come_as_text_if_that_is_wanted(monkeypatch: pytest.Monk
     assert traceback.extract_tb(tb)[0].line == "{}[long, odd][number]"
 
 
-def test_variables_whose_names_are_no_text_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+class Unlistable(dict[Any, Any]):
+    def items(self) -> Any:
+        raise ValueError("not told")
+
+
+@pytest.mark.parametrize("given_to_exec", [{1: 2, "x": 3, None: 4}, Unlistable(x=3)])
+def test_variables_that_are_no_usual_ones_cost_the_traceback_nothing(
+    given_to_exec: dict[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("FORKFUL_LOCALS", "on")
     with pytest.raises(ZeroDivisionError) as caught:
-        exec("here = 1 / 0 if 7 in locals() else 1 / 0", {}, {7: "seven", "there": 8})
+        exec("x // 0", {}, given_to_exec)
     tb: Any = unpack(pack(caught.value)).__traceback__
     while tb.tb_next is not None:
         tb = tb.tb_next
-    assert {name: repr(value) for name, value in tb.tb_frame.f_locals.items()} == {"there": "8"}
+    assert tb.tb_frame.f_code.co_filename == "<string>"
+    assert repr(tb.tb_frame.f_locals) in ("{'x': 3}", "{}")
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_an_interrupt_while_variables_are_shown_is_not_taken_for_theirs() -> None:
+    class Slow:
+        __repr__ = interrupt  # type: ignore[assignment]
+
+    def wait(_: object) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        wait(Slow())
+    frame: Any = caught.tb.tb_next
+    with pytest.raises(KeyboardInterrupt):
+        variables.shown(frame.tb_frame)
+
+
+def test_an_interrupt_while_a_class_is_pickled_is_not_taken_for_its_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("cloudpickle.dumps", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        packing._class_by_value(ValueError)
 
 
 def test_frames_hold_nothing_of_the_process_that_makes_them(arrive: Callable[[str], Any]) -> None:

@@ -8,7 +8,7 @@ object for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from multiprocessing import managers as _stdlib
 from multiprocessing.process import current_process
 from typing import Any, TypeVar
@@ -55,9 +55,16 @@ class _AtHand:
     @classmethod
     def of_manager(cls: type[_Made], address: Any, /, *args: Any, **kwds: Any) -> _Made:
         """Return a new object, of the manager whose server is at that address."""
-        self = cls(*args, **kwds)
+        self = cls.__new__(cls)
+        super(_AtHand, self).__init__(*args, **kwds)
         self._address = address
         return self
+
+    def __init__(self, *args: object, **kwds: object) -> None:
+        raise TypeError(
+            f"only a manager makes its {self._typeid}: call manager.{self._typeid}(...)"
+            + (", with dict.fromkeys(...) in it" if self._typeid == "dict" else "")
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _arrive, (self._address, self._typeid, *super().__reduce__())
@@ -86,11 +93,6 @@ class SharedDict(_AtHand, Dict[_K, _V], _stdlib.DictProxy):  # type: ignore[type
     """What `manager.dict()` is: a `forkful.shared.Dict` and a `DictProxy`."""
 
     _kind, _typeid = "DictProxy", "dict"
-
-    @classmethod
-    def fromkeys(cls, iterable: Iterable[_K], value: Any = None, /) -> Dict[_K, Any]:
-        """Return a new shared dict with these keys; it is no manager's."""
-        return Dict.fromkeys(iterable, value)
 
     def keys(self) -> list[_K]:  # type: ignore[override]
         """Return the keys as they are now."""

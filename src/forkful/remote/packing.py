@@ -189,7 +189,7 @@ def _class_by_value(kind: type[BaseException]) -> bytes | None:
 
         data: bytes = cloudpickle.dumps((kind, kind.__qualname__), _PROTOCOL)
         return data if len(data) <= _LARGEST_CLASS else None
-    except BaseException:
+    except Exception:
         return None
 
 

@@ -42,24 +42,30 @@ def wanted() -> bool:
 
 
 def shown(frame: FrameType) -> dict[str, str] | None:
-    """Return the text of each variable that has a name of its own. Never raises."""
+    """Return the text of each variable that has a name of its own.
+
+    The variables of a class body, or of code run by `exec`, are whatever object was given: no Exception of
+    its making leaves this function.
+    """
     found: dict[str, str] = {}
-    variables = frame.f_locals
-    if variables is frame.f_globals:
-        return None  # a module's
-    for name, value in tuple(variables.items()):
-        if len(found) == _MOST_NAMES:
-            break
-        if (
-            isinstance(name, str) and name.isidentifier() and not keyword.iskeyword(name)
-        ):  # `.0` of a comprehension is none
-            found[name] = _text(value)
+    try:
+        variables = frame.f_locals
+        if variables is frame.f_globals:
+            return None  # a module's
+        for name, value in tuple(variables.items()):
+            if len(found) == _MOST_NAMES:
+                break
+            # `.0` of a comprehension is none
+            if type(name) is str and name.isidentifier() and not keyword.iskeyword(name):
+                found[name] = _text(value)
+    except Exception:
+        pass  # what there is by now has to do
     return found
 
 
 def _text(value: object) -> str:
     try:
         text = _repr.repr(value)
-    except BaseException as error:  # whatever it raises, the error that crosses is another one
+    except (Exception, SystemExit) as error:  # an interrupt is not the value's
         return f"<{type(value).__name__} whose repr() raises {type(error).__name__}>"
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

@@ -31,14 +31,14 @@ class Dict(Handle, _native.Dict[_K, _V], MutableMapping[_K, _V]):
         args, kwargs: As of `dict`.
 
     Values are copies: `d["k"].append(1)` changes a copy and nothing else; `d.apply` changes the value.
-    Each method is one step for all processes; `update` and `|=` are as long as all keys are found at once (below), else
-    each pair is.
+    Each method is one step for all processes, and so is `|=`.
     `keys()`, `values()` and `items()` are views of the dict as it was at the call. Iteration raises
     RuntimeError when the dict has changed its size meanwhile, as a dict's does: over `keys()` it goes on.
 
     Keys are found by `==`, as in a dict. Strings, bytes, numbers, None and tuples of these are found at
-    once; for keys of other types every such key is compared, so a dict should have few of them. One that is equal
-    to a string or bytes without being an instance of `str` or `bytes` is a key of its own.
+    once, and so is what is equal to one of the numbers; for keys of other types (and tuples nested deeper
+    than 50) every such key is compared, so a dict should have few of them. Unlike in a dict, what is equal
+    to a string, bytes, None or a tuple and is not one (`collections.UserString`) is another key.
 
     Killed in the middle of a method, a process has done all of it or nothing (of `update` and `|=`: some of
     the pairs, each of them whole), and nobody waits for it. A
@@ -46,7 +46,8 @@ class Dict(Handle, _native.Dict[_K, _V], MutableMapping[_K, _V]):
 
     Raises:
         KeyError, TypeError: As of a dict.
-        MemoryError: The family's shared memory has no room left; nothing has changed.
+        MemoryError: The family's shared memory has no room left; nothing has changed (by `update` and `|=`:
+            perhaps some of the pairs).
         PicklingError, AttributeError, TypeError: A key or a value cannot be pickled.
     """
 
@@ -84,21 +85,21 @@ class Dict(Handle, _native.Dict[_K, _V], MutableMapping[_K, _V]):
                 return new
 
     def update(self, other: Any = (), /, **kwargs: Any) -> None:
-        """Set all pairs of a mapping, or of an iterable of pairs, and the named ones.
+        """Set all pairs of a mapping, or of an iterable of pairs, and the named ones, in their order.
 
-        All are taken from it, and pickled, before the first is set: if that raises, nothing has changed.
+        It is one step for all processes. All pairs are read and pickled first: if that raises, nothing has
+        changed (a dict has kept what came before). Two things may leave the first pairs set, each of
+        them whole, and the others not: that memory does not suffice, and death in the middle.
         """
-        pairs: list[tuple[Any, Any]]
+        pairs: dict[Any, Any]
         if isinstance(other, Dict):
-            pairs = other._snapshot(2)[1]
+            pairs = other.copy()
         elif hasattr(other, "keys"):
-            pairs = [(key, other[key]) for key in other.keys()]  # noqa: SIM118
+            pairs = {key: other[key] for key in other.keys()}  # noqa: SIM118
         else:
-            pairs = list(dict.items(dict(other)))
-        pairs += kwargs.items()
-        if not self._set_all(pairs):
-            for key, value in pairs:
-                self[key] = value
+            pairs = dict(other)
+        pairs.update(kwargs)
+        self._set_all(list(pairs.items()))
 
     def keys(self) -> KeysView[_K]:
         """Return a view of the keys as they are now."""

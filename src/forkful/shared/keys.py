@@ -2,21 +2,22 @@
 
 Processes do not agree on hashes: those of strings differ in each. So keys are compared by bytes that are
 equal when the keys are. Objects for which there are none are *odd*: what they are equal to is found out
-by `==`, with each odd key of the dict in turn. An odd key is never equal to one that is not.
+by `==`, with each odd key of the dict in turn. An odd key is never taken for one that is not: what is
+equal to a str, bytes, tuple or None and is not one (`UserString`, `memoryview`) is another key here.
 """
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Callable
-from numbers import Complex, Number
+from numbers import Complex
 from typing import Any
 
 from forkful import wire
 
 _ODD = object()
-
-_DEEPEST = 50  # tuples in one another, as in native/bind/key.c
+_DEEPEST = 50  # levels of tuples: add_any() in native/bind/key.c has the same
 
 _PLAIN = (str, int, bytes, bool, type(None))
 
@@ -44,7 +45,7 @@ def resolve(key: Any, snapshot: Callable[[], tuple[int, list[bytes]]]) -> tuple[
         TypeError: It cannot be hashed, or holds shared objects, which are only equal to themselves.
     """
     hash(key)
-    plain = _plain(key, 0)
+    plain = _plain(key)
     if plain is not _ODD:
         return plain, None
     added, there = snapshot()
@@ -59,7 +60,7 @@ def resolve(key: Any, snapshot: Callable[[], tuple[int, list[bytes]]]) -> tuple[
     return b"o" + os.urandom(8) + data, (False, added)
 
 
-def _plain(key: Any, depth: int) -> Any:
+def _plain(key: Any, depth: int = 0) -> Any:
     """Return an object of exact builtin types that is equal to `key`, or _ODD."""
     kind = type(key)
     if kind in _PLAIN:
@@ -68,25 +69,29 @@ def _plain(key: Any, depth: int) -> Any:
         if depth == _DEEPEST:
             return _ODD
         parts = tuple(_plain(part, depth + 1) for part in key)
-        return _ODD if any(part is _ODD for part in parts) else parts
+        return _ODD if _ODD in parts else parts
     if kind is float:
         return _ODD if key != key else key
     for base, exact in _EXACT:
         if isinstance(key, base):
             same = exact(key)
-            return _plain(same, depth) if same == key and hash(same) == hash(key) else _ODD
-    # numpy.bool_ is no Number.
-    return _number(key) if isinstance(key, Number) or hasattr(kind, "__int__") else _ODD
+            return _plain(same, depth) if _is_same(same, key) else _ODD
+    return _number(key)
 
 
 def _number(key: Any) -> Any:
+    """Return the int or float that is the same key: not numbers alone are equal to one."""
     if isinstance(key, Complex) and key.imag == 0:
         key = key.real
-    for kind in (int, float):
+    for kind in (operator.index, int, float):
         try:
             same = kind(key)
-            if same == key and hash(same) == hash(key):
+            if _is_same(same, key):
                 return same
-        except (TypeError, ValueError, OverflowError):
+        except Exception:  # as its class likes: then it is none
             pass
     return _ODD
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    return bool(one == other) and hash(one) == hash(other)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, MutableSequence
-from operator import index
 from typing import Any, TypeVar
 
 from forkful import _native
@@ -11,8 +11,7 @@ from forkful.family import Handle
 from forkful.shared.showing import show
 
 _T = TypeVar("_T")
-
-_END = 2**62  # behind each value
+_END = 2**62  # behind the last place of any list
 
 
 class List(Handle, _native.List[_T], MutableSequence[_T]):
@@ -156,12 +155,11 @@ class List(Handle, _native.List[_T], MutableSequence[_T]):
     # What the native side leaves to this one:
 
     def _get_slice(self, part: slice) -> list[_T]:
-        start = 0 if part.start is None else index(part.start)
-        stop = _END if part.stop is None else index(part.stop)
-        if part.step not in (None, 1) or start < 0 or stop < 0:
-            return self.copy()[part]
-        start = min(start, _END)
-        return self._snapshot(start, max(start, min(stop, _END)))[1]
+        part.indices(0)  # raises what a list's slice raises
+        start, stop, step = _whole(part.start, 0), _whole(part.stop, _END), _whole(part.step, 1)
+        if step == 1 and start >= 0 and stop >= 0:
+            return self._snapshot(min(start, _END), min(max(start, stop), _END))[1]
+        return self.copy()[part]
 
     def _set_slice(self, part: slice, values: Iterable[_T]) -> None:
         new = values[:] if isinstance(values, List) else list(values)
@@ -196,6 +194,10 @@ class List(Handle, _native.List[_T], MutableSequence[_T]):
         from forkful.shared.proxies import keep
 
         keep(data, buffers)
+
+
+def _whole(bound: Any, default: int) -> int:
+    return default if bound is None else operator.index(bound)
 
 
 def _plain(values: Any) -> list[Any]:
