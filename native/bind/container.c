@@ -9,10 +9,32 @@ static fk_status pass(void *arg, fk_wait *w)
     return st;
 }
 
+/* h->data, or NULL with an exception: also when the process that it ends with has ended. */
+static fk_table *table_of(PyObject *self)
+{
+    fk_container *c = (fk_container *)self;
+    if (FK_LIKELY(!c->server || !fk_slot_ended(&fk_family, c->server)))
+        return fk_handle_data(&c->handle);
+    PyObject *r = PyObject_CallMethod(self, "_raise_ended", NULL);
+    if (r)
+        PyErr_SetString(PyExc_SystemError, "_raise_ended() must raise");
+    Py_XDECREF(r);
+    return NULL;
+}
+
+PyObject *fk_container_end_with(PyObject *self, PyObject *owner)
+{
+    unsigned long server = PyLong_AsUnsignedLong(owner);
+    if (PyErr_Occurred())
+        return NULL;
+    ((fk_container *)self)->server = (fk_owner)server;
+    Py_RETURN_NONE;
+}
+
 fk_table *fk_enter(PyObject *self)
 {
     fk_handle *h = (fk_handle *)self;
-    fk_table *t = fk_handle_data(h);
+    fk_table *t = table_of(self);
     while (t) {
         for (int left = fk_spins;; left--) {
             if (FK_LIKELY(fk_lock_try(&fk_family, &t->lock) == FK_OK))
@@ -45,7 +67,7 @@ int fk_check_nargs(const char *name, Py_ssize_t nargs, Py_ssize_t least, Py_ssiz
 
 Py_ssize_t fk_container_len(PyObject *self)
 {
-    fk_table *t = fk_handle_data((fk_handle *)self);
+    fk_table *t = table_of(self);
     if (t && fk_lock_owner(&t->lock)) { /* perhaps by one that died before it had counted */
         t = fk_enter(self);
         if (t)

@@ -27,6 +27,12 @@ PyObject *fk_key_object(const uint8_t *bytes, uint32_t size);
 
 /* container.c */
 
+/* A handle of a table, which may be of use only as long as another process lives: a manager's server. */
+typedef struct fk_container {
+    fk_handle handle;
+    fk_owner server; /* 0: none */
+} fk_container;
+
 /* Hold the table's lock, and the GIL: no Python code may run, and nothing may be waited for, until
  * fk_table_unlock. NULL with an exception. */
 fk_table *fk_enter(PyObject *self);
@@ -61,6 +67,10 @@ PyObject *fk_snapshot(PyObject *self, int what, uint64_t start, uint64_t stop);
 int fk_check_nargs(const char *name, Py_ssize_t nargs, Py_ssize_t least, Py_ssize_t most);
 
 PyObject *fk_container_create(PyObject *self, bool indexed);
+PyObject *fk_container_end_with(PyObject *self, PyObject *owner);
+#define FK_END_WITH_DOC                                                                            \
+    "_end_with($self, owner, /)\n--\n\nBe of use only as long as that process lives: then each "   \
+    "call raises what _raise_ended()\nraises."
 Py_ssize_t fk_container_len(PyObject *self);
 
 extern PyType_Spec fk_dict_spec, fk_list_spec;

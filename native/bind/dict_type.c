@@ -399,6 +399,7 @@ static PyMethodDef methods[] = {
     {"_set_all", Dict_set_all, METH_O,
      "_set_all($self, pairs, /)\n--\n\nSet all pairs of a list in one step. Odd keys in it must "
      "differ."},
+    {"_end_with", fk_container_end_with, METH_O, FK_END_WITH_DOC},
     {"_create", Dict_create, METH_NOARGS, "_create($self, /)\n--\n\nMake a new shared dict."},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS,
      "__class_getitem__($type, item, /)\n--\n\nFor annotations: Dict[str, int]."},
@@ -418,6 +419,6 @@ static PyType_Slot slots[] = {
 };
 
 PyType_Spec fk_dict_spec = {.name = "forkful._native.Dict",
-                            .basicsize = sizeof(fk_handle),
+                            .basicsize = sizeof(fk_container),
                             .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
                             .slots = slots};

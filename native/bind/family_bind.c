@@ -155,6 +155,15 @@ static PyObject *describe(PyObject *m, PyObject *arg)
     return Py_BuildValue("Is", pid, name);
 }
 
+static PyObject *find(PyObject *m, PyObject *arg)
+{
+    (void)m;
+    unsigned long pid = PyLong_AsUnsignedLong(arg);
+    if (PyErr_Occurred())
+        return NULL;
+    return PyLong_FromUnsignedLong(fk_family.base ? fk_slot_find(&fk_family, (uint32_t)pid) : 0);
+}
+
 static PyObject *before_fork(PyObject *m, PyObject *unused)
 {
     (void)m, (void)unused;
@@ -233,6 +242,10 @@ PyMethodDef fk_family_methods[] = {
      "nothing."},
     {"alive", alive, METH_O,
      "alive($module, owner, /)\n--\n\nReturn whether that process lives; a zombie does not."},
+    {"find", find, METH_O,
+     "find($module, pid, /)\n--\n\nReturn the owner word of the living member of that pid; 0: "
+     "there "
+     "is none."},
     {"abandon", abandon, METH_O,
      "abandon($module, owner, /)\n--\n\nGive back a slot whose child never started."},
     {"reap", reap, METH_O,

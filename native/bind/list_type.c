@@ -348,6 +348,7 @@ static PyMethodDef methods[] = {
      "_swap($self, index, tag, value, /)\n--\n\nSet the value at an index if what is there still "
      "has that "
      "tag. Return whether it was."},
+    {"_end_with", fk_container_end_with, METH_O, FK_END_WITH_DOC},
     {"_create", List_create, METH_NOARGS, "_create($self, /)\n--\n\nMake a new shared list."},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS,
      "__class_getitem__($type, item, /)\n--\n\nFor annotations: List[int]."},
@@ -366,6 +367,6 @@ static PyType_Slot slots[] = {
 };
 
 PyType_Spec fk_list_spec = {.name = "forkful._native.List",
-                            .basicsize = sizeof(fk_handle),
+                            .basicsize = sizeof(fk_container),
                             .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
                             .slots = slots};

@@ -324,6 +324,17 @@ bool fk_slot_alive(const fk_arena *a, fk_owner owner)
     return alive && fk_slot_of(a, owner) == s;
 }
 
+bool fk_slot_ended(const fk_arena *a, fk_owner owner)
+{
+    fk_slot *s = fk_slot_of(a, owner & FK_OWNER_MASK);
+    if (FK_UNLIKELY(!s))
+        return true;
+    uint32_t life = life_word(s);
+    if (FK_LIKELY(life != 0 && !(life & ROBUST_OWNER_DIED)))
+        return false;
+    return !fk_slot_alive(a, owner);
+}
+
 bool fk_slot_describe(const fk_arena *a, fk_owner owner, uint32_t *pid, char name[64])
 {
     owner &= FK_OWNER_MASK;

@@ -32,6 +32,10 @@ fk_slot *fk_slot_of(const fk_arena *a, fk_owner owner);
  * peeked arena once fk_slot_peek has been called, and then always asks /proc. */
 bool fk_slot_alive(const fk_arena *a, fk_owner owner);
 
+/* Whether that process has ended, told by two words: at once where the kernel marks its life, else as
+ * fk_slot_alive tells. For hot paths: no clock is read while it lives. */
+bool fk_slot_ended(const fk_arena *a, fk_owner owner);
+
 /* Become the keeper of a slot, who alone may change its state. False: somebody who lives is.
  * Never held for long, and given up by fk_slot_unkeep. */
 bool fk_slot_keep(const fk_arena *a, fk_slot *s);

@@ -47,6 +47,7 @@ TEST(words_that_name_nobody_are_dead)
     CHECK(!fk_slot_alive(&A, fk_owner_word(1, 0)));
     CHECK(!fk_slot_alive(&A, fk_owner_word(0, 1)));
     CHECK(!fk_slot_alive(&A, UINT32_MAX));
+    CHECK(fk_slot_ended(&A, fk_owner_word(0, 1)) && !fk_slot_ended(&A, A.me));
     CHECK(fk_slot_alive(&A, A.me | FK_CONTENDED));
     CHECK(!is_described(fk_owner_word(0, 1), getpid(), ""));
     CHECK(fk_reap(&A, fk_owner_word(7, 3)));
@@ -162,11 +163,12 @@ TEST(a_killed_process_is_dead_before_it_is_waited_for)
     found();
     member m = spawn_member(wait_for_kill, NULL);
     WAIT_UNTIL(atomic_load(&slot(m.owner)->state) == FK_SLOT_RUNNING);
-    CHECK(fk_slot_alive(&A, m.owner));
+    CHECK(fk_slot_alive(&A, m.owner) && !fk_slot_ended(&A, m.owner));
     kill_at(m.pid);
     for (int i = 0; i < 3; i++) /* whoever asks, and how often */
-        CHECK(!fk_slot_alive(&A, m.owner));
+        CHECK(!fk_slot_alive(&A, m.owner) && fk_slot_ended(&A, m.owner));
     bury(m);
+    CHECK(fk_slot_ended(&A, m.owner));
 }
 
 TEST(an_exited_process_is_dead)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+import gc
 import multiprocessing.managers
 import os
+import pickle
 import queue
 import signal
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -395,11 +398,116 @@ def test_a_killed_server_is_an_error_for_its_clients(fork: Any) -> None:
     manager = fork.Manager()
     value, d = manager.Value("i", 1), manager.dict(a=1)
     assert value.value == 1
-    kill(manager._process)
+    pid = manager._process.pid
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: is_gone(pid))
     with pytest.raises((EOFError, OSError)):
         value.get()
-    assert d["a"] == 1  # it is not in the server
+    with pytest.raises(forkful.ManagerEnded, match=f"this dict .*pid {pid}") as caught:
+        d["a"]
+    assert caught.value.pid == pid
+    with pytest.raises(forkful.ManagerEnded):
+        manager.dict()
+    manager._process.join(LONG)
+    with pytest.raises(forkful.ManagerEnded):
+        d["a"]
     manager.shutdown()
+
+
+def uses(d: Any, items: Any, ns: Any) -> dict[str, Callable[[], object]]:
+    """Something of every kind that can be done with a manager's containers."""
+    return {
+        "get": lambda: d["x"],
+        "get or none": lambda: d.get("absent"),
+        "set": lambda: d.__setitem__("x", 1),
+        "delete": lambda: d.__delitem__("x"),
+        "in": lambda: "x" in d,
+        "len": lambda: len(d),
+        "iter": lambda: next(iter(d)),
+        "update": lambda: d.update(x=1),
+        "keys": d.keys,
+        "copy": d.copy,
+        "pop": lambda: d.pop("x", None),
+        "popitem": d.popitem,
+        "setdefault": lambda: d.setdefault("x"),
+        "clear": d.clear,
+        "apply": lambda: d.apply("x", str),
+        "an odd key": lambda: d.get(frozenset()),
+        "item": lambda: items[0],
+        "slice": lambda: items[:],
+        "set item": lambda: items.__setitem__(0, 1),
+        "set slice": lambda: items.__setitem__(slice(0, 0), [1]),
+        "append": lambda: items.append(1),
+        "extend": lambda: items.extend([1]),
+        "length": lambda: len(items),
+        "items": lambda: list(items),
+        "sort": items.sort,
+        "in it": lambda: 1 in items,
+        "attribute": lambda: ns.x,
+        "set attribute": lambda: setattr(ns, "x", 1),
+        "delete attribute": lambda: delattr(ns, "x"),
+    }
+
+
+def raises_ended(use: Callable[[], object]) -> bool:
+    try:
+        use()
+    except ConnectionRefusedError as error:
+        return isinstance(error, forkful.ManagerEnded)
+    return False
+
+
+def hold_on(d: Any, items: Any, ns: Any, ready: Any, ended: Any) -> None:
+    inner = d["inner"]
+    ready.set()
+    assert ended.wait(LONG)
+    assert [name for name, use in uses(d, items, ns).items() if not raises_ended(use)] == []
+    assert "failed" in str(d)
+    assert "failed" in str(ns)
+    inner["number"]  # raises
+
+
+@pytest.mark.parametrize("end", ["shutdown", "with"])
+def test_what_a_manager_made_ends_with_it_in_every_process(end: str, ctx: Any) -> None:
+    ready, ended = ctx.Event(), ctx.Event()
+    with ctx.Manager() as manager:
+        d, items, ns = manager.dict(x=2), manager.list([1]), manager.Namespace(x=1)
+        pid, d["inner"] = manager._process.pid, manager.dict(number=1)
+        child = ctx.Process(target=hold_on, args=(d, items, ns, ready, ended))
+        child.start()
+        assert ready.wait(LONG)
+        if end == "shutdown":
+            manager.shutdown()
+            with pytest.raises(forkful.ManagerEnded, match="this dict lived with its manager"):
+                d["x"]
+    ended.set()
+    child.join(LONG)
+    assert child.exitcode == 1
+    error = child.exception()
+    assert (type(error), error.pid) == (forkful.ManagerEnded, pid)
+    child.close()
+    assert [name for name, use in uses(d, items, ns).items() if not raises_ended(use)] == []
+    with pytest.raises(forkful.ManagerEnded, match="this Namespace lived"):
+        ns.x  # noqa: B018
+    with pytest.raises(forkful.ManagerEnded, match="this list lived"):
+        pickle.loads(pickle.dumps(items)).append(1)
+
+
+def test_what_is_made_by_oneself_outlives_the_manager_that_it_was_in(fork: Any) -> None:
+    mine = forkful.shared.Dict(a=1)
+    with fork.Manager() as manager:
+        theirs = manager.dict(mine=mine)
+        again = theirs["mine"]
+    again["a"] += 1
+    assert mine["a"] == 2
+
+
+def test_a_manager_lives_as_long_as_what_it_made_has_a_name_where_it_was_made(fork: Any) -> None:
+    d, items, ns = fork.Manager().dict(a=1), fork.Manager().list([1]), fork.Manager().Namespace(x=1)
+    gc.collect()
+    assert (d["a"], items[0], ns.x) == (1, 1, 1)
+    for thing in (d, items, ns._shared):
+        thing._manager.shutdown()
 
 
 def test_sigterm_ends_the_server_in_order(fork: Any) -> None:

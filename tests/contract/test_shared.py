@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import copy
 import enum
+import functools
 import gc
 import math
 import os
@@ -14,7 +15,6 @@ import uuid
 from collections.abc import Callable, Mapping, MutableMapping, MutableSequence
 from decimal import Decimal
 from fractions import Fraction
-from functools import partial
 from typing import Any
 
 import pytest
@@ -566,11 +566,12 @@ def test_update_is_one_step_with_odd_keys_too() -> None:
 
 def test_update_begins_anew_when_another_has_changed_an_odd_key() -> None:
     odd = frozenset("a")
-    for first, deed in (
+    deeds: list[tuple[dict[Any, Any], Callable[[Dict[Any, Any]], object]]] = [
         ({}, lambda d: d.setdefault(odd, "another's")),
         ({odd: 0}, lambda d: d.pop(odd, None)),
-    ):
+    ]
+    for first, deed in deeds:
         d: Dict[Any, Any] = Dict(first)
-        d.update([(odd, 1), (Meddling(partial(deed, d)), 2)])
+        d.update([(odd, 1), (Meddling(functools.partial(deed, d)), 2)])
         assert (len(d), d[odd]) == (2, 1)
         assert list(d.values()).count(1) == 1

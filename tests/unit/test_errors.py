@@ -29,6 +29,7 @@ EXAMPLES = [
     errors.RemoteError("pkg.mod.Class", "its text", "Traceback ..."),
     errors.LockOwnerDied(pid=5, name="Process-5", where="main.py:12"),
     errors.DeadlockError("A waits for B, which waits for A"),
+    errors.ManagerEnded(pid=6),
     errors.ShutDown("the queue was shut down"),
 ]
 KINDS = pytest.mark.parametrize("name", errors.__all__)
@@ -60,6 +61,7 @@ def test_the_face_offers_each_under_its_own_name(name: str) -> None:
         ("TaskTimeout", multiprocessing.TimeoutError),
         ("TaskTimeout", builtins.TimeoutError),
         ("ShutDown", EOFError),
+        ("ManagerEnded", ConnectionRefusedError),
         ("LockOwnerDied", multiprocessing.ProcessError),
     ],
 )
@@ -166,6 +168,9 @@ def test_the_others_say_what_happened_too() -> None:
     assert str(errors.LockOwnerDied(pid=5, name="Process-5", where="main.py:12")) == (
         "the lock is lost: process Process-5 (pid 5) died while it held it "
         "(taken at main.py:12); check what the lock protects, then call its recover()"
+    )
+    assert str(errors.ManagerEnded(pid=6)) == (
+        "the manager 6 has ended, and what it made with it; let it live until all who use that are done"
     )
     assert str(errors.RemoteError("pkg.Class", "its text")) == "pkg.Class: its text"
     assert str(errors.RemoteError("pkg.Class")) == "pkg.Class"

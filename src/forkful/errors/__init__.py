@@ -16,6 +16,7 @@ from forkful.errors.kinds import (
     DeadlockError,
     ForkfulError,
     LockOwnerDied,
+    ManagerEnded,
     PoisonTask,
     RemoteError,
     ShutDown,
@@ -34,6 +35,7 @@ __all__ = [
     "RemoteError",
     "LockOwnerDied",
     "DeadlockError",
+    "ManagerEnded",
     "ShutDown",
 ]
 

@@ -159,6 +159,25 @@ class DeadlockError(ForkfulError):
         self.waiters = waiters
 
 
+class ManagerEnded(ForkfulError, ConnectionRefusedError):
+    """What a manager made was used after the manager's end: its `shutdown()`, or its server's death.
+
+    Attributes:
+        pid: The server that has ended.
+    """
+
+    __module__ = "forkful"
+
+    def __init__(self, message: str | None = None, *, pid: int | None = None) -> None:
+        if message is None:
+            message = (
+                f"the {named('manager', None, pid)} has ended, and what it made with it; let it live until "
+                "all who use that are done"
+            )
+        super().__init__(message)
+        self.pid = pid
+
+
 class ShutDown(ForkfulError, _Ended):
     """The queue was shut down: nothing can be put, or nothing more will come.
 

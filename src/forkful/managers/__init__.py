@@ -2,7 +2,8 @@
 
 What differs: without a context a manager uses forkful's default one, its `Pool` is forkful's, and
 its server ends with the process that started it, however that ends. Its dicts, lists and namespaces lie in
-shared memory, where the server is of the same family. All other proxies, and what a client that is killed
+shared memory, where the server is of the same family, and are used without it; but only as long as it
+lives, as all that a manager makes: then they raise `ManagerEnded`. All other proxies, and what a client that is killed
 leaves behind in the server, are the standard library's.
 """
 

@@ -4,6 +4,10 @@ They look like the standard library's proxies (`isinstance`, `repr`, `str`, iden
 `values()` and `items()`), and do what `forkful.shared` does. A process that is not of the family (of another
 library's making, or on another machine) gets a proxy in the old sense: the manager's server holds the
 object for it.
+
+The object ends with its manager, as the standard library's does: who uses it later gets `ManagerEnded`.
+Nothing is written anywhere for that. Each proxy knows the server's owner word, and each call looks whether
+that process lives.
 """
 
 from __future__ import annotations
@@ -11,9 +15,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from multiprocessing import managers as _stdlib
 from multiprocessing.process import current_process
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
-from forkful.errors import ForkfulError
+from forkful.errors import ForkfulError, ManagerEnded
 from forkful.managers.proxies import DictProxy, ListProxy
 from forkful.shared import Dict, List
 
@@ -39,25 +43,43 @@ _Door.register("_adopted_list", proxytype=ListProxy)
 
 def _arrive(address: Any, typeid: str, rebuild: Callable[..., Any], args: tuple[Any, ...]) -> Any:
     try:
-        return rebuild(*args)
+        self = rebuild(*args)
+        self._end_with(self._server[0])
+        return self
     except ForkfulError:  # this process is not of that family
         door: Any = _Door(address, bytes(current_process().authkey))
         door.connect()
         return getattr(door, f"_adopted_{typeid}")(rebuild, args)
 
 
+def _text(proxy: Any) -> str:
+    """Return what a proxy's `str()` is; of what has ended, too, for it may be wanted in a report."""
+    try:
+        return repr(proxy._getvalue())
+    except ManagerEnded:
+        return f"{repr(proxy)[:-1]}; '__str__()' failed>"
+
+
 class _AtHand:
     _kind: str
     _typeid: str
+    _noun: str
     _address: Any
+    _server: tuple[int, int]
+    """The owner word of the server, and its pid."""
+    _manager: Any
     copy: Callable[[], Any]
+    _end_with: Callable[[int], None]
 
     @classmethod
-    def of_manager(cls: type[_Made], address: Any, /, *args: Any, **kwds: Any) -> _Made:
-        """Return a new object, of the manager whose server is at that address."""
+    def of_manager(cls: type[_Made], manager: Any, /, *args: Any, **kwds: Any) -> _Made:
+        """Return a new object of that manager."""
         self = cls.__new__(cls)
+        self._address = manager.address
+        self._server = manager._server_word, manager._process.pid
+        self._end_with(manager._server_word)
         super(_AtHand, self).__init__(*args, **kwds)
-        self._address = address
+        self._manager = manager  # who has this needs no other reference of the manager
         return self
 
     def __init__(self, *args: object, **kwds: object) -> None:
@@ -67,7 +89,20 @@ class _AtHand:
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _arrive, (self._address, self._typeid, *super().__reduce__())
+        reduced: Any = super().__reduce__()
+        rebuild, (*args, state) = reduced
+        state = {name: value for name, value in state.items() if name != "_manager"}
+        return _arrive, (self._address, self._typeid, rebuild, (*args, state))
+
+    def _raise_ended(self) -> NoReturn:
+        """For the native side: the server has ended."""
+        pid = self._server[1]
+        raise ManagerEnded(
+            f"this {self._noun} lived with its manager, whose server (pid {pid}) has ended: by shutdown(), at the "
+            f"end of its `with` block, or killed. Let the manager live until all who use the {self._noun} are "
+            "done (join them first), or take one of forkful.shared, which needs no manager",
+            pid=pid,
+        )
 
     def _callmethod(self, methodname: str, args: tuple[Any, ...] = (), kwds: Any = {}) -> Any:  # noqa: B006
         return getattr(self, methodname)(*args, **kwds)
@@ -83,7 +118,7 @@ class _AtHand:
         return f"<{self._kind} object, typeid {self._typeid!r} at {id(self):#x}>"
 
     def __str__(self) -> str:
-        return repr(self._getvalue())
+        return _text(self)
 
     __eq__ = object.__eq__
     __hash__ = object.__hash__
@@ -92,7 +127,7 @@ class _AtHand:
 class SharedDict(_AtHand, Dict[_K, _V], _stdlib.DictProxy):  # type: ignore[type-arg]
     """What `manager.dict()` is: a `forkful.shared.Dict` and a `DictProxy`."""
 
-    _kind, _typeid = "DictProxy", "dict"
+    _kind, _typeid, _noun = "DictProxy", "dict", "dict"
 
     def keys(self) -> list[_K]:  # type: ignore[override]
         """Return the keys as they are now."""
@@ -110,7 +145,7 @@ class SharedDict(_AtHand, Dict[_K, _V], _stdlib.DictProxy):  # type: ignore[type
 class SharedList(_AtHand, List[_V], _stdlib.ListProxy):  # type: ignore[misc, type-arg]
     """What `manager.list()` is: a `forkful.shared.List` and a `ListProxy`."""
 
-    _kind, _typeid = "ListProxy", "list"
+    _kind, _typeid, _noun = "ListProxy", "list", "list"
 
 
 class SharedNamespace(_NamespaceProxy):  # type: ignore[misc]
@@ -120,9 +155,11 @@ class SharedNamespace(_NamespaceProxy):  # type: ignore[misc]
         self._shared = shared
 
     @classmethod
-    def of_manager(cls, address: Any, /, **kwds: Any) -> SharedNamespace:
-        """Return a new namespace, of the manager whose server is at that address."""
-        return cls(SharedDict.of_manager(address, kwds))
+    def of_manager(cls, manager: Any, /, **kwds: Any) -> SharedNamespace:
+        """Return a new namespace of that manager."""
+        shared: SharedDict[str, Any] = SharedDict.of_manager(manager, kwds)
+        shared._noun = "Namespace"
+        return cls(shared)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self._shared,)
@@ -150,4 +187,4 @@ class SharedNamespace(_NamespaceProxy):  # type: ignore[misc]
         return f"<NamespaceProxy object, typeid 'Namespace' at {id(self):#x}>"
 
     def __str__(self) -> str:
-        return repr(self._getvalue())
+        return _text(self)

@@ -11,6 +11,7 @@ from multiprocessing import managers as _stdlib
 from multiprocessing.process import parent_process
 from typing import TYPE_CHECKING, Any
 
+from forkful import _native
 from forkful.launch import interrupts
 from forkful.launch.defaults import defaults
 from forkful.launch.parent import die_with_parent
@@ -40,7 +41,7 @@ def _end_with_parent() -> None:
 
 
 class BaseManager(_stdlib.BaseManager):
-    """Objects in a server process, used by others through proxies.
+    """Objects in a server process, used by others through proxies, as long as the server lives.
 
     Args:
         address: Where the server listens; None: at a place of its own choice.
@@ -79,6 +80,7 @@ class BaseManager(_stdlib.BaseManager):
         with interrupts.interrupts_held():
             super().start(initializer, initargs)
         self._process.ends_last = True  # see launch.sigterm
+        self._server_word = _native.find(self._process.pid)
 
     @classmethod
     def _run_server(cls, *args: Any) -> None:
@@ -91,13 +93,16 @@ class SyncManager(BaseManager, _stdlib.SyncManager):
     """A manager of the usual types: `Manager()` gives one whose server is running.
 
     Where the server is a process of this family, `dict`, `list` and `Namespace` lie in the family's shared
-    memory (`forkful.shared`), and are used without the server. They live as long as anybody has them.
+    memory (`forkful.shared`), and are used without the server. They end with it all the same: once it was shut
+    down, or has died, whoever uses one gets `ManagerEnded`, which is a ConnectionRefusedError. What shall
+    outlive its maker is made by `forkful.shared`.
     """
 
     def _is_of_the_family(self) -> bool:
         return (
             self._serializer == "pickle"
             and isinstance(getattr(self, "_process", None), Process)
+            and self._server_word != 0
             and self._state.value == _stdlib.State.STARTED
         )
 
@@ -120,7 +125,7 @@ def _keep_at_hand(typeid: str, make: Callable[..., Any]) -> None:
     @functools.wraps(served)
     def temp(self: Any, /, *args: Any, **kwds: Any) -> Any:
         if self._is_of_the_family():
-            return make(self.address, *args, **kwds)
+            return make(self, *args, **kwds)
         return served(self, *args, **kwds)
 
     setattr(SyncManager, typeid, temp)
