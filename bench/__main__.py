@@ -17,10 +17,10 @@ FILES = (
     "event",
     "shared",
     "startup",
+    "tcp",
     "many",
     "map_cli",
     "growth",
-    "tcp",
 )
 
 if __name__ == "__main__":

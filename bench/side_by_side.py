@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import machine
 import tables
@@ -34,17 +35,22 @@ def main(questions: Sequence[Question]) -> None:
     try:
         for question in chosen:
             answers.append(ask(question, options.rounds, options.quick, options.entry))
+            facts["load_at_end"] = machine.load()
+            if options.json:
+                _keep(options.json, options.quick, facts, answers)
             tables.show(answers[-1])
     except KeyboardInterrupt:
         sys.exit(130)
-    facts["load_at_end"] = machine.load()
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        run = {"quick": options.quick, "machine": facts, "answers": [a.as_json() for a in answers]}
-        options.json.write_text(json.dumps(run, indent=1) + "\n")
     if options.check:
         sys.exit(_check(answers))
     sys.exit(0)
+
+
+def _keep(file: Path, quick: bool, facts: dict[str, Any], answers: Sequence[Answer]) -> None:
+    """Write all figures so far: a run takes long, and one that is cut short keeps what it has."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    run = {"quick": quick, "machine": facts, "answers": [a.as_json() for a in answers]}
+    file.write_text(json.dumps(run, indent=1) + "\n")
 
 
 def ask(
