@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import random
 import resource
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +20,8 @@ pytest_plugins = ["tests.kit.limit", "tests.kit.leaks", "tests.kit.shard"]
 def pytest_configure(config: pytest.Config) -> None:
     # Tests crash processes on purpose: no core files.
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    # A shell that runs us in the background has Ctrl-C ignored, by our programs too. Tests send it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(params=multiprocessing.get_all_start_methods())
