@@ -20,8 +20,9 @@ pytest_plugins = ["tests.kit.limit", "tests.kit.leaks", "tests.kit.shard"]
 def pytest_configure(config: pytest.Config) -> None:
     # Tests crash processes on purpose: no core files.
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
-    # A shell that runs us in the background has Ctrl-C ignored, by our programs too. Tests send it.
+    # Who runs us in the background (a shell, nohup) may ignore signals, and so would our programs. Tests send them.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(params=multiprocessing.get_all_start_methods())
