@@ -99,6 +99,22 @@ def weight(pid: int) -> float:
     raise RuntimeError(f"the kernel does not tell the weight of process {pid}")
 
 
+def idle_ms(kind: str, count: int) -> float:
+    """Return the processor time, in ms, that a waiting crowd takes in a second, its starter included."""
+
+    def ticks() -> int:
+        stats = [Path(f"/proc/{pid}/stat").read_text() for pid in everyone]
+        return sum(sum(map(int, stat.rpartition(")")[2].split()[11:13])) for stat in stats)
+
+    with crowd(kind, count) as (_, pids):
+        everyone = [os.getpid(), *pids]
+        time.sleep(2)  # all wait for long by then
+        begin, before = time.perf_counter(), ticks()
+        time.sleep(5)
+        taken = (ticks() - before) / os.sysconf("SC_CLK_TCK")
+        return taken / (time.perf_counter() - begin) * 1000
+
+
 def bare_fork(count: int) -> float:
     """The same with os.fork and pipes: what the kernel takes."""
     gate, open_gate = os.pipe()
@@ -173,12 +189,30 @@ def weigh(count: int) -> Question:
     )
 
 
+def idle(count: int) -> Question:
+    return Question(
+        name=f"many.idle_{count}",
+        title=f"What {count:,} waiting processes take",
+        unit="ms of CPU",
+        per="second",
+        fair="As they wait for an event; over 5 s, which begin when all have waited for 2.",
+        entries={k: Entry(functools.partial(idle_ms, k), absent=too_many(k, count)) for k in KINDS},
+        count=count,
+        quick=count,
+        baseline="multiprocessing, forkserver",
+        rounds=1,
+        limit=180,
+    )
+
+
 QUESTIONS = [
     alive(100, []),
     alive(1000, [Bound("forkful, forkserver", 2), Bound("forkful, fork", 2)]),
     alive(3000, [Bound("forkful, forkserver", 2), Bound("forkful, fork", 2)]),
     alive(10_000, [Bound("forkful, forkserver", 2), Bound("forkful, fork", 2)]),
     weigh(300),
+    idle(250),
+    idle(1000),
 ]
 
 if __name__ == "__main__":

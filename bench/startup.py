@@ -23,6 +23,7 @@ from itertools import repeat
 from pathlib import Path
 
 import machine
+import psutil
 from peers import LOOKALIKES, context
 from question import BEST_PEER, Bound, Entry, Question
 from side_by_side import main
@@ -79,6 +80,21 @@ def starting(name: str, method: str, count: int, target: Callable[[], object] = 
     for _ in repeat(None, count):
         run_one()
     return (time.perf_counter() - begin) / count
+
+
+def faults_of_starting(name: str, method: str, count: int) -> float:
+    """Return the page faults of a start and join, those of a fork server included."""
+
+    def faults() -> int:
+        # Of each: its own, and those of the children that it has waited for.
+        here = psutil.Process()
+        stats = [Path(f"/proc/{p.pid}/stat").read_text() for p in (here, *here.children())]
+        return sum(sum(map(int, stat.rpartition(")")[2].split()[7:9])) for stat in stats)
+
+    starting(name, method, 10)  # the fork server runs, and what is touched once has been
+    before = faults()
+    starting(name, method, count)
+    return (faults() - before) / (count + 1)
 
 
 def starting_with_a_main_file(name: str, method: str, count: int) -> float:
@@ -218,6 +234,24 @@ PACKAGES = {
     **{name: name for name in ("loky", "joblib", "mpire", "pebble")},
 }
 
+
+def faults_question(method: str, count: int) -> Question:
+    return Question(
+        name=f"startup.faults_{method}",
+        title=f"Page faults of a start and join, {method}",
+        unit="faults",
+        per="start",
+        fair="A builtin as target; no main file; of parent, fork server and child together.",
+        entries={
+            name: Entry(functools.partial(faults_of_starting, name, method))
+            for name in ("forkful", "multiprocessing")
+        },
+        count=count,
+        quick=count,
+        rounds=3,
+    )
+
+
 QUESTIONS = [
     import_question(
         "import",
@@ -258,6 +292,9 @@ QUESTIONS = [
     main_file_question("spawn", 10, goal=1),
     main_file_question("forkserver", 30, goal=5),
     large_parent_question(),
+    faults_question("fork", 50),
+    faults_question("forkserver", 50),
+    faults_question("spawn", 20),
 ]
 
 if __name__ == "__main__":

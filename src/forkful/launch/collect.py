@@ -110,8 +110,7 @@ def _a_child_may_have_ended() -> bool:
         return True  # the kernel forgets them at once: each must be asked
     try:
         return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-    except (
-        ChildProcessError
-    ):  # it knows none: whoever is no fork server's has ended, and somebody has waited for it
+    except ChildProcessError:
+        # It knows none: whoever is no fork server's has ended, and somebody has waited for it.
         watched = len(_Watched.by_sentinel) if _Watched.owner == os.getpid() else 0
         return len(_stdlib._children) > watched

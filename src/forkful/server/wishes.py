@@ -39,9 +39,8 @@ class Wishes:
 
     def ask(self, how: int = 0) -> None:
         """Ask for an end, or with 0 for a look at what is due."""
-        if (
-            how > self.ending
-        ):  # and no max(): a signal's wish may come at its call, and would be overwritten
+        # No max(): a signal's wish may come at its call, and would be overwritten.
+        if how > self.ending:
             self.ending = how
         with self._lock:
             if self._fd >= 0:
