@@ -79,6 +79,10 @@ def waits_for_a_client(pid: int) -> bool:
     return proc is not None and proc.state == "S" and ("accept" in where or where in ("", "0"))
 
 
+def is_tracker(proc: procs.Proc) -> bool:
+    return "resource_tracker" in procs.command(proc.pid)
+
+
 def pid_that_serves(client: Client) -> int:
     """The process that holds the other end of a client's connection."""
     port = client.socket.getsockname()[1]
@@ -100,7 +104,9 @@ def server(request: pytest.FixtureRequest, runner: Runner) -> Iterator[Server]:
         except (
             subprocess.TimeoutExpired
         ):  # the standard library's pool hangs at its end now and then
-            os.killpg(server.process.pid, signal.SIGKILL)
+            # Not its resource tracker, which gives back what they leave.
+            family = [server.process.pid, *(p.pid for p in procs.descendants(server.process.pid))]
+            procs.kill([p for p in map(procs.look, family) if p and not is_tracker(p)])
             assert runner.way == "python", "it was told to end and has not"
 
 
