@@ -24,7 +24,6 @@ typedef struct fk_bind_hooks {
     PyObject *dumps;      /* dumps(obj) -> (bytes, [PickleBuffer], [handle]) */
     PyObject *owner_died; /* (handle, pid, name, where) -> exception instance; where: str or None */
     PyObject *shut_down;  /* exception class */
-    PyObject *empty, *full;
     PyObject *lost;    /* (handle, items) -> exception instance */
     PyObject *quiet;   /* () -> whether only others can rouse this process */
     PyObject *examine; /* () -> an exception instance: a deadlock; None: perhaps, look again; False:
@@ -40,7 +39,8 @@ typedef struct fk_handle {
     PyObject_HEAD uint64_t off, tag;
     uint32_t hold;
     bool closed; /* queues */
-    void *data;  /* in the arena; NULL: no shared object yet */
+    void *data;   /* in the arena; NULL: no shared object yet */
+    pid_t stower; /* the process whose ref is in none's table; 0: there is no such */
 } fk_handle;
 
 /* handle.c */
@@ -56,6 +56,8 @@ static inline fk_hold *fk_handle_hold(fk_handle *h) { return fk_hold_at(&fk_fami
 
 /* errors.c: the one way out for a status that is not FK_OK. Sets an exception, returns NULL. */
 PyObject *fk_raise(fk_status st, const char *doing);
+/* An exception of the module `queue`, which is imported for it: few programs need it. */
+void fk_raise_of_queue(const char *name);
 PyObject *fk_raise_owner_died(fk_handle *h, fk_owner owner, uint32_t place);
 /* Make this process a family's root if it is in none. 0, or -1 with an exception. */
 int fk_need_family(void);
@@ -124,14 +126,30 @@ extern PyType_Spec fk_lock_spec, fk_rlock_spec, fk_sema_spec, fk_event_spec, fk_
     fk_items_spec, fk_attribute_spec, fk_ends_spec;
 extern PyTypeObject *fk_lock_type, *fk_rlock_type, *fk_block_type, *fk_guard_type, *fk_guarded_type;
 extern PyMethodDef fk_family_methods[], fk_board_methods[], fk_peek_methods[], fk_stream_methods[],
-    fk_ending_methods[], fk_files_methods[];
+    fk_ending_methods[], fk_files_methods[], fk_lastwords_methods[];
+
+/* files.c */
+typedef struct fk_identity { /* what tells a file from all others */
+    unsigned long long dev, ino;
+} fk_identity;
+bool fk_identify(int fd, fk_identity *id);
+/* Whether a descriptor still is the file that it was: a program may close what it does not know. */
+bool fk_is_still(int fd, fk_identity was);
+/* The same file by another number than those of the standard streams; closes fd. -1 with errno. */
+int fk_above_streams(int fd);
+
+/* What a newborn does before any Python code of it runs, a part of each file. Not in Python, as each object of
+ * the parent's that is touched is a page to be copied. */
+void fk_cut_ties(void);              /* ties.c: close what it must not keep */
+void fk_renew_files(void);           /* files.c: its own in the place of the parent's */
+void fk_lastwords_after_fork(void);  /* lastwords.c: it has no children that could leave any */
+void fk_sigterm_after_fork(void);    /* ending.c: nor any to be ended before it */
+
+/* In a parent once it has forked. */
+void fk_tied(void); /* ties.c */
 
 /* ending.c */
 int fk_add_ending_constants(PyObject *m);
-
-/* ties.c */
-/* In a newborn: close what it must not keep. */
-void fk_cut_ties(void);
 
 /* board_bind.c */
 /* Call fn(arg), which sleeps in the kernel, without the GIL, on the board, until it gives something else than

@@ -2,8 +2,10 @@
 #include "bind.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -350,7 +352,36 @@ static PyObject *wait_readable(PyObject *m, PyObject *fd)
     return wait_in_kernel(gets_readable, fd);
 }
 
+/* ---- what could rouse this process by itself ---------------------------------------------------------- */
+
+static bool has_interval_timer(void)
+{
+    static const int kinds[] = {ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF};
+    struct itimerval now;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (getitimer(kinds[i], &now) == 0 && (now.it_value.tv_sec || now.it_value.tv_usec))
+            return true;
+    return false;
+}
+
+static PyObject *has_timer(PyObject *m, PyObject *unused)
+{
+    (void)m, (void)unused;
+    bool has = has_interval_timer();
+    /* A kernel may lack the file. Python makes no such timers. */
+    int fd = has ? -1 : open("/proc/self/timers", O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        char c;
+        has = read(fd, &c, 1) > 0;
+        close(fd);
+    }
+    return PyBool_FromLong(has);
+}
+
 PyMethodDef fk_board_methods[] = {
+    {"has_timer", has_timer, METH_NOARGS,
+     "has_timer($module, /)\n--\n\nReturn whether a timer of this process is running, its own or the "
+     "kernel's for it."},
     {"board_enter", board_enter, METH_VARARGS,
      "board_enter($module, op, object, timeout, /)\n--\n\nSay that this thread is about to wait, "
      "so many "

@@ -6,8 +6,11 @@
 #include "bind.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -27,6 +30,12 @@ static struct {
 } term;
 
 static struct timespec orphans_grace;
+
+/* Starts of children under way in the main thread, where no exception must cut one in two. */
+static int held;
+
+/* signal.signal(SIGTERM, SIG_DFL), kept by guard_sigterm. */
+static PyObject *set_signal, *sigterm_number, *by_default;
 
 static struct timespec span(unsigned long long ns)
 {
@@ -101,12 +110,27 @@ static PyObject *sigterm_is_default(PyObject *m, PyObject *unused)
                            now.sa_handler == SIG_DFL);
 }
 
+static int keep_reset(void)
+{
+    if (set_signal)
+        return 0;
+    PyObject *signals = PyImport_ImportModule("_signal");
+    if (!signals)
+        return -1;
+    by_default = PyObject_GetAttrString(signals, "SIG_DFL");
+    sigterm_number = PyLong_FromLong(SIGTERM);
+    if (by_default && sigterm_number)
+        set_signal = PyObject_GetAttrString(signals, "signal");
+    Py_DECREF(signals);
+    return set_signal ? 0 : -1;
+}
+
 static PyObject *guard_sigterm(PyObject *m, PyObject *args)
 {
     (void)m;
     unsigned long long grace_ns;
     int parent;
-    if (!PyArg_ParseTuple(args, "Ki", &grace_ns, &parent))
+    if (!PyArg_ParseTuple(args, "Ki", &grace_ns, &parent) || keep_reset() < 0)
         return NULL;
     struct sigaction action;
     if (sigaction(SIGTERM, NULL, &action) < 0)
@@ -130,6 +154,47 @@ static PyObject *guard_sigterm(PyObject *m, PyObject *args)
     if (sigaction(SIGTERM, &action, NULL) < 0)
         return PyErr_SetFromErrno(PyExc_OSError);
     Py_RETURN_NONE;
+}
+
+static bool is_guarded(void)
+{
+    struct sigaction now;
+    return sigaction(SIGTERM, NULL, &now) == 0 && now.sa_flags & SA_SIGINFO &&
+           now.sa_sigaction == on_sigterm;
+}
+
+void fk_sigterm_after_fork(void)
+{
+    held = 0;
+    if (!term.pid || !is_guarded())
+        return;
+    PyObject *old = PyObject_CallFunctionObjArgs(set_signal, sigterm_number, by_default, NULL);
+    if (!old) /* not in the main interpreter */
+        PyErr_Clear();
+    Py_XDECREF(old);
+}
+
+/* The thread that forks is the first of the new process, for Python and for the kernel. */
+static bool in_main_thread(void) { return (pid_t)syscall(SYS_gettid) == getpid(); }
+
+static PyObject *hold_sigterm(PyObject *m, PyObject *unused)
+{
+    (void)m, (void)unused;
+    held += in_main_thread();
+    Py_RETURN_NONE;
+}
+
+static PyObject *let_go_sigterm(PyObject *m, PyObject *unused)
+{
+    (void)m, (void)unused;
+    held -= in_main_thread();
+    Py_RETURN_NONE;
+}
+
+static PyObject *sigterm_held(PyObject *m, PyObject *unused)
+{
+    (void)m, (void)unused;
+    return PyBool_FromLong(held);
 }
 
 static PyObject *end_by_sigterm(PyObject *m, PyObject *arg)
@@ -178,17 +243,54 @@ static PyObject *pass_on_sigterm(PyObject *m, PyObject *args)
     Py_RETURN_NONE;
 }
 
-static PyObject *arm_orphaned(PyObject *m, PyObject *args)
+static bool arm_orphaned(unsigned long long grace_ns)
 {
-    (void)m;
-    unsigned long long grace_ns;
-    if (!PyArg_ParseTuple(args, "K", &grace_ns))
-        return NULL;
     orphans_grace = span(grace_ns);
     struct sigaction action = {.sa_handler = on_orphaned, .sa_flags = SA_RESTART | SA_ONSTACK};
     sigemptyset(&action.sa_mask);
-    if (sigaction(ORPHANED, &action, NULL) < 0)
+    return sigaction(ORPHANED, &action, NULL) == 0;
+}
+
+/* Ask for a signal when the last writer of a pipe has gone. */
+static void signal_at_end(int pipe, int signum)
+{
+    fcntl(pipe, F_SETOWN, getpid());
+    fcntl(pipe, F_SETSIG, signum);
+    fcntl(pipe, F_SETFL, fcntl(pipe, F_GETFL) | O_ASYNC);
+}
+
+/* The same by an opening of our own: whom to signal belongs to that, and the one which is inherited is
+ * its siblings', too. */
+static bool signal_at_end_by_own(int pipe, int signum)
+{
+    char path[32];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", pipe);
+    int own = fk_above_streams(open(path, O_RDONLY | O_CLOEXEC));
+    if (own >= 0)
+        signal_at_end(own, signum);
+    return own >= 0;
+}
+
+static PyObject *die_with_parent(PyObject *m, PyObject *args)
+{
+    (void)m;
+    int pipe, parent;
+    unsigned long long grace_ns;
+    if (!PyArg_ParseTuple(args, "iiK", &pipe, &parent, &grace_ns))
+        return NULL;
+    if (!arm_orphaned(grace_ns))
         return PyErr_SetFromErrno(PyExc_OSError);
+    /* The second is for who is stopped: it runs no handlers until it is continued. */
+    if (!signal_at_end_by_own(pipe, ORPHANED) || !signal_at_end_by_own(pipe, SIGCONT)) {
+        /* No /proc, or no descriptor left. The kernel's own way tells of the thread that has forked. */
+        if (getppid() == parent)
+            prctl(PR_SET_PDEATHSIG, ORPHANED);
+        else
+            signal_at_end(pipe, ORPHANED);
+    }
+    struct pollfd now = {.fd = pipe, .events = POLLIN};
+    if (poll(&now, 1, 0) > 0) /* it had gone before we asked */
+        kill(getpid(), ORPHANED);
     Py_RETURN_NONE;
 }
 
@@ -221,6 +323,14 @@ PyMethodDef fk_ending_methods[] = {
      "this process at once, and any other end this process after so many "
      "nanoseconds at the latest, whatever Python's handler of it, which must be set, brings about. "
      "Until then the handler is called once, however often the signal comes."},
+    {"hold_sigterm", hold_sigterm, METH_NOARGS,
+     "hold_sigterm($module, /)\n--\n\nThe start of a child begins, in whatever thread: see "
+     "sigterm_held."},
+    {"let_go_sigterm", let_go_sigterm, METH_NOARGS,
+     "let_go_sigterm($module, /)\n--\n\nIt is over."},
+    {"sigterm_held", sigterm_held, METH_NOARGS,
+     "sigterm_held($module, /)\n--\n\nReturn whether a start of a child is under way in the main "
+     "thread."},
     {"end_by_sigterm", end_by_sigterm, METH_O,
      "end_by_sigterm($module, pidfds, /)\n--\n\nLet the interpreter's end look like death by "
      "SIGTERM, and kill -9 these processes if that does not come within the grace."},
@@ -229,9 +339,10 @@ PyMethodDef fk_ending_methods[] = {
     {"pass_on_sigterm", pass_on_sigterm, METH_VARARGS,
      "pass_on_sigterm($module, pid, /)\n--\n\nSend SIGTERM to a child as a part of the end of its "
      "parent, and not as Process.terminate() does."},
-    {"arm_orphaned", arm_orphaned, METH_VARARGS,
-     "arm_orphaned($module, grace_ns, /)\n--\n\nLet the signal ORPHANED be followed by SIGTERM at "
-     "once and by SIGKILL after so many nanoseconds."},
+    {"die_with_parent", die_with_parent, METH_VARARGS,
+     "die_with_parent($module, pipe, parent, grace_ns, /)\n--\n\nLet this process get the signal "
+     "ORPHANED when the last writer of the pipe has gone, or has gone already:\nit is followed by "
+     "SIGTERM at once and by SIGKILL after so many nanoseconds."},
     {"call_in_main", call_in_main, METH_O,
      "call_in_main($module, callable, /)\n--\n\nLet the main thread call it when it next runs "
      "Python code."},

@@ -53,3 +53,14 @@ int fk_need_family(void)
     fk_raise(st, "making the family's shared memory");
     return -1;
 }
+
+void fk_raise_of_queue(const char *name)
+{
+    static PyObject *module;
+    if (!module && !(module = PyImport_ImportModule("queue")))
+        return;
+    PyObject *kind = PyObject_GetAttrString(module, name);
+    if (kind)
+        PyErr_SetNone(kind);
+    Py_XDECREF(kind);
+}

@@ -176,6 +176,7 @@ static PyObject *after_fork_parent(PyObject *m, PyObject *unused)
 {
     (void)m, (void)unused;
     tls_last_child = fk_family.base ? fk_family_after_fork_parent(&fk_family) : 0;
+    fk_tied();
     Py_RETURN_NONE;
 }
 
@@ -185,6 +186,9 @@ static PyObject *after_fork_child(PyObject *m, PyObject *unused)
     if (fk_family.base)
         fk_family_after_fork_child(&fk_family);
     fk_cut_ties();
+    fk_renew_files();
+    fk_lastwords_after_fork();
+    fk_sigterm_after_fork();
     Py_RETURN_NONE;
 }
 

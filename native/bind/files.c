@@ -2,108 +2,96 @@
  * all of its system calls: each object of the parent's that is touched is a page to be copied. */
 #include "bind.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
-typedef struct identity {
-    unsigned long long dev, ino;
-} identity;
-
-static bool identify(int fd, identity *id)
+bool fk_identify(int fd, fk_identity *id)
 {
     struct stat s;
     if (fstat(fd, &s) < 0)
         return false;
-    *id = (identity){s.st_dev, s.st_ino};
+    *id = (fk_identity){s.st_dev, s.st_ino};
     return true;
 }
 
-/* Whether a descriptor still is the file that it was: a program may close what it does not know. */
-static bool is_still(int fd, identity was)
+bool fk_is_still(int fd, fk_identity was)
 {
-    identity id;
-    return identify(fd, &id) && id.dev == was.dev && id.ino == was.ino;
+    fk_identity id;
+    return fk_identify(fd, &id) && id.dev == was.dev && id.ino == was.ino;
 }
 
-static PyObject *file_identity(PyObject *m, PyObject *arg)
+int fk_above_streams(int fd)
 {
-    (void)m;
-    identity id;
-    long fd = PyLong_AsLong(arg);
-    if (fd == -1 && PyErr_Occurred())
-        return NULL;
-    if (!identify((int)fd, &id))
-        return PyErr_SetFromErrno(PyExc_OSError);
-    return Py_BuildValue("KK", id.dev, id.ino);
+    if (fd < 0 || fd > STDERR_FILENO)
+        return fd;
+    int above = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1), e = errno;
+    close(fd);
+    errno = e;
+    return above;
 }
 
-static PyObject *close_file(PyObject *m, PyObject *args)
-{
-    (void)m;
+/* An anonymous file that is appended to, of which each process of the family has one of its own. */
+static struct {
     int fd;
-    identity was;
-    if (!PyArg_ParseTuple(args, "i(KK)", &fd, &was.dev, &was.ino))
-        return NULL;
-    if (is_still(fd, was))
+    fk_identity id;
+    char name[32];
+} own = {.fd = -1};
+
+static int make_own(void)
+{
+    int fd = fk_above_streams(memfd_create(own.name, MFD_CLOEXEC));
+    if (fd >= 0 && fcntl(fd, F_SETFL, O_RDWR | O_APPEND) == 0)
+        return fd;
+    if (fd >= 0)
         close(fd);
-    Py_RETURN_NONE;
+    return -1;
 }
 
-static PyObject *renew_memfd(PyObject *m, PyObject *args)
+static PyObject *own_file(PyObject *m, PyObject *arg)
 {
     (void)m;
-    int fd;
-    identity id;
-    const char *name;
-    if (!PyArg_ParseTuple(args, "i(KK)s", &fd, &id.dev, &id.ino, &name))
+    const char *name = PyUnicode_AsUTF8(arg);
+    if (!name)
         return NULL;
-    if (!is_still(fd, id))
-        Py_RETURN_NONE;
-    int new = memfd_create(name, MFD_CLOEXEC);
-    bool done = new >= 0 && fcntl(new, F_SETFL, O_RDWR | O_APPEND) == 0 &&
-                dup3(new, fd, O_CLOEXEC) == fd && identify(fd, &id);
-    if (new >= 0)
-        close(new);
-    if (!done)
-        Py_RETURN_NONE;
-    return Py_BuildValue("KK", id.dev, id.ino);
+    snprintf(own.name, sizeof own.name, "%s", name);
+    int fd = make_own();
+    if (fd < 0 || !fk_identify(fd, &own.id))
+        return PyErr_SetFromErrno(PyExc_OSError);
+    own.fd = fd;
+    return PyLong_FromLong(fd);
 }
 
-static PyObject *reopen_file(PyObject *m, PyObject *args)
+void fk_renew_files(void)
 {
-    (void)m;
-    int pid, fd, least, result = -1;
-    long long at;
-    identity was;
-    char path[64];
-    if (!PyArg_ParseTuple(args, "ii(KK)Li", &pid, &fd, &was.dev, &was.ino, &at, &least))
-        return NULL;
-    snprintf(path, sizeof path, "/proc/%d/fd/%d", pid, fd);
-    int low = open(path, O_WRONLY | O_CLOEXEC);
-    if (low >= 0) {
-        if (is_still(low, was) && lseek(low, at, SEEK_SET) == at)
-            result = fcntl(low, F_DUPFD_CLOEXEC, least);
-        close(low);
-    }
-    return PyLong_FromLong(result);
+    if (own.fd < 0 || !fk_is_still(own.fd, own.id))
+        return;
+    int fd = make_own();
+    if (fd < 0)
+        return; /* no descriptor is left: what it writes goes to its parent's */
+    if (dup3(fd, own.fd, O_CLOEXEC) == own.fd)
+        fk_identify(own.fd, &own.id);
+    close(fd);
+}
+
+static PyObject *replace_stdin(PyObject *m, PyObject *unused)
+{
+    (void)m, (void)unused;
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    bool done = fd >= 0 && dup2(fd, STDIN_FILENO) == STDIN_FILENO;
+    if (fd > STDIN_FILENO)
+        close(fd);
+    return PyBool_FromLong(done);
 }
 
 PyMethodDef fk_files_methods[] = {
-    {"file_identity", file_identity, METH_O,
-     "file_identity($module, fd, /)\n--\n\nReturn what tells the file of a descriptor from all "
-     "others."},
-    {"close_file", close_file, METH_VARARGS,
-     "close_file($module, fd, identity, /)\n--\n\nClose a descriptor, unless it is no longer this "
-     "file."},
-    {"renew_memfd", renew_memfd, METH_VARARGS,
-     "renew_memfd($module, fd, identity, name, /)\n--\n\nPut a new anonymous file, which is "
-     "appended to, in the place of this one. Return its identity; None:\nit was no longer this "
-     "file, or no descriptor is left."},
-    {"reopen_file", reopen_file, METH_VARARGS,
-     "reopen_file($module, pid, fd, identity, at, least, /)\n--\n\nOpen a file that another "
-     "process "
-     "has open, to write from byte `at`. Return a descriptor that is not\nlower than `least`; -1: "
-     "the process has ended or has closed it, or there is no /proc or no descriptor left."},
+    {"own_file", own_file, METH_O,
+     "own_file($module, name, /)\n--\n\nReturn a new anonymous file, which is appended to. In each "
+     "process that is forked from now on,\nthe descriptor is a file of its own, unless this one was "
+     "closed."},
+    {"replace_stdin", replace_stdin, METH_NOARGS,
+     "replace_stdin($module, /)\n--\n\nLet descriptor 0 be /dev/null. Return whether it is."},
     {NULL, NULL, 0, NULL},
 };

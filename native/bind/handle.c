@@ -1,6 +1,7 @@
 #include "bind.h"
 
 #include <structmember.h>
+#include <unistd.h>
 
 PyObject *fk_handle_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
@@ -17,6 +18,8 @@ void fk_handle_dealloc(PyObject *self)
     PyTypeObject *type = Py_TYPE(self);
     if (h->hold != FK_NO_HOLD)
         fk_hold_drop(&fk_family, h->hold);
+    else if (h->stower && h->stower == getpid())
+        fk_block_unref(&fk_family, h->off, FK_REF_TRANSIT);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -112,7 +115,26 @@ static PyObject *depart(PyObject *self, PyObject *unused)
     return id;
 }
 
+static PyObject *stow(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    fk_handle *h = (fk_handle *)self;
+    if (!fk_handle_data(h))
+        return NULL;
+    if (h->hold != FK_NO_HOLD) {
+        fk_block_ref(&fk_family, h->off, FK_REF_TRANSIT);
+        fk_hold_drop(&fk_family, h->hold);
+        h->hold = FK_NO_HOLD;
+        h->stower = getpid();
+    }
+    Py_RETURN_NONE;
+}
+
 PyMethodDef fk_handle_methods[] = {
+    {"_stow", stow, METH_NOARGS,
+     "_stow($self, /)\n--\n\nKeep the object for this process alone: those that it forks from now on "
+     "do not keep it alive,\nand must not use it. For what a process has many of, as each fork copies "
+     "what it holds.\nIf it is killed, the object stays until the family ends."},
     {"_attach", attach, METH_VARARGS,
      "_attach($self, off, tag, kind, /)\n--\n\nBecome a handle of the shared object that another "
      "handle's "

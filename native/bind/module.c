@@ -7,9 +7,8 @@ static PyObject *configure(PyObject *m, PyObject *args)
 {
     (void)m;
     fk_bind_hooks h = {0};
-    if (!PyArg_ParseTuple(args, "OOOOOOOOOO!", &h.dumps, &h.owner_died, &h.shut_down, &h.empty,
-                          &h.full, &h.lost, &h.quiet, &h.examine, &h.circle, &PyTuple_Type,
-                          &h.homes))
+    if (!PyArg_ParseTuple(args, "OOOOOOOO!", &h.dumps, &h.owner_died, &h.shut_down, &h.lost,
+                          &h.quiet, &h.examine, &h.circle, &PyTuple_Type, &h.homes))
         return NULL;
     PyObject *pickle = PyImport_ImportModule("_pickle");
     if (!pickle)
@@ -22,8 +21,6 @@ static PyObject *configure(PyObject *m, PyObject *args)
     Py_INCREF(h.dumps);
     Py_INCREF(h.owner_died);
     Py_INCREF(h.shut_down);
-    Py_INCREF(h.empty);
-    Py_INCREF(h.full);
     Py_INCREF(h.lost);
     Py_INCREF(h.quiet);
     Py_INCREF(h.examine);
@@ -45,7 +42,7 @@ static PyMethodDef methods[] = {
      "types only, else "
      "None."},
     {"configure", configure, METH_VARARGS,
-     "configure($module, dumps, owner_died, shut_down, empty, full, lost, quiet, examine, "
+     "configure($module, dumps, owner_died, shut_down, lost, quiet, examine, "
      "circle, homes, "
      "/)\n--\n\nHand over the Python side's pickler, exceptions and search for deadlocks; once, "
      "before any handle is used."},
@@ -87,6 +84,7 @@ static int exec(PyObject *m)
         PyModule_AddFunctions(m, fk_peek_methods) < 0 ||
         PyModule_AddFunctions(m, fk_stream_methods) < 0 ||
         PyModule_AddFunctions(m, fk_files_methods) < 0 ||
+        PyModule_AddFunctions(m, fk_lastwords_methods) < 0 ||
         PyModule_AddFunctions(m, fk_ending_methods) < 0 || fk_add_ending_constants(m) < 0 ||
         add_type(m, &fk_lock_spec, true, &fk_lock_type) < 0 ||
         add_type(m, &fk_rlock_spec, true, &fk_rlock_type) < 0 ||

@@ -122,7 +122,7 @@ static PyObject *Queue_put(PyObject *self, PyObject *const *args, Py_ssize_t nar
     if (r < 0)
         return NULL;
     if (r > 0) {
-        PyErr_SetNone(fk_hooks.full);
+        fk_raise_of_queue("Full");
         return NULL;
     }
     Py_RETURN_NONE;
@@ -222,7 +222,7 @@ static PyObject *Queue_get(PyObject *self, PyObject *const *args, Py_ssize_t nar
     if (r < 0)
         return NULL;
     if (r > 0) {
-        PyErr_SetNone(fk_hooks.empty);
+        fk_raise_of_queue("Empty");
         return NULL;
     }
     if (out.block)
@@ -349,7 +349,7 @@ static PyObject *Queue_put_each(PyObject *self, PyObject *args)
     }
     PyMem_Free(all);
     if (r > 0)
-        PyErr_SetNone(fk_hooks.full);
+        fk_raise_of_queue("Full");
     first_error e = {0};
     note_error(&e);
     if (PyList_SetSlice(list, 0, put, NULL) < 0)
@@ -399,7 +399,7 @@ static PyObject *Queue_get_each(PyObject *self, PyObject *args)
         c.take.hold = q->joinable ? fk_handle_hold(h) : NULL;
         int r = take(h, &c, &w, FK_OP_QUEUE_GET, FK_ONE_WAIT);
         if (r > 0 && !taken)
-            PyErr_SetNone(fk_hooks.empty);
+            fk_raise_of_queue("Empty");
         else if (r < 0 && taken && PyErr_ExceptionMatches(fk_hooks.shut_down))
             PyErr_Clear(); /* the next call will say so */
         if (r) {

@@ -1,9 +1,51 @@
-/* A parent's ends of the pipes between it and a child: see launch/parent.py. */
+/* What tells a child of its parent's end, and the parent of the child's: see launch/parent.py.
+ *
+ * All children that a process forks itself have the read end of one pipe, whose write end it alone has: their
+ * tie. It is there while one of them is known, and takes two descriptors however many they are. A child that is
+ * sent what it is to do has the read end of that pipe for its tie. */
 #include "bind.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
-/* The ties of this process, a bit for each descriptor, under the GIL. A set of Python's would do, but not
+static struct {
+    int r, w;
+    size_t shares; /* children that have it; 0: there is no pipe */
+} common;
+
+/* Whether this thread forks a child that is to have the common tie. */
+static _Thread_local bool starting;
+
+static bool take_share(void)
+{
+    int ends[2];
+    if (!common.shares) {
+        if (pipe2(ends, O_CLOEXEC) < 0)
+            return false;
+        common.r = fk_above_streams(ends[0]);
+        common.w = fk_above_streams(ends[1]);
+        if (common.r < 0 || common.w < 0) {
+            int e = errno;
+            close(common.r < 0 ? common.w : common.r);
+            errno = e;
+            return false;
+        }
+    }
+    common.shares++;
+    return true;
+}
+
+static void give_share_back(void)
+{
+    if (--common.shares == 0) {
+        close(common.w);
+        close(common.r);
+    }
+}
+
+/* The other ties of this process, a bit for each descriptor, under the GIL. A set of Python's would do, but not
  * in the moment after a fork: each page that a newborn writes to is copied, and looking at a set writes to
  * its members. */
 static uint64_t *ties;
@@ -27,8 +69,17 @@ static int remember(int fd)
 
 static void forget(int fd) { ties[fd / 64] &= ~(UINT64_C(1) << fd % 64); }
 
+void fk_tied(void) { starting = false; }
+
 void fk_cut_ties(void)
 {
+    if (common.shares) {
+        close(common.w);
+        if (!starting)
+            close(common.r);
+        common.shares = 0;
+    }
+    starting = false;
     for (size_t i = 0; i < words; i++) {
         while (ties[i]) {
             int bit = __builtin_ctzll(ties[i]);
@@ -38,38 +89,49 @@ void fk_cut_ties(void)
     }
 }
 
+#define NONE (-1)
+
 typedef struct {
-    PyObject_HEAD int sentinel, tie;
-    pid_t owner; /* who has to close them; 0: they are closed */
+    PyObject_HEAD int tie; /* of its own; NONE: it has a share of the common one */
+    int sentinel;          /* NONE: nobody has asked for it */
+    pid_t owner;           /* who has to close them; 0: they are closed */
 } fk_ends;
 
 static void close_ends(fk_ends *e)
 {
     if (e->owner && e->owner == getpid()) { /* in a child the numbers mean something else */
-        forget(e->tie);
-        close(e->tie);
-        close(e->sentinel);
+        if (e->tie == NONE) {
+            give_share_back();
+        } else {
+            forget(e->tie);
+            close(e->tie);
+        }
+        if (e->sentinel != NONE)
+            close(e->sentinel);
     }
     e->owner = 0;
 }
 
 static PyObject *Ends_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    int sentinel, tie;
+    int tie = NONE, sentinel = NONE;
     if (kwargs && PyDict_GET_SIZE(kwargs))
         return PyErr_Format(PyExc_TypeError, "Ends takes no keyword arguments");
-    if (!PyArg_ParseTuple(args, "ii:Ends", &sentinel, &tie))
+    if (!PyArg_ParseTuple(args, "|ii:Ends", &tie, &sentinel))
         return NULL;
-    if (sentinel < 0 || tie < 0)
-        return PyErr_Format(PyExc_ValueError, "not a descriptor");
     fk_ends *e = (fk_ends *)type->tp_alloc(type, 0);
     if (!e)
         return NULL;
-    if (remember(tie) < 0) {
+    e->owner = 0;
+    if (tie != NONE && remember(tie) < 0) {
         Py_DECREF(e);
         return PyErr_NoMemory();
     }
-    *e = (fk_ends){.ob_base = e->ob_base, .sentinel = sentinel, .tie = tie, .owner = getpid()};
+    if (tie == NONE && !take_share()) {
+        Py_DECREF(e);
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    e->tie = tie, e->sentinel = sentinel, e->owner = getpid();
     return (PyObject *)e;
 }
 
@@ -80,6 +142,45 @@ static PyObject *Ends_call(PyObject *self, PyObject *args, PyObject *kwargs)
     Py_RETURN_NONE;
 }
 
+static PyObject *Ends_childs(PyObject *self, PyObject *unused)
+{
+    (void)self, (void)unused;
+    return PyLong_FromLong(common.r);
+}
+
+static PyObject *Ends_for_fork(PyObject *self, PyObject *unused)
+{
+    starting = true;
+    return Ends_childs(self, unused);
+}
+
+/* Ready for ever. */
+static int of_the_dead(void)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return -1;
+    close(ends[1]);
+    return ends[0];
+}
+
+static PyObject *Ends_sentinel(PyObject *self, PyObject *arg)
+{
+    fk_ends *e = (fk_ends *)self;
+    long pid = PyLong_AsLong(arg);
+    if (pid == -1 && PyErr_Occurred())
+        return NULL;
+    if (e->sentinel == NONE && e->owner == getpid()) {
+        int fd = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
+        if (fd < 0 && errno == ESRCH)
+            fd = of_the_dead();
+        if ((fd = fk_above_streams(fd)) < 0)
+            return PyErr_SetFromErrno(PyExc_OSError);
+        e->sentinel = fd;
+    }
+    return PyLong_FromLong(e->sentinel);
+}
+
 static void Ends_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
@@ -88,14 +189,29 @@ static void Ends_dealloc(PyObject *self)
     Py_DECREF(type);
 }
 
+static PyMethodDef methods[] = {
+    {"childs", Ends_childs, METH_NOARGS,
+     "childs($self, /)\n--\n\nReturn the child's end of the common tie."},
+    {"for_fork", Ends_for_fork, METH_NOARGS,
+     "for_fork($self, /)\n--\n\nReturn the child's end of the common tie, and let the child that this "
+     "thread forks next keep it."},
+    {"sentinel", Ends_sentinel, METH_O,
+     "sentinel($self, pid, /)\n--\n\nReturn a descriptor that is ready when that child has ended: "
+     "the one that was given, or one that is\nmade now. Raises OSError."},
+    {NULL, NULL, 0, NULL},
+};
+
 static PyType_Slot slots[] = {
     {Py_tp_new, Ends_new},
     {Py_tp_call, Ends_call},
     {Py_tp_dealloc, Ends_dealloc},
-    {Py_tp_doc, "Ends(sentinel, tie, /)\n--\n\nTwo descriptors of a parent, closed when they are "
-                "called or gone.\n\n"
-                "Args:\n    sentinel: Ready when the child has ended.\n    tie: What children that "
-                "are forked meanwhile close at once."},
+    {Py_tp_methods, methods},
+    {Py_tp_doc,
+     "Ends(tie=-1, sentinel=-1, /)\n--\n\nA parent's ends of what ties a child to it, closed when "
+     "called or gone.\n\n"
+     "Args:\n    tie: What children that are forked meanwhile close at once; -1: a share of the one "
+     "that all forked\n        children of this process have.\n"
+     "    sentinel: Ready when the child has ended; -1: made when asked for."},
     {0, NULL},
 };
 

@@ -25,7 +25,7 @@ fk_status fk_event_wait(fk_event *e, uint32_t *epoch, fk_wait *w)
 {
     if (*epoch == 0) /* bit 0 tells an epoch that was taken from one that was not */
         *epoch = (atomic_load(&e->word) & ~3u) | 1;
-    for (int spin = w->deadline_ns ? fk_spins : 0;;) {
+    for (int spin = fk_spins_of(w);;) {
         uint32_t v = atomic_load_explicit(&e->word, memory_order_acquire); /* acquire: event.set */
         if ((v & SET) || (v & ~3u) != (*epoch & ~3u))
             return FK_OK;

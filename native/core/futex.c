@@ -73,6 +73,7 @@ fk_status fk_futex_wait(_Atomic uint32_t *word, uint32_t expected, fk_wait *w)
     if (e == ETIMEDOUT) {
         if (last)
             return FK_TIMEOUT;
+        w->rested = true;
         if (grows && w->slice_ns < FK_SLICE_MAX_NS)
             w->slice_ns *= 2;
         return FK_INTR;

@@ -23,6 +23,7 @@ typedef struct fk_wait {
         *watch;      /* the family's watch, for this wait to take (watch.h); NULL: not for it */
     uint64_t thread; /* what to write there */
     bool watches;    /* it has it: the slices do not grow */
+    bool rested;     /* a slice is over: this wait is a long one */
 } fk_wait;
 
 #define FK_WAIT_UNTIL(deadline) {.deadline_ns = (deadline), .slice_ns = FK_SLICE_NS, .grows = false}
@@ -48,5 +49,12 @@ int fk_futex_wake(_Atomic uint32_t *word, int n);
 extern int fk_spins; /* how often to call fk_spin before a sleep; 0 on one CPU */
 void fk_spin_init(void);
 void fk_spin(int left);
+
+/* The same for a wait that may have slept: after a slice the answer is not moments away. Thousands that wake
+ * to look round, and then each offer the CPU to all the others, would leave no time for those who work. */
+static inline int fk_spins_of(const fk_wait *w)
+{
+    return w->deadline_ns && !w->rested ? fk_spins : 0;
+}
 
 #endif

@@ -6,7 +6,7 @@
 FK_COLD fk_status fk_lock_wait(const fk_arena *a, fk_lock *l, fk_wait *w)
 {
     /* Load only while spinning, so as not to take the line from the owner. */
-    for (int i = fk_spins; i > 0 && w->deadline_ns; i--) {
+    for (int i = fk_spins_of(w); i > 0; i--) {
         if (atomic_load_explicit(&l->word, memory_order_relaxed) == 0 && fk_lock_try(a, l) == FK_OK)
             return FK_OK;
         fk_spin(i);

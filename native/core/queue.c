@@ -418,7 +418,7 @@ static FK_COLD fk_status look_at_hands(const fk_arena *a, const fk_queue *q, uin
 /* Until there is something. Without the lock: only a hint. */
 static fk_status wait_item(const fk_arena *a, fk_queue *q, fk_wait *w)
 {
-    for (int spin = fk_spins;;) {
+    for (int spin = fk_spins_of(w);;) {
         /* acquire: queue.shut - what was put before the shutdown is seen below */
         uint32_t shut = atomic_load_explicit(&q->shut, memory_order_acquire);
         if (shut == 2)

@@ -11,18 +11,25 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
 
 __all__ = ["directories", "read"]
 
 
-class _Mount(NamedTuple):
-    """A control group file system, as mountinfo tells it."""
+class _Mount:
+    """A control group file system, as mountinfo tells it.
 
-    group: str  # the group that the mount point shows
-    point: str
-    version: int
-    controllers: set[str]
+    Attributes:
+        group: The group that the mount point shows.
+        point: The mount point.
+        version: 1 or 2.
+        controllers: Those that it has; version 2's are not told.
+    """
+
+    __slots__ = "controllers", "group", "point", "version"
+
+    def __init__(self, group: str, point: str, version: int, controllers: set[str]) -> None:
+        self.group, self.point = group, point
+        self.version, self.controllers = version, controllers
 
 
 def directories(

@@ -240,7 +240,7 @@ class Process(_process.Process):
 
     @staticmethod
     def _after_fork() -> None:
-        default.get_context().Process._after_fork()  # type: ignore[attr-defined]
+        default.get_context().Process._after_fork()
 
 
 class DefaultContext(Context):

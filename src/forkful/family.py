@@ -6,7 +6,6 @@ Imports only mechanism. One invariant: `_native` is configured before any handle
 from __future__ import annotations
 
 import os
-import queue
 from multiprocessing import process
 from multiprocessing.context import get_spawning_popen
 
@@ -74,8 +73,6 @@ _native.configure(
     _dumps,
     _owner_died,
     ShutDown,
-    queue.Empty,
-    queue.Full,
     _items_lost,
     quiet.quiet if quiet.ENABLED else None,
     _examine if quiet.ENABLED else None,

@@ -7,11 +7,11 @@ large one delays nothing and nobody need read it.
 
 from __future__ import annotations
 
-import io
 import os
 import signal
 import sys
-from multiprocessing import TimeoutError, process
+from importlib import import_module
+from multiprocessing import TimeoutError, process, util
 from multiprocessing.process import BaseProcess, active_children, current_process, parent_process
 
 from forkful import _native, errors, ledger, wire
@@ -21,10 +21,9 @@ from forkful.stdlib import names_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any
 
-    from forkful.launch import lastwords
 
 __all__ = [
     "NESTS",
@@ -47,6 +46,14 @@ NESTS = "nests"
 
 defaults.machinery.append(__file__)
 
+_process: Any = process
+_signal: Any = import_module("_signal")
+_util: Any = util
+_new_queue: Any = _native.Queue.__new__
+
+_begin: Any = None
+_live: Any = None
+
 
 class _Unreadable:
     """Stands for a result that cannot be unpickled here."""
@@ -65,20 +72,6 @@ def describe_exit(exitcode: int | None) -> str:
         except ValueError:
             return f"was killed by signal {-exitcode}"
     return f"exited with status {exitcode}"
-
-
-def _print_by_lines() -> None:
-    """Let each printed line leave this process at once, as at a terminal.
-
-    A child may be terminated or killed at any moment. A SIGTERM handler that flushes would not run
-    in a child that is busy in native code, and so keep it from ending; lines need no handler.
-    """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper) and not stream.line_buffering:
-            try:
-                stream.reconfigure(line_buffering=True)
-            except (OSError, ValueError):
-                pass  # closed, or nobody reads it
 
 
 def _is_told_otherwise(error: BaseException) -> bool:
@@ -120,9 +113,36 @@ class Process(BaseProcess):
     _parent_pid: int
     _outcome: tuple[int, Any] | None = None
     _run: Callable[[], Any]
-    _last_words: lastwords.Place | None = None
+    _last_words: int | tuple[int, ...] | None = None  # where this process writes them
     ends_last = False
     """Whether this process's parent, ended by SIGTERM, needs it until all else is done."""
+
+    def __init__(
+        self,
+        group: None = None,
+        target: Callable[..., Any] | None = None,
+        name: str | None = None,
+        args: Iterable[Any] = (),
+        kwargs: Mapping[str, Any] = {},
+        *,
+        daemon: bool | None = None,
+    ) -> None:
+        # The stdlib's, without the generators and properties, each of which is pages to be copied at a fork.
+        assert group is None, "group argument must be None for now"
+        here: Any = _process._current_process
+        identity = self._identity = (*here._identity, next(_process._process_counter))
+        self._config: dict[str, Any] = here._config.copy()
+        self._parent_pid = os.getpid()
+        self._parent_name = here._name
+        self._popen = None
+        self._closed = False
+        self._target = target
+        self._args = tuple(args)
+        self._kwargs = dict(kwargs)
+        self._name = name or f"{type(self).__name__}-{':'.join(map(str, identity))}"
+        if daemon is not None:
+            self.daemon = daemon
+        _process._dangling.add(self)
 
     @staticmethod
     def _Popen(process_obj: BaseProcess) -> Any:
@@ -130,8 +150,8 @@ class Process(BaseProcess):
 
     def run(self) -> Any:
         """Do the work, in the child; what it returns is what `result` returns in the parent."""
-        if self._target:  # type: ignore[attr-defined]
-            return self._target(*self._args, **self._kwargs)  # type: ignore[attr-defined]
+        if self._target:
+            return self._target(*self._args, **self._kwargs)
         return None
 
     def start(self) -> None:
@@ -151,44 +171,42 @@ class Process(BaseProcess):
             "daemonic processes are not allowed to have children (in a pool's worker they are, if "
             "they are daemonic)"
         )
-        self._report = SimpleQueue()
-        if process._children:  # type: ignore[attr-defined]
-            from forkful.launch import collect  # here: a program's first start needs it not
+        self._report = _new_queue(SimpleQueue)  # SimpleQueue() looks who it is that asks for one
+        self._report._create(0, False)
+        global _begin
+        if _begin is None:
+            from forkful.launch.begin import begin as _begin  # with the first child: it brings much
+        _begin(self)
 
-            collect.collect()
-        from forkful import oom  # with the first child
-        from forkful.launch import lastwords, sigterm
+    @property
+    def sentinel(self) -> int:
+        """A descriptor that is ready when the process has ended; made when first asked for.
 
-        self._last_words = lastwords.reserve()
-        oom.watch()
-        sigterm.hold()
-        try:
-            try:
-                self._popen = self._Popen(self)
-                self._popen.last_words = self._last_words
-            except BaseException:
-                lastwords.take(self._last_words, None)
-                raise
-            self._sentinel = self._popen.sentinel
-            # What the arguments refer to may end before this object does.
-            del self._target, self._args, self._kwargs  # type: ignore[attr-defined]
-            process._children.add(self)  # type: ignore[attr-defined]
-        finally:
-            sigterm.let_go()
+        Raises:
+            ValueError: The process was not started, or this object is closed.
+            OSError: No descriptor is left.
+        """
+        self._check_closed()  # type: ignore[attr-defined]
+        if self._popen is None:
+            raise ValueError("process not started")
+        fd: int = self._popen.sentinel
+        return fd
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until the process has ended, at most `timeout` seconds."""
         popen = self._popen
-        if popen is None or popen.returncode is not None:
+        if popen is None or popen.returncode is not None or self._parent_pid != os.getpid():
             super().join(timeout)
             return
         # The fork server's children have slots of which only they know.
         owner = getattr(popen, "owner", 0) or _native.BY_PID | popen.pid
         _native.board_enter(_native.OP_PROCESS, owner, timeout)
         try:
-            super().join(timeout)
+            ended = popen.wait(timeout) is not None
         finally:
             _native.board_leave()
+        if ended:
+            process._children.discard(self)  # type: ignore[attr-defined]
 
     def close(self) -> None:
         """Give up all that this process keeps of the ended child, its report included.
@@ -202,30 +220,21 @@ class Process(BaseProcess):
     # -- the report --------------------------------------------------------------------------
 
     def _bootstrap(self, parent_sentinel: int | None = None) -> int:
-        """In the child: the stdlib's bootstrap, with the report round `run`."""
-        _native.settle()
-        _native.set_name(self._name)  # type: ignore[attr-defined]
-        signal.set_wakeup_fd(-1)  # the parent's event loop's: it would take our signals for its own
-        if ledger.KEPT:
-            ledger.began(self.name, self._parent_pid, self._start_method)
-        if self._start_method is not None:
-            defaults.start_method = self._start_method
-        _print_by_lines()
-        if self._last_words is not None:
-            self._last_words.listen()
-        else:
-            from forkful.launch import lastwords
-
-            lastwords.listen_nowhere()
-        if self.daemon and parent_sentinel is not None:
-            from forkful.launch import parent
-
-            parent.die_with_parent(parent_sentinel)
+        """In the child: be this process, with a report round `run`."""
+        global _live
+        if _live is None:
+            from forkful.launch.bootstrap import live as _live
         self._run, self.run = self.run, self._run_and_report  # type: ignore[method-assign]
-        code: int = super()._bootstrap(parent_sentinel)  # type: ignore[misc]
-        if ledger.KEPT:
-            ledger.ended()
+        code: int = _live(self, parent_sentinel)
         return code
+
+    @staticmethod
+    def _after_fork() -> None:
+        """In a forked child: forget the parent's finalizers, call what was registered for this."""
+        if _util._finalizer_registry:
+            _util._finalizer_registry.clear()
+        if _util._afterfork_registry.data:
+            _util._run_after_forkers()
 
     def _run_and_report(self) -> None:
         try:
@@ -244,7 +253,8 @@ class Process(BaseProcess):
             if _is_told_otherwise(e):
                 raise SystemExit(1) from None
             raise  # the stdlib's bootstrap prints it
-        if value is not None or signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+        # Not `signal.getsignal`, which converts to an enumeration: pages to be copied, for each child.
+        if value is not None or _signal.getsignal(_signal.SIGCHLD) is _signal.SIG_IGN:
             self._report_result(value)
 
     def _report_exception(self, error: BaseException) -> None:

@@ -7,15 +7,21 @@ asked that waits for long.
 from __future__ import annotations
 
 import os
-import signal
+from importlib import import_module
 
-from forkful import stacks
+from forkful import _native, stacks
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["ENABLED", "quiet"]
 
 ENABLED = os.environ.get("FORKFUL_DEADLOCK", "on").lower() not in ("off", "0", "no", "false")
 
-_NO_HANDLERS = (signal.default_int_handler, signal.SIG_DFL, signal.SIG_IGN)
+# `signal` converts to enumerations. Each of thousands of forked children that wait would copy their pages.
+_signal: Any = import_module("_signal")
+_STACKS = int(stacks.SIGNAL)
 
 
 def quiet() -> bool:
@@ -24,19 +30,19 @@ def quiet() -> bool:
     Of those signals that `deadlock.HARMLESS` leaves out; handlers that only end the process, as SIGINT and
     SIGTERM do by default, are none.
     """
-    if signal.getsignal(stacks.SIGNAL) not in (signal.SIG_DFL, signal.SIG_IGN):
+    if _native.has_timer():
         return False
-    for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
-        if signal.getitimer(timer)[0]:
-            return False
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        handler = signal.getsignal(signum)  # None: one that is not Python's
-        if not any(handler is h for h in _NO_HANDLERS) and not getattr(
-            handler, "does_nothing", False
-        ):
-            return False
-    try:
-        with open("/proc/self/timers", "rb") as f:
-            return not f.read(1)
-    except OSError:
-        return True  # a kernel without the file. Python makes no such timers
+    handler = _signal.getsignal(_STACKS)
+    if handler is not _signal.SIG_DFL and handler is not _signal.SIG_IGN:
+        return False
+    return _only_ends(_signal.SIGINT) and _only_ends(_signal.SIGTERM)
+
+
+def _only_ends(signum: int) -> bool:
+    handler = _signal.getsignal(signum)  # None: one that is not Python's
+    return (
+        handler is _signal.default_int_handler
+        or handler is _signal.SIG_DFL
+        or handler is _signal.SIG_IGN
+        or getattr(handler, "does_nothing", False)
+    )

@@ -661,6 +661,66 @@ def test_a_program_may_import_modules_beside_it(start_method: str, tmp_path: Pat
     assert (done.stdout, done.stderr) == ("[2, 4, 6]\n", "")
 
 
+def test_a_child_has_the_directory_arguments_and_path_that_its_parent_has_now(
+    start_method: str, tmp_path: Path
+) -> None:
+    """A fork server was prepared with those of its first client's."""
+    text = f"""
+        import forkful, os, sys
+
+        def tell():
+            return os.getcwd(), sys.argv[1:], sys.path[0], bytes(forkful.current_process().authkey)
+
+        def told(ctx):
+            child = ctx.Process(target=tell)
+            child.start()
+            return child.result()
+
+        if __name__ == "__main__":
+            ctx = forkful.get_context({start_method!r})
+            assert told(ctx) == tell()
+            os.chdir({str(tmp_path)!r})
+            assert told(ctx) == tell()
+            sys.argv.append("more")
+            assert told(ctx) == tell()
+            sys.path.insert(0, "/nowhere")
+            assert told(ctx) == tell()
+            forkful.current_process().authkey = b"new"
+            assert told(ctx) == tell()
+            print("told")
+    """
+    done = run(program(text, tmp_path))
+    assert (done.stdout, done.stderr) == ("told\n", "")
+
+
+def test_a_fork_server_has_the_main_module_that_is_run_by_its_name(tmp_path: Path) -> None:
+    """`python -m`: imported by the server, once, and by no child."""
+    (tmp_path / "byname.py").write_text(
+        textwrap.dedent(
+            f"""
+            import forkful
+            with open({str(tmp_path / "runs")!r}, "a") as f:
+                f.write(".")
+
+            def work():
+                return __name__
+
+            if __name__ == "__main__":
+                ctx = forkful.get_context("forkserver")
+                children = [ctx.Process(target=work) for _ in range(3)]
+                for child in children:
+                    child.start()
+                print([child.result() for child in children])
+            """
+        )
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "byname"], cwd=tmp_path, capture_output=True, text=True, timeout=LONG
+    )
+    assert (done.stdout, done.stderr) == (f"{['__mp_main__'] * 3}\n", "")
+    assert (tmp_path / "runs").read_text() == ".."
+
+
 def test_a_main_module_that_fails_in_the_child_is_told_by_the_child(tmp_path: Path) -> None:
     """The fork server, which would import it once for all, goes on."""
     text = """

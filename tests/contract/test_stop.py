@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import time
+from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from forkful.launch import stop as module
 from forkful.launch.stop import stop
 from tests.contract.children import LONG
 from tests.programs import deeds
@@ -27,9 +28,12 @@ def end(*_: object) -> None:
     os._exit(7)
 
 
-def shameless(fork: Any, folder: Path, *, mild: bool) -> Any:
+def shameless(folder: Path, *, mild: bool) -> Any:
+    """A process of another kind than forkful's, whose sentinel is a pipe that it holds open."""
     ready = str(folder / "ready")
-    child = fork.Process(target=close_all_and_sleep, args=(ready,), kwargs={"mild": mild})
+    child = multiprocessing.get_context("fork").Process(
+        target=close_all_and_sleep, args=(ready,), kwargs={"mild": mild}
+    )
     child.start()
     deeds.wait_for_file(ready)
     return child
@@ -40,23 +44,23 @@ def terminate(child: Any) -> None:
 
 
 def test_who_has_closed_its_sentinel_and_stays_costs_no_processor(
-    fork: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    child, waits = shameless(fork, tmp_path, mild=False), []
-    wait = module.connection.wait
+    child, waits = shameless(tmp_path, mild=False), []
+    wait = connection.wait
 
     def counted(objects: Any, timeout: float) -> Any:
         waits.append(objects)
         return wait(objects, timeout)
 
-    monkeypatch.setattr(module.connection, "wait", counted)
+    monkeypatch.setattr(connection, "wait", counted)
     stop([child], terminate, lambda child: child.kill(), time.monotonic() + 0.3)
     assert child.exitcode == -signal.SIGKILL
     assert len(waits) < 10
 
 
-def test_who_has_closed_its_sentinel_and_ends_is_not_killed(fork: Any, tmp_path: Path) -> None:
-    child = shameless(fork, tmp_path, mild=True)
+def test_who_has_closed_its_sentinel_and_ends_is_not_killed(tmp_path: Path) -> None:
+    child = shameless(tmp_path, mild=True)
     stop([child], terminate, pytest.fail, time.monotonic() + 2 * LONG)
     assert child.exitcode == 7
 

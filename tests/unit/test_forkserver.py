@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from forkful.launch.forkserver import _runs
+from forkful.launch import serving
 
 
 @pytest.mark.parametrize(
@@ -19,4 +19,4 @@ from forkful.launch.forkserver import _runs
 def test_runs_cover_the_numbers_and_no_others(
     numbers: list[int], runs: list[tuple[int, int]]
 ) -> None:
-    assert list(_runs(numbers)) == runs
+    assert list(serving.runs(numbers)) == runs

@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
-import atexit
 import math
 import os
 import select
 import signal
 import threading
 import weakref
-from multiprocessing import popen_fork, util
+from multiprocessing import popen_fork
 from multiprocessing.process import BaseProcess
 
 from forkful import _native, ledger
-from forkful.launch import lastwords
+from forkful.launch import bootstrap, lastwords
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["Popen", "pipes", "status_lock"]
+__all__ = ["Popen", "pipes", "readable_within", "status_lock"]
 
 status_lock = threading.RLock()
-
-_AT_EXIT = "_exit_function" not in BaseProcess._bootstrap.__code__.co_names
-"""Whether a child's end is made by `atexit`, the program's own functions included (Python 3.13), or by the
-stdlib's bootstrap."""
-
 
 # Another thread may hold the lock when the process is forked.
 os.register_at_fork(after_in_child=status_lock._at_fork_reinit)
 
 
 def pipes() -> tuple[int, int, int, int]:
-    """Return the ends of two pipes, each to read and to write; or make none."""
+    """Return the ends of two pipes, each to read and to write; or make none.
+
+    For who asks a fork server.
+    """
     r, w = os.pipe()
     try:
         return (r, w, *os.pipe())
@@ -43,13 +40,22 @@ def pipes() -> tuple[int, int, int, int]:
         raise
 
 
+def readable_within(fd: int, seconds: float) -> bool:
+    """Wait until a descriptor can be read from; return False if it cannot in that time."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(max(0, math.ceil(seconds * 1000))))
+
+
 class Popen(popen_fork.Popen):
     """A child made by fork: everything is inherited, nothing is pickled."""
 
     owner = 0
     finalizer: Any
     _kept: list[Any] | None = None
-    last_words: lastwords.Place | None = None  # where the child writes them
+    last_words: int | None = (
+        None  # the number of the stretch that the child writes them to; taken: None
+    )
     stack: str | None = None  # what it wrote there
     reason: str | None = None  # what else is known of why it ended
     killed = False  # by this object's `kill`
@@ -59,6 +65,18 @@ class Popen(popen_fork.Popen):
         self._process: weakref.ref[Any] = weakref.ref(process_obj)
         super().__init__(process_obj)
 
+    @property
+    def sentinel(self) -> int:  # type: ignore[override]
+        """A descriptor that is ready when the child has ended.
+
+        It is made when first asked for, so that who has many children needs none for each.
+
+        Raises:
+            OSError: No descriptor is left.
+        """
+        fd: int = self.finalizer.sentinel(self.pid)
+        return fd
+
     def keep(self, handle: Any) -> None:
         """Hold `handle` until the child has ended."""
         if self._kept is None:
@@ -67,35 +85,27 @@ class Popen(popen_fork.Popen):
 
     def _launch(self, process_obj: BaseProcess) -> None:
         code = 1
-        parent_r, child_w, child_r, parent_w = pipes()
-        # Both belong to the parent alone: the first tells it of the child's end, the second tells
-        # the child of its own.
-        self.finalizer = _native.Ends(parent_r, parent_w)
+        self.finalizer = ends = _native.Ends()
+        childs_end = ends.for_fork()
         try:
             self.pid = os.fork()
         except BaseException:
             _native.abandon(_native.last_child())
-            self.finalizer()
-            os.close(child_w)
-            os.close(child_r)
+            ends()
             raise
         if self.pid == 0:
             try:
-                if _AT_EXIT:
-                    atexit._clear()
-                    atexit.register(util._exit_function)
-                os.close(parent_r)
-                code = process_obj._bootstrap(parent_sentinel=child_r)
+                bootstrap.clear_exit_functions()
+                code = process_obj._bootstrap(parent_sentinel=childs_end)
             finally:
-                if _AT_EXIT:
-                    atexit._run_exitfuncs()
+                bootstrap.call_exit_functions()
                 os._exit(code)
         self.owner = _native.last_child()
         if self.owner:
             _native.set_pid(self.owner, self.pid)
-        os.close(child_w)
-        os.close(child_r)
-        self.sentinel = parent_r
+        report = getattr(process_obj, "_report", None)  # a program's own kind of process has none
+        if report is not None:
+            report._stow()  # it has its own
 
     def wait(self, timeout: float | None = None) -> int | None:
         """Wait for the end, at most `timeout` seconds; return the exit code, or None.
@@ -108,9 +118,14 @@ class Popen(popen_fork.Popen):
         return self.poll(os.WNOHANG if timeout == 0.0 else 0)
 
     def _ends_within(self, seconds: float) -> bool:
-        ends = select.poll()
-        ends.register(self.sentinel, select.POLLIN)
-        return bool(ends.poll(max(0, math.ceil(seconds * 1000))))
+        try:
+            pidfd = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return True
+        try:
+            return readable_within(pidfd, seconds)
+        finally:
+            os.close(pidfd)
 
     def poll(self, flag: int = os.WNOHANG) -> int | None:
         """Return the exit code, or None while the child runs."""
@@ -118,49 +133,52 @@ class Popen(popen_fork.Popen):
             _native.wait_child(self.pid)
         # Of two threads that ask, only one gets the status: the other must find what it was told.
         with status_lock:
-            code = self._take_status()
-            self._note_end(code)
-            if code is not None and self.owner:
+            if self.returncode is None:
+                self._take_status()
+            if self.returncode is not None and self.last_words is not None:
+                self._note_end(self.last_words, self.returncode)
+            if self.returncode is not None and self.owner:
                 _native.reap(self.owner)
                 self.owner = 0
                 self._kept = None
-        return code
+        return self.returncode
 
     def _send_signal(self, sig: int) -> None:
         if sig == signal.SIGKILL:
             self.killed = True
         super()._send_signal(sig)  # type: ignore[misc]
 
-    def _note_end(self, code: int | None) -> None:
+    def _note_end(self, number: int, code: int) -> None:
         """Once the child has ended: keep what it and the kernel say, besides the exit code."""
-        place = self.last_words
-        if code is None or place is None:
-            return
         self.last_words = None
-        self.stack = lastwords.take(place, code)
+        if code >= 0:
+            _native.take_words(number, False)
+            return
+        self.stack = lastwords.take(number, code)
         if code == -signal.SIGKILL and not self.killed:
             from forkful import oom  # on first use
 
             if oom.watch().explains():
                 self.reason = "out of memory"
 
-    def _take_status(self) -> int | None:
-        if self.returncode is None:
-            try:
+    def _take_status(self) -> None:
+        try:
+            if ledger.KEPT:
                 pid, status, used = os.wait4(self.pid, os.WNOHANG)
-            except OSError:
-                return self._guess_status()
-            if pid == self.pid:
-                self.returncode = os.waitstatus_to_exitcode(status)
-                if ledger.KEPT:
-                    ledger.reaped(pid, self.returncode, used)
-        return self.returncode
+            else:
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+        except OSError:
+            self._guess_status()
+            return
+        if pid == self.pid:
+            self.returncode = os.waitstatus_to_exitcode(status)
+            if ledger.KEPT:
+                ledger.reaped(pid, self.returncode, used)
 
-    def _guess_status(self) -> int | None:
+    def _guess_status(self) -> None:
         """The child has ended, and its status is gone: what does its report say?"""
         process = self._process()
         if process is not None and process._parent_pid == os.getpid():  # and not in a forked child
             self.status_lost = True
             self.returncode = process._code_of_report()
             ledger.reaped(self.pid, self.returncode)
-        return self.returncode

@@ -1,40 +1,34 @@
-"""The forkserver start method, with a server that is a member of the family.
+"""The forkserver start method: the client's side.
 
-As a member, the server passes its family on to what it forks: objects that its preloaded modules
-made are shared by all its children. It ends when the last process that may use it has ended.
+The server (`serving.py`) is a member of the family, and passes it on to what it forks: objects that its
+preloaded modules made are shared by all its children. It ends when the last process that may use it has ended.
 """
 
 from __future__ import annotations
 
-import errno
-import gc
 import os
 import socket
-from importlib import import_module
+import sys
 from multiprocessing import (
     connection,
     forkserver,
     popen_forkserver,
-    process,
     reduction,
     spawn,
     util,
 )
-from multiprocessing.process import BaseProcess
-from types import SimpleNamespace
 
 from forkful import _native, ledger
-from forkful.launch import collect, fork
-from forkful.launch.defaults import defaults
-from forkful.launch.inherit import payload, tracker_fd
+from forkful.launch import collect, fork, inherit
 from forkful.launch.interrupts import interrupts_held
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
+    from multiprocessing.process import BaseProcess
     from typing import Any
 
-__all__ = ["Popen", "server", "serve"]
+__all__ = ["ForkServer", "Popen", "server"]
 
 
 class ForkServer(forkserver.ForkServer):
@@ -47,6 +41,7 @@ class ForkServer(forkserver.ForkServer):
     def __init__(self) -> None:
         super().__init__()
         self._needed: set[str] = set()
+        self._preparation = b""
 
     def need(self, module: str) -> None:
         """Let a server that is not started yet import this module of forkful, for its children."""
@@ -54,7 +49,7 @@ class ForkServer(forkserver.ForkServer):
 
     def ensure_running(self) -> None:
         """Start the server unless it runs. May be called from any process of the family."""
-        tracker_fd()  # starts it unless it runs
+        inherit.tracker_fd()  # starts it unless it runs
         self._ensure()
 
     def _ensure(self) -> None:
@@ -74,16 +69,20 @@ class ForkServer(forkserver.ForkServer):
                 return  # the one that forked this process
             self._start()
 
+    def lacks(self, preparation: bytes) -> bytes:
+        """Return what a child must be sent of this: nothing if the server was prepared so, and has started."""
+        return b"" if preparation == self._preparation else preparation
+
     def connect_to_new_process(self, fds: Sequence[int]) -> tuple[int, int]:
         """Ask the server for a process.
 
         Args:
-            fds: What the child is to have, at most 251.
+            fds: What the child is to have, its end of the tie first; at most 251.
 
         Returns:
             Where to read the child's pid and in the end its status, and where to write what it is to do.
         """
-        tracker = tracker_fd()
+        tracker = inherit.tracker_fd()
         self._ensure()
         if len(fds) + 4 >= forkserver.MAXFDS_TO_SEND:
             raise ValueError(f"too many descriptors for one process: {len(fds)}")
@@ -104,135 +103,55 @@ class ForkServer(forkserver.ForkServer):
         return status_r, data_w
 
     def _start(self) -> None:
-        data: dict[str, Any] = {**spawn.get_preparation_data("ignore")}
-        main = data.get("init_main_from_path") if "__main__" in self._preload_modules else None
+        preparation = inherit.preparation(_Nothing, 0)
         with socket.socket(socket.AF_UNIX) as listener:
             address = connection.arbitrary_address("AF_UNIX")
             listener.bind(address)
             if not util.is_abstract_socket_namespace(address):
                 os.chmod(address, 0o600)
             listener.listen()
-            # All that may use the server have the write end; it ends with the last of them.
-            alive_r, alive_w = os.pipe()
+            # All that may use the server have the write end of the first; it ends with the last of them.
+            alive_r, alive_w, data_r, data_w = fork.pipes()
             try:
                 family = _native.fd()
-                arrivals = [(f.__module__, f.__qualname__) for f in defaults.arrivals]
                 command = (  # the path first: by it, forkful and what is preloaded are found
-                    f"import sys; sys.path[:] = {data['sys_path']!r}; "
-                    "from forkful.launch.forkserver import serve; "
-                    f"serve({family}, {listener.fileno()}, {alive_r}, {arrivals!r}, "
-                    f"{[*self._preload_modules, *self._needed]!r}, {main!r})"
+                    f"import sys; sys.path[:] = {sys.path!r}; "
+                    "from forkful.launch.serving import serve; "
+                    f"serve({family}, {listener.fileno()}, {alive_r}, {data_r}, "
+                    f"{[*self._preload_modules, *self._needed]!r})"
                 )
                 exe = spawn.get_executable()
                 args = [exe, *util._args_from_interpreter_flags(), "-c", command]
                 with interrupts_held():
-                    pid = util.spawnv_passfds(exe, args, [family, listener.fileno(), alive_r])
+                    fds = [family, listener.fileno(), alive_r, data_r]
+                    pid = util.spawnv_passfds(exe, args, fds)
             except BaseException:
                 os.close(alive_w)
+                os.close(data_w)
                 raise
             finally:
                 os.close(alive_r)
+                os.close(data_r)
         self._forkserver_address = address
         self._forkserver_alive_fd = alive_w
         self._forkserver_pid = pid
+        self._preparation = preparation
+        _send(data_w, preparation)
 
 
-def serve(
-    family: int,
-    listener: int,
-    alive_r: int,
-    arrivals: list[tuple[str, str]],
-    preload: list[str],
-    main_path: str | None,
-) -> None:
-    """The server's program: join the family, import what is preloaded, serve as the stdlib's does."""
-    os.set_inheritable(family, False)
-    _native.join(family, 0)
-    _native.set_name("forkserver")
-    _serve_once_forked()
-    for module, function in arrivals:
-        getattr(import_module(module), function)()
-    forkserver._serve_one = _closing_at_once(forkserver._serve_one)
-    here = {**vars(reduction), "recvfds": _forgiving(reduction.recvfds)}
-    forkserver.reduction = SimpleNamespace(**here)
-    # What the stdlib's server hands to its children is its own client object; ours must be it.
-    forkserver._forkserver = server
-    if main_path is not None:
-        _preload_main(main_path)
-    for name in preload:
-        try:
-            import_module(name)
-        except ImportError:
-            pass  # as the stdlib has it: a child that needs it will tell
-    util._flush_std_streams()
-    # A child's garbage collector shall not write to what the server has made, and so copy its pages.
-    gc.collect()
-    gc.freeze()
-    forkserver.main(listener, alive_r, [])
+class _Nothing:
+    """In the place of a Popen, for what is pickled for no child in particular."""
 
 
-def _forgiving(recvfds: Callable[..., list[int]]) -> Callable[..., list[int]]:
-    """Let the server outlive who is killed between its connecting and its asking: it would end, with EOFError."""
-
-    def receive(sock: socket.socket, size: int) -> list[int]:
-        try:
-            return recvfds(sock, size)
-        except (EOFError, RuntimeError) as e:
-            # The one error that the stdlib's server passes over.
-            raise ConnectionAbortedError(errno.ECONNABORTED, "no request came") from e
-
-    return receive
-
-
-def _closing_at_once(serve_one: Callable[..., int]) -> Callable[..., int]:
-    """Let a child close what the server holds of its siblings in few calls, however many they are."""
-
-    def closing(child_r: int, fds: list[int], unused: list[int], *rest: Any) -> int:
-        # The stdlib gives its own four first.
-        for low, high in _runs(sorted(unused[4:])):
-            os.closerange(low, high)
-        return serve_one(child_r, fds, unused[:4], *rest)
-
-    return closing
-
-
-def _runs(numbers: list[int]) -> Iterator[tuple[int, int]]:
-    """Give each run of adjacent numbers as (first, last + 1)."""
-    first = last = None
-    for number in numbers:
-        if first is not None and last is not None and number != last + 1:
-            yield first, last + 1
-            first = number
-        elif first is None:
-            first = number
-        last = number
-    if first is not None and last is not None:
-        yield first, last + 1
-
-
-def _serve_once_forked() -> None:
-    """Say that this process is a fork server as soon as it forks: what it preloads is over then.
-
-    Before that it may be up to anything, and its family's waits may be for what it does.
-    """
-    server_pid = os.getpid()
-
-    def forked() -> None:
-        if os.getpid() == server_pid:  # and not in a child that forks
-            _native.set_serves()
-
-    os.register_at_fork(after_in_parent=forked)
-
-
-def _preload_main(path: str) -> None:
-    here: Any = process.current_process()
-    here._inheriting = True  # a program without a main guard must not start processes here
+def _send(fd: int, *messages: bytes) -> None:
+    """Send messages and close."""
     try:
-        spawn.import_main_path(path)
-    except BaseException:
-        pass  # the first child will try for itself, fail, and tell
+        for message in messages:
+            _native.stream_put(fd, message)
+    except BrokenPipeError:
+        pass  # it died while it started: its exit code will say so
     finally:
-        del here._inheriting
+        os.close(fd)
 
 
 server = ForkServer()
@@ -268,7 +187,8 @@ class Popen(fork.Popen):
 
     def _launch(self, process_obj: BaseProcess) -> None:
         _native.found()
-        data = payload(self, process_obj, 0)
+        preparation = inherit.preparation(self, 0)
+        passenger = inherit.passenger(self, process_obj)
         target = getattr(process_obj, "_target", None)
         module = getattr(target, "__module__", None) or ""
         if module.startswith("forkful."):  # a pool's worker: what it imports would be as much as it
@@ -276,26 +196,27 @@ class Popen(fork.Popen):
         asked = _native.reserve()  # until the child has its slot: so that it counts as being born
         try:
             with collect.watching() as watch:
-                self._ask(data)
+                self._ask(preparation, process_obj.name.encode(), passenger)
                 watch(self.sentinel, process_obj)
         finally:
             _native.abandon(asked)
 
-    def _ask(self, data: bytes) -> None:
-        self.sentinel, w = server.connect_to_new_process(self._fds)
+    def _ask(self, preparation: bytes, name: bytes, passenger: bytes) -> None:
+        # The child's end of the tie is the one that all children of this process have.
+        ends = _native.Ends()
+        sentinel, w = server.connect_to_new_process([ends.childs(), *self._fds])
+        self.finalizer = _native.Ends(-1, sentinel)
+        _send(w, server.lacks(preparation), name, passenger)
         try:
-            tie = os.dup(w)
-        except BaseException:
-            os.close(self.sentinel)
-            os.close(w)
-            raise
-        self.finalizer = _native.Ends(self.sentinel, tie)
-        try:
-            with open(w, "wb", closefd=True) as f:
-                f.write(data)
-        except BrokenPipeError:
-            pass  # it died while it started: its exit code will say so
-        self.pid = forkserver.read_signed(self.sentinel)
+            self.pid = forkserver.read_signed(sentinel)
+        except EOFError:
+            raise EOFError(
+                "the fork server has made no process: it was killed, or has no descriptor or memory left (each of "
+                "its children needs a descriptor there: see `ulimit -n`)"
+            ) from None
+
+    def _ends_within(self, seconds: float) -> bool:
+        return fork.readable_within(self.sentinel, seconds)
 
     def poll(self, flag: int = os.WNOHANG) -> int | None:
         """Return the exit code, or None while the child runs; 255 if the server itself died."""
@@ -305,7 +226,8 @@ class Popen(fork.Popen):
         with fork.status_lock:
             known = self.returncode is not None
             code = popen_forkserver.Popen.poll(self, os.WNOHANG)
-            self._note_end(code)
+            if code is not None and self.last_words is not None:
+                self._note_end(self.last_words, code)
             if ledger.KEPT and code is not None and not known:
                 ledger.reaped(self.pid, code)
             if code is not None:

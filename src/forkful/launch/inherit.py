@@ -25,10 +25,16 @@ from forkful.launch.defaults import defaults
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from multiprocessing.process import BaseProcess
     from typing import Any
 
-__all__ = ["payload", "tracker_fd"]
+__all__ = ["board_as_prepared", "board_for_children", "passenger", "preparation", "tracker_fd"]
+
+
+class _Boarding:
+    """How this process, a fork server, was prepared for its children, so that they need not be."""
+
+    serves = False
+    releases_interrupts = False
 
 
 def _board(
@@ -40,12 +46,30 @@ def _board(
     held: bool,
 ) -> None:
     """In the child: join the family, and do what its children do first."""
-    if not held:
+    if _Boarding.serves:
+        _Boarding.releases_interrupts = not held
+    elif not held:
         interrupts.release()  # which the fork server holds back
     _join(fd, family, owner)
     for arrive in arrivals:
         arrive()
     defaults.start_method = start_method
+
+
+def board_for_children(preparation: bytes) -> dict[str, Any]:
+    """In a fork server: unpickle what its children would; return the stdlib's preparation data."""
+    _Boarding.serves = True
+    try:
+        data: dict[str, Any] = wire.loads(preparation)
+    finally:
+        _Boarding.serves = False
+    return data
+
+
+def board_as_prepared() -> None:
+    """In a child of a fork server that was prepared as this child is to be: what is left to do."""
+    if _Boarding.releases_interrupts:
+        interrupts.release()
 
 
 def _join(fd: Any, family: bytes, owner: int) -> None:
@@ -88,22 +112,36 @@ class _Sys:
         return importlib.import_module, ("sys",)
 
 
-def payload(popen: Any, process_obj: BaseProcess, owner: int) -> bytes:
-    """Return what a child reads at its start: the stdlib's two pickles, with path and ticket in front.
+def preparation(popen: Any, owner: int, **names: str) -> bytes:
+    """Return the first pickle that a child reads: the stdlib's preparation data, with path and ticket in front.
 
     Args:
         popen: Is asked to keep what the child needs.
-        process_obj: The process that is being started.
         owner: The slot that is reserved for it; 0: its fork server reserves one.
+        names: The child's, as `name`; without, the data fit all of a fork server's children.
+    """
+    set_spawning_popen(popen)
+    try:
+        data: dict[str, Any] = {**spawn.get_preparation_data("")}
+        del data["name"]
+        first = {"forkful path": _SearchPath(data["sys_path"]), "forkful": _Ticket(owner)}
+        return wire.dumps(first | data | names)
+    finally:
+        set_spawning_popen(None)
+
+
+def passenger(popen: Any, process_obj: Any) -> bytes:
+    """Return the second pickle that a child reads: the process object.
 
     Raises:
         PicklingError, AttributeError, TypeError: It cannot be pickled; the message says which part.
     """
+    number = getattr(process_obj, "_last_words", None)  # a program's own kind of process has none
+    if number is not None:
+        process_obj._last_words = _native.place_of_words(number)
     set_spawning_popen(popen)
     try:
-        data: dict[str, Any] = {**spawn.get_preparation_data(process_obj.name)}
-        first = {"forkful path": _SearchPath(data["sys_path"]), "forkful": _Ticket(owner), **data}
-        return wire.dumps(first) + wire.dumps(process_obj, "process")
+        return wire.dumps(process_obj, "process")
     finally:
         set_spawning_popen(None)
 

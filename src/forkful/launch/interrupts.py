@@ -11,6 +11,13 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_signal: Any = import_module("_signal")
 
 __all__ = ["are_held", "interrupts_held", "release"]
 
@@ -32,4 +39,5 @@ def are_held() -> bool:
 
 def release() -> None:
     """Let what has waited come, and what comes from now on."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    # Not `signal`, which converts to enumerations: a newborn would have to copy them.
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (_signal.SIGINT,))

@@ -19,13 +19,16 @@ import sys
 import threading
 import time
 from multiprocessing import process, util
-from typing import Any
 
 from forkful import _native, ledger
 from forkful.launch.defaults import defaults
 from forkful.launch.stop import stop
 
-__all__ = ["GRACE", "begun", "forget_parents", "hold", "let_go", "prepare"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["GRACE", "begun", "catch_up", "forget_parents", "prepare"]
 
 
 def _grace() -> float:
@@ -43,44 +46,35 @@ _LAST = -(10**9)  # of a finalizer: when nothing else is left to be done
 
 
 class _State:
-    """Of this process."""
+    """Of this process; what a fork has left here is the parent's."""
 
-    since = 0.0  # when SIGTERM came; 0: it has not
-    held = 0  # starts of children under way in the main thread: no exception must cut one in two
-    waiting = False  # the main thread has been asked to set the handler
+    pid = 0  # of the process that SIGTERM has come to
+    since = 0.0  # when it came
+    asked = 0  # the process whose main thread has been asked to set the handler
 
 
 def begun() -> bool:
     """Return whether this process is ending because of SIGTERM."""
-    return bool(_State.since)
-
-
-def hold() -> None:
-    """Before a child is started: see to SIGTERM, and let none interrupt until `let_go`."""
-    prepare()
-    if _is_main_thread():
-        _State.held += 1
-
-
-def let_go() -> None:
-    """The child is started, and known."""
-    if _is_main_thread():
-        _State.held -= 1
-        if _State.since and not _State.held:
-            _pass_on()
-            _leave()
+    return _State.pid != 0 and _State.pid == os.getpid()
 
 
 def prepare() -> None:
-    """Set the handler if SIGTERM would end this process at once."""
-    if GRACE <= 0 or not _native.sigterm_is_default():
+    """Before a child is started: set the handler if SIGTERM would end this process at once."""
+    if not _native.sigterm_is_default() or GRACE <= 0:
         return
     if _is_main_thread():
-        _State.waiting = False
+        _State.asked = 0
         _set_handler()
-    elif not _State.waiting:
-        _State.waiting = True
+    elif _State.asked != os.getpid():
+        _State.asked = os.getpid()
         _native.call_in_main(prepare)
+
+
+def catch_up() -> None:
+    """After a start of a child, in which no exception must come between: do what SIGTERM has asked for."""
+    if begun() and _is_main_thread() and not _native.sigterm_held():
+        _pass_on()
+        _leave()
 
 
 def _is_main_thread() -> bool:
@@ -93,17 +87,6 @@ def _set_handler() -> None:
     _native.guard_sigterm(int(GRACE * 1e9), (parent.pid or 0) if parent else 0)
 
 
-def _forget() -> None:
-    """In a forked child: it has no children yet."""
-    if signal.getsignal(signal.SIGTERM) is _on_sigterm:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    _State.since, _State.held, _State.waiting = 0.0, 0, False
-
-
-# At once, and not with the handler: a start that is under way has a fork in it, whoever handles SIGTERM.
-os.register_at_fork(after_in_child=_forget)
-
-
 def forget_parents() -> None:
     """In a pool's worker: how the parent handles SIGTERM is not how a worker does."""
     if callable(signal.getsignal(signal.SIGTERM)):
@@ -111,9 +94,9 @@ def forget_parents() -> None:
 
 
 def _on_sigterm(signum: int, frame: object) -> None:
-    _State.since = time.monotonic()
+    _State.pid, _State.since = os.getpid(), time.monotonic()
     _pass_on()
-    if not _State.held:
+    if not _native.sigterm_held():
         _leave()
 
 

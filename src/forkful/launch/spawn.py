@@ -8,7 +8,7 @@ from multiprocessing.process import BaseProcess
 
 from forkful import _native
 from forkful.launch import fork
-from forkful.launch.inherit import payload, tracker_fd
+from forkful.launch.inherit import passenger, preparation, tracker_fd
 
 __all__ = ["Popen"]
 
@@ -33,25 +33,24 @@ class Popen(fork.Popen):
         self._fds.append(tracker)
         self.owner = _native.reserve()
         try:
-            self._start(payload(self, process_obj, self.owner), tracker)
+            data = preparation(self, self.owner, name=process_obj.name)
+            self._start(data + passenger(self, process_obj), tracker)
         except BaseException:
             _native.abandon(self.owner)
             raise
 
     def _start(self, data: bytes, tracker: int) -> None:
-        parent_r, child_w, child_r, parent_w = fork.pipes()
-        self.finalizer = _native.Ends(parent_r, parent_w)
-        self.sentinel = parent_r
+        child_r, parent_w = os.pipe()
+        self.finalizer = _native.Ends(parent_w)
         try:
             command = spawn.get_command_line(tracker_fd=tracker, pipe_handle=child_r)
-            self._fds.extend([child_r, child_w])
+            self._fds.append(child_r)
             self.pid = util.spawnv_passfds(spawn.get_executable(), command, self._fds)
         except BaseException:
             self.finalizer()
             raise
         finally:
             os.close(child_r)
-            os.close(child_w)
         _native.set_pid(self.owner, self.pid)
         try:
             with open(parent_w, "wb", closefd=False) as f:

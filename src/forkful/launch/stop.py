@@ -6,8 +6,10 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from multiprocessing import connection
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["stop"]
 
@@ -35,6 +37,8 @@ def stop(
 
 def _left_at(deadline: float, left: list[Any]) -> list[Any]:
     """Wait until all have ended, or until then; return who has not."""
+    from multiprocessing import connection  # here: it brings much that a start of a child needs not
+
     signs = {p.sentinel: p for p in left if hasattr(p, "sentinel")}
     with ExitStack() as pidfds:
         while left and (seconds := deadline - time.monotonic()) > 0:

@@ -37,7 +37,7 @@ def _end_with_parent() -> None:
     os.register_at_fork(
         after_in_child=functools.partial(signal.signal, signal.SIGTERM, signal.SIG_DFL)
     )
-    die_with_parent(parent.sentinel)
+    die_with_parent(parent.sentinel, parent.pid or 0)
 
 
 class BaseManager(_stdlib.BaseManager):

@@ -15,6 +15,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from importlib import import_module
 from multiprocessing.context import BaseContext
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
@@ -30,6 +31,8 @@ _LOOK_EVERY = 1.0  # seconds
 _GRACE = 1.0  # seconds that processes have to end at SIGQUIT, before SIGKILL
 
 logger = logging.getLogger("forkful.server")
+
+_signal: Any = import_module("_signal")  # `signal` converts to enumerations: see service.py
 
 
 class Interrupted(SystemExit, KeyboardInterrupt):
@@ -256,8 +259,8 @@ def orders_held(process: Any) -> Iterator[None]:
     if getattr(process, "_start_method", None) != "fork":
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ORDERS)
+    before = _signal.pthread_sigmask(_signal.SIG_BLOCK, ORDERS)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, before)

@@ -13,6 +13,7 @@ import signal
 import socket
 import socketserver
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 from forkful import ledger
@@ -21,7 +22,10 @@ __all__ = ["ORDERS", "Handler", "Orders", "Service", "hang_up", "name_of", "serv
 
 Handler = Callable[[socket.socket, Any], object] | type[socketserver.BaseRequestHandler]
 
-ORDERS = {signal.SIGINT, signal.SIGQUIT, signal.SIGTERM}
+# `signal` converts to enumerations: pages to be copied, in each process that a server forks.
+_signal: Any = import_module("_signal")
+
+ORDERS = tuple(map(int, (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)))
 
 logger = logging.getLogger("forkful.server")
 
@@ -40,11 +44,11 @@ class Orders:
         self.client: socket.socket | None = None
         self.stopping = self.quitting = False
         self.wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        signal.signal(signal.SIGINT, _ignore)
-        signal.signal(signal.SIGTERM, self._stop)
-        signal.signal(signal.SIGQUIT, self._quit)
+        _signal.signal(_signal.SIGINT, _ignore)
+        _signal.signal(_signal.SIGTERM, self._stop)
+        _signal.signal(_signal.SIGQUIT, self._quit)
         os.register_at_fork(after_in_child=_obey_nobody)  # what a handler forks has another parent
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, ORDERS)  # see base.orders_held
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, ORDERS)  # see base.orders_held
 
     def _stop(self, *_: object) -> None:
         self.stopping = True

@@ -1,0 +1,180 @@
+"""What a child does round its `run`: the work of the stdlib's `BaseProcess._bootstrap`.
+
+Written anew, as a start is paid for in pages: each object of the parent's that a newborn touches is on a page
+that must be copied, and the stdlib's touches many in order to find that there is nothing to do. The order of
+steps is the stdlib's.
+"""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+import signal
+import sys
+import threading
+from io import TextIOWrapper
+from multiprocessing import context, process, util
+
+from forkful import _native, ledger
+from forkful.launch import lastwords, parent
+from forkful.launch.defaults import defaults
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["call_exit_functions", "clear_exit_functions", "live", "prepare", "read_nothing"]
+
+_process: Any = process
+_context: Any = context
+_util: Any = util
+_threading: Any = threading
+
+_AT_EXIT = "_exit_function" not in process.BaseProcess._bootstrap.__code__.co_names
+"""Whether a child's end is made by `atexit`, the program's own functions included (Python 3.13), or by its
+bootstrap."""
+
+# The process objects of the parent's children. To drop them would write to each.
+_inherited: list[Any] = []
+
+# A stdin that is at its end, made by the parent; and that of the parent which it is to replace.
+_no_input: Any = None
+_input: Any = None
+
+
+def clear_exit_functions() -> None:
+    """In a forked child, first of all: its end is its own."""
+    if _AT_EXIT:
+        atexit._clear()
+        atexit.register(util._exit_function)
+
+
+def call_exit_functions() -> None:
+    """Last of all."""
+    if _AT_EXIT:
+        atexit._run_exitfuncs()
+
+
+def prepare() -> None:
+    """Make what children will need; before a fork."""
+    global _no_input, _input
+    stdin = sys.stdin
+    if stdin is _input or stdin is _no_input:
+        return
+    _input = None
+    if stdin is sys.__stdin__ and type(stdin) is TextIOWrapper:
+        try:
+            if stdin.fileno() == 0:
+                _no_input, _input = open(0, encoding="utf-8", closefd=False), stdin  # noqa: SIM115
+        except (OSError, ValueError):
+            pass  # closed
+
+
+def read_nothing() -> None:
+    """In a process whose children shall be spared what `prepare` prepares: have no input either."""
+    global _no_input
+    _util._close_stdin()
+    _no_input = sys.stdin
+
+
+def live(child: Any, parent_sentinel: int | None) -> int:
+    """Be that process: run it and all that belongs to its end; return the exit code.
+
+    Args:
+        child: The process object.
+        parent_sentinel: This process's end of the tie between it and its parent.
+    """
+    _native.settle()
+    _native.set_name(child._name)
+    signal.set_wakeup_fd(-1)  # the parent's event loop's: it would take our signals for its own
+    if ledger.KEPT:
+        ledger.began(child.name, child._parent_pid, child._start_method)
+    lastwords.listen(child._last_words)
+    if parent_sentinel is not None and child._config.get("daemon"):
+        parent.die_with_parent(parent_sentinel, child._parent_pid)
+    code = 1
+    try:
+        _become(child, parent_sentinel)
+        try:
+            child.run()
+            code = 0
+        finally:
+            if not _AT_EXIT:
+                _end()
+    except SystemExit as e:
+        if e.code is None:
+            code = 0
+        elif isinstance(e.code, int):
+            code = e.code
+        else:
+            sys.stderr.write(f"{e.code}\n")
+    except BaseException:
+        import traceback  # on first use: few processes fail
+
+        sys.stderr.write(f"Process {child.name}:\n")
+        traceback.print_exc()
+    finally:
+        _threading._shutdown()
+        if _util._logger is not None:
+            util.info("process exiting with exitcode %d" % code)  # noqa: UP031 (as the stdlib has it)
+        _util._flush_std_streams()
+    if ledger.KEPT:
+        ledger.ended()
+    return code
+
+
+def _become(child: Any, parent_sentinel: int | None) -> None:
+    if child._start_method is not None:
+        defaults.start_method = child._start_method
+        _context._force_start_method(child._start_method)
+    _process._process_counter = itertools.count(1)
+    _inherited.append(_process._children)
+    _process._children = set()
+    _let_nobody_read()
+    _print_by_lines(sys.stdout)
+    _print_by_lines(sys.stderr)
+    before = _process._current_process
+    _process._current_process = child
+    _process._parent_process = _process._ParentProcess(
+        child._parent_name, child._parent_pid, parent_sentinel
+    )
+    if _threading._HAVE_THREAD_NATIVE_ID:
+        _threading.main_thread()._set_native_id()
+    try:
+        child._after_fork()
+    finally:
+        del before  # not earlier: what registered itself for a fork may belong to it
+    if _util._logger is not None:
+        util.info("child process calling self.run()")
+
+
+def _let_nobody_read() -> None:
+    """Input is the parent's."""
+    global _input
+    if sys.stdin is None or sys.stdin is _no_input:
+        return
+    if sys.stdin is _input and _native.replace_stdin():
+        sys.stdin = _no_input
+        _input = None
+    else:
+        _util._close_stdin()
+
+
+def _print_by_lines(stream: Any) -> None:
+    """Let each printed line leave this process at once, as at a terminal.
+
+    A child may be terminated or killed at any moment. A SIGTERM handler that flushes would not run
+    in a child that is busy in native code, and so keep it from ending; lines need no handler.
+    """
+    if isinstance(stream, TextIOWrapper) and not stream.line_buffering:
+        try:
+            stream.reconfigure(line_buffering=True)
+        except (OSError, ValueError):
+            pass  # closed, or nobody reads it
+
+
+def _end() -> None:
+    if _util._finalizer_registry or _process._children or _util._logger is not None:
+        _util._exit_function()
+    else:
+        _util._exiting = True

@@ -1,0 +1,279 @@
+"""The fork server: a process that forks at the request of others, and tells them how it ended.
+
+It is prepared as its first client would have its children prepared, main module included, before it forks. So
+a child has nothing to do but to unpickle its process object, unless its parent has changed in the meantime.
+
+It speaks with its clients as the standard library's does: a request is a connection on which nothing but
+descriptors are sent; the pid, and in the end the exit status, go to the client through the second of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import gc
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from importlib import import_module
+from multiprocessing import forkserver, process, reduction, resource_tracker, spawn, util
+
+from forkful import _native, wire
+from forkful.launch import begin as begin  # here once: children may have children
+from forkful.launch import bootstrap, inherit
+from forkful.launch.forkserver import server
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+__all__ = ["serve"]
+
+_signal: Any = import_module(
+    "_signal"
+)  # `signal` converts to enumerations, which touches many pages
+
+_REFUSED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
+
+
+def serve(family: int, listener: int, alive_r: int, data_r: int, preload: list[str]) -> None:
+    """The server's program. Returns when no client is left.
+
+    Args:
+        family: The descriptor of the family's memory.
+        listener: A listening socket's.
+        alive_r: At its end when no client is left.
+        data_r: Where the preparation of its children comes from.
+        preload: Modules to import; "__main__" is the main module.
+    """
+    os.set_inheritable(family, False)
+    _native.join(family, 0)
+    _native.set_name("forkserver")
+    _serve_once_forked()
+    prepared = _prepare(_native.stream_take(data_r) or b"", "__main__" in preload)
+    os.close(data_r)
+    # What the stdlib's server hands to its children is its own client object; ours must be it.
+    forkserver._forkserver = server
+    for name in preload:
+        try:
+            import_module(name)
+        except ImportError:
+            pass  # as the stdlib has it: a child that needs it will tell
+    bootstrap.read_nothing()
+    util._flush_std_streams()
+    # A child's garbage collector shall not write to what the server has made, and so copy its pages.
+    gc.collect()
+    gc.freeze()
+    with socket.socket(fileno=listener) as clients:
+        _Server(clients, alive_r, prepared).loop()
+
+
+def _prepare(preparation: bytes, with_main: bool) -> dict[str, str]:
+    """Do what all children would; return what of the main module is left to them."""
+    data = inherit.board_for_children(preparation)
+    main = {key: data.pop(key) for key in list(data) if key.startswith("init_main_from")}
+    spawn.prepare(data)
+    if with_main and main:
+        here: Any = process.current_process()
+        here._inheriting = True  # a program without a main guard must not start processes here
+        try:
+            spawn.prepare(main)
+            return {}
+        except BaseException:
+            pass  # the first child will try for itself, fail, and tell
+        finally:
+            del here._inheriting
+    return main
+
+
+def _serve_once_forked() -> None:
+    """Say that this process is a fork server as soon as it forks: what it preloads is over then.
+
+    Before that it may be up to anything, and its family's waits may be for what it does.
+    """
+    server_pid = os.getpid()
+
+    def forked() -> None:
+        if os.getpid() == server_pid:  # and not in a child that forks
+            _native.set_serves()
+
+    os.register_at_fork(after_in_parent=forked)
+
+
+class _Server:
+    """Its descriptors, and its children.
+
+    Args:
+        clients: Where they connect.
+        alive_r: At its end when none is left.
+        main: What of the main module is left to the children.
+    """
+
+    def __init__(self, clients: socket.socket, alive_r: int, main: dict[str, str]) -> None:
+        self.clients = clients
+        self.alive_r = alive_r
+        self.main = main
+        self.status_fds: dict[int, int] = {}  # by the child's pid
+        self.woken_r, self.woken_w = os.pipe()
+        os.set_blocking(self.woken_r, False)
+        os.set_blocking(self.woken_w, False)
+        self.spare = _spare()
+        server._forkserver_address = clients.getsockname()
+
+    def loop(self) -> None:
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # so that it comes through the descriptor
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.set_wakeup_fd(self.woken_w)
+        events = select.poll()
+        for fd in (self.clients.fileno(), self.alive_r, self.woken_r):
+            events.register(fd, select.POLLIN)
+        while True:
+            ready = {fd for fd, _ in events.poll()}
+            if self.alive_r in ready:
+                return
+            if self.woken_r in ready:
+                os.read(self.woken_r, 65536)
+                self.collect()
+            if self.clients.fileno() in ready:
+                self.serve_next()
+
+    def collect(self) -> None:
+        """Tell clients of those children that have ended."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            fd = self.status_fds.pop(pid, None)
+            if fd is not None:  # None: a process that a preloaded module has started
+                _tell(fd, os.waitstatus_to_exitcode(status))
+                os.close(fd)
+
+    def serve_next(self) -> None:
+        """Fork a child. A client that cannot be served learns it from its descriptors being closed."""
+        try:
+            with self.clients.accept()[0] as client:
+                fds = reduction.recvfds(client, forkserver.MAXFDS_TO_SEND + 1)
+        except (EOFError, RuntimeError, ConnectionAbortedError):
+            return  # it was killed between its connecting and its asking
+        except OSError as e:
+            if e.errno not in _REFUSED:
+                raise
+            self.refuse_next()
+            return
+        try:
+            pid = os.fork()
+        except OSError as e:
+            if e.errno not in _REFUSED:
+                raise
+            pid = None
+        if pid == 0:
+            self.be_child(fds)
+        child_r, status_w, *rest = fds
+        if pid is None:
+            os.close(status_w)
+        else:
+            self.status_fds[pid] = status_w
+            _tell(status_w, pid)
+        for fd in (child_r, *rest):
+            os.close(fd)
+
+    def refuse_next(self) -> None:
+        """There is no descriptor for the next client, which would wait for ever: use the spare one."""
+        if self.spare >= 0:
+            os.close(self.spare)
+            with contextlib.suppress(OSError):
+                self.clients.accept()[0].close()
+        else:
+            time.sleep(0.05)  # until somebody else closes one
+        self.spare = _spare()
+
+    def be_child(self, fds: list[int]) -> None:
+        """Does not return."""
+        code = 1
+        try:
+            bootstrap.clear_exit_functions()
+            code = self.live(*fds)
+        except Exception:
+            sys.excepthook(*sys.exc_info())
+            sys.stderr.flush()
+        finally:
+            bootstrap.call_exit_functions()
+            os._exit(code)
+
+    def live(
+        self, data_r: int, status_w: int, alive_w: int, tracker_w: int, tie: int, *rest: int
+    ) -> int:
+        """In a child: leave the server behind, read whom to be, and be that."""
+        signal.set_wakeup_fd(-1)
+        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+        _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+        mine = (
+            self.clients.detach(),
+            self.alive_r,
+            self.woken_r,
+            self.woken_w,
+            status_w,
+            *((self.spare,) if self.spare >= 0 else ()),
+        )
+        for low, high in runs(sorted((*mine, *self.status_fds.values()))):
+            os.closerange(low, high)
+        server._forkserver_alive_fd = alive_w
+        server._inherited_fds = list(rest)
+        tracker: Any = resource_tracker._resource_tracker
+        tracker._fd = tracker_w
+
+        here: Any = process.current_process()
+        here._inheriting = True
+        try:
+            self.board(here, *(_native.stream_take(data_r) or b"" for _ in range(2)))
+            child = wire.loads(_native.stream_take(data_r) or b"")
+        finally:
+            del here._inheriting
+            os.close(data_r)
+        code: int = child._bootstrap(tie)
+        return code
+
+    def board(self, here: Any, preparation: bytes, name: bytes) -> None:
+        here._name = name.decode()
+        if preparation:
+            spawn.prepare(wire.loads(preparation))
+        else:
+            inherit.board_as_prepared()
+            if self.main:
+                spawn.prepare(self.main)
+
+
+def _spare() -> int:
+    """Return a descriptor that is kept for when none is left; -1: none is."""
+    try:
+        return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return -1
+
+
+def _tell(fd: int, number: int) -> None:
+    try:
+        forkserver.write_signed(fd, number)
+    except BrokenPipeError:
+        pass  # the client is gone
+
+
+def runs(numbers: list[int]) -> Iterator[tuple[int, int]]:
+    """Give each run of adjacent numbers as (first, last + 1)."""
+    first = last = None
+    for number in numbers:
+        if first is not None and last is not None and number != last + 1:
+            yield first, last + 1
+            first = number
+        elif first is None:
+            first = number
+        last = number
+    if first is not None and last is not None:
+        yield first, last + 1
