@@ -50,7 +50,13 @@ void fk_handle_dealloc(PyObject *self);
 /* Give the handle a new block of `size` bytes. 0, or -1 with an exception. */
 int fk_handle_create(fk_handle *h, uint64_t size, uint32_t kind);
 /* h->data, or NULL with an exception. */
-void *fk_handle_data(fk_handle *h);
+void fk_handle_complain(fk_handle *h);
+static inline void *fk_handle_data(fk_handle *h)
+{
+    if (FK_UNLIKELY(!h->data))
+        fk_handle_complain(h);
+    return h->data;
+}
 uint32_t fk_handle_kind(PyTypeObject *type);
 static inline fk_hold *fk_handle_hold(fk_handle *h) { return fk_hold_at(&fk_family, h->hold); }
 
