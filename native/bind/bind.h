@@ -116,6 +116,19 @@ PyObject *fk_pickle(PyObject *obj, PyObject **extras);
 PyObject *fk_pickle_plain(PyObject *obj); /* bytes; None if it is not of plain types */
 PyObject *fk_unpickle(PyObject *data, PyObject *buffers /* or NULL */);
 
+/* plain.c */
+#define FK_PLAIN_MOST 512 /* bytes; larger objects are the pickler's, which then is worth its price */
+/* Write an object; how many bytes, 0: it is none that can be written so (in that room). */
+uint32_t fk_plain_write(PyObject *obj, uint8_t *to, uint32_t room);
+PyObject *fk_plain_bytes(PyObject *obj); /* bytes; None if it cannot be written so */
+/* Runs no code, but for what a collection of garbage may run: `data` must last. */
+PyObject *fk_plain_read(const void *data, size_t size);
+/* Whether a message was written so: each pickle begins with this byte. */
+static inline bool fk_plain_is(const uint8_t *data, size_t size)
+{
+    return size == 0 || data[0] != 0x80;
+}
+
 /* block_type.c */
 /* Pack bytes and buffers into a new block, which the caller then holds by *hold. 0 or -1. */
 int fk_block_pack(PyObject *data, PyObject *extras, uint64_t *off, uint32_t *hold);

@@ -2,7 +2,7 @@
 
 _Atomic uint64_t *fk_words_at(PyObject *self, Py_ssize_t i); /* words_type.c */
 
-enum { META_PICKLE = 0 }; /* put_bytes' callers use numbers of their own */
+enum { META_OBJECT = 0 }; /* put_bytes' callers use numbers of their own */
 
 /* Messages are copied here without the GIL; then into Python objects. */
 #define BUFFER_SIZE (4 * FK_INLINE_MAX)
@@ -69,6 +69,19 @@ static fk_status do_put(void *arg, fk_wait *w)
 }
 
 /* 0: put. 1: full. -1: exception. */
+static int put_call_of(fk_handle *h, put_call *c, fk_wait *w)
+{
+    fk_status st;
+    if (fk_blocking(do_put, c, w, FK_OP_QUEUE_PUT, h->off, &st) < 0)
+        return -1;
+    if (st == FK_OK)
+        return 0;
+    if (st == FK_AGAIN || st == FK_TIMEOUT)
+        return 1;
+    fk_raise(st, "putting into a queue");
+    return -1;
+}
+
 static int put_data(fk_handle *h, PyObject *data, PyObject *extras, put_call *c, fk_wait *w)
 {
     uint32_t hold = FK_NO_HOLD;
@@ -80,18 +93,22 @@ static int put_data(fk_handle *h, PyObject *data, PyObject *extras, put_call *c,
         c->put.data = PyBytes_AS_STRING(data);
         c->put.data_size = (uint32_t)PyBytes_GET_SIZE(data);
     }
-    fk_status st;
-    int r = fk_blocking(do_put, c, w, FK_OP_QUEUE_PUT, h->off, &st);
+    int r = put_call_of(h, c, w);
     if (hold != FK_NO_HOLD)
         fk_hold_drop(&fk_family, hold);
-    if (r < 0)
+    return r;
+}
+
+/* Pickle it, and put that. As put_data. */
+static int put_pickled(fk_handle *h, PyObject *obj, put_call *c, fk_wait *w)
+{
+    PyObject *extras, *data = fk_pickle(obj, &extras);
+    if (!data)
         return -1;
-    if (st == FK_OK)
-        return 0;
-    if (st == FK_AGAIN || st == FK_TIMEOUT)
-        return 1;
-    fk_raise(st, "putting into a queue");
-    return -1;
+    int r = put_data(h, data, extras, c, w);
+    Py_DECREF(data);
+    Py_XDECREF(extras);
+    return r;
 }
 
 static PyObject *Queue_put(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -112,13 +129,11 @@ static PyObject *Queue_put(PyObject *self, PyObject *const *args, Py_ssize_t nar
     fk_wait w;
     if (fk_parse_wait(args, nargs, kwnames, 1, &w) < 0)
         return NULL;
-    PyObject *extras, *data = fk_pickle(obj, &extras);
-    if (!data)
-        return NULL;
-    c.put.meta = META_PICKLE;
-    int r = put_data(h, data, extras, &c, &w);
-    Py_DECREF(data);
-    Py_XDECREF(extras);
+    uint8_t plain[FK_PLAIN_MOST];
+    c.put.meta = META_OBJECT;
+    c.put.data = plain;
+    c.put.data_size = c.q->redeliver ? 0 : fk_plain_write(obj, plain, sizeof plain);
+    int r = c.put.data_size ? put_call_of(h, &c, &w) : put_pickled(h, obj, &c, &w);
     if (r < 0)
         return NULL;
     if (r > 0) {
@@ -208,6 +223,21 @@ static PyObject *bytes_of(const take_call *c, const fk_taken *t)
     return PyBytes_FromStringAndSize((char *)c->take.buffer + t->at, (Py_ssize_t)t->size);
 }
 
+/* What is in the thread's buffer as an object, which may run anything: also another get. */
+static PyObject *object_of(const take_call *c, const fk_taken *t)
+{
+    const uint8_t *from = c->take.buffer + t->at;
+    if (fk_plain_is(from, t->size) && t->size <= FK_PLAIN_MOST) {
+        uint8_t plain[FK_PLAIN_MOST];
+        memcpy(plain, from, t->size);
+        return fk_plain_read(plain, t->size);
+    }
+    PyObject *data = bytes_of(c, t);
+    PyObject *obj = data ? fk_unpickle(data, NULL) : NULL;
+    Py_XDECREF(data);
+    return obj;
+}
+
 static PyObject *Queue_get(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                            PyObject *kwnames)
 {
@@ -225,12 +255,7 @@ static PyObject *Queue_get(PyObject *self, PyObject *const *args, Py_ssize_t nar
         PyErr_SetNone(fk_hooks.empty);
         return NULL;
     }
-    if (out.block)
-        return fk_block_unpack(pass_hold());
-    PyObject *data = bytes_of(&c, &out);
-    PyObject *obj = data ? fk_unpickle(data, NULL) : NULL;
-    Py_XDECREF(data);
-    return obj;
+    return out.block ? fk_block_unpack(pass_hold()) : object_of(&c, &out);
 }
 
 /* Append (seq, meta, bytes) of each message to the list. 0, or -1 with an exception. */
@@ -304,11 +329,21 @@ typedef struct packed {
     PyObject *data, *extras;
 } packed;
 
+static PyObject *pack(const fk_queue *q, PyObject *obj, PyObject **extras)
+{
+    *extras = NULL;
+    PyObject *data = q->redeliver ? Py_NewRef(Py_None) : fk_plain_bytes(obj);
+    if (data != Py_None)
+        return data;
+    Py_DECREF(data);
+    return fk_pickle(obj, extras);
+}
+
 /* Put one of several; `quiet` counts those that nobody has been woken for. As put_data. */
 static int put_one(fk_handle *h, fk_queue *q, const packed *p, uint32_t *quiet, fk_wait *w)
 {
     fk_wait no_wait = FK_WAIT_UNTIL(0);
-    put_call c = {.q = q, .put = {.meta = META_PICKLE, .quiet = true}};
+    put_call c = {.q = q, .put = {.meta = META_OBJECT, .quiet = true}};
     int r = put_data(h, p->data, p->extras, &c, q->maxsize ? &no_wait : w);
     if (r == 0 && ++*quiet < WAKE_EVERY)
         return 0;
@@ -316,7 +351,7 @@ static int put_one(fk_handle *h, fk_queue *q, const packed *p, uint32_t *quiet, 
     *quiet = 0;
     if (r <= 0 || w->deadline_ns == 0)
         return r;
-    c = (put_call){.q = q, .put = {.meta = META_PICKLE}};
+    c = (put_call){.q = q, .put = {.meta = META_OBJECT}};
     return put_data(h, p->data, p->extras, &c, w);
 }
 
@@ -334,7 +369,7 @@ static PyObject *Queue_put_each(PyObject *self, PyObject *args)
     if (!all)
         return PyErr_NoMemory();
     for (; ready < n && ready < PyList_GET_SIZE(list); ready++)
-        if (!(all[ready].data = fk_pickle(PyList_GET_ITEM(list, ready), &all[ready].extras)))
+        if (!(all[ready].data = pack(q, PyList_GET_ITEM(list, ready), &all[ready].extras)))
             break;
     int r = ready < n ? -1 : 0;
     if (r < 0 && !PyErr_Occurred())
@@ -358,6 +393,14 @@ static PyObject *Queue_put_each(PyObject *self, PyObject *args)
     return r ? NULL : Py_NewRef(Py_None);
 }
 
+static PyObject *rebuilt(PyObject *data)
+{
+    const char *from = PyBytes_AS_STRING(data);
+    size_t size = (size_t)PyBytes_GET_SIZE(data);
+    return fk_plain_is((const uint8_t *)from, size) ? fk_plain_read(from, size)
+                                                    : fk_unpickle(data, NULL);
+}
+
 /* Append the objects of what was taken. 0, or -1: some could not be rebuilt; the first error is in `e`. */
 static int rebuild_all(PyObject *list, const take_call *c, first_error *e)
 {
@@ -371,7 +414,7 @@ static int rebuild_all(PyObject *list, const take_call *c, first_error *e)
     if (made < n)
         note_error(e);
     for (Py_ssize_t i = 0; i < made + last; i++) {
-        PyObject *obj = i < made ? fk_unpickle(raw[i], NULL) : fk_block_unpack(hold);
+        PyObject *obj = i < made ? rebuilt(raw[i]) : fk_block_unpack(hold);
         if (!obj || PyList_Append(list, obj) < 0)
             note_error(e);
         Py_XDECREF(obj);
