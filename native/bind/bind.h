@@ -117,7 +117,7 @@ PyObject *fk_pickle_plain(PyObject *obj); /* bytes; None if it is not of plain t
 PyObject *fk_unpickle(PyObject *data, PyObject *buffers /* or NULL */);
 
 /* plain.c */
-#define FK_PLAIN_MOST 512 /* bytes; larger objects are the pickler's, which then is worth its price */
+#define FK_PLAIN_MOST 512 /* bytes: for larger objects a pickler is worth its price */
 /* Write an object; how many bytes, 0: it is none that can be written so (in that room). */
 uint32_t fk_plain_write(PyObject *obj, uint8_t *to, uint32_t room);
 PyObject *fk_plain_bytes(PyObject *obj); /* bytes; None if it cannot be written so */

@@ -55,13 +55,13 @@ static PyObject *read_plain(PyObject *m, PyObject *const *args, Py_ssize_t nargs
         PyErr_SetString(PyExc_TypeError, "bytes and a place in them expected");
         return NULL;
     }
-    return fk_plain_read(PyBytes_AS_STRING(args[0]) + at,
-                         (size_t)(PyBytes_GET_SIZE(args[0]) - at));
+    return fk_plain_read(PyBytes_AS_STRING(args[0]) + at, (size_t)(PyBytes_GET_SIZE(args[0]) - at));
 }
 
 static PyMethodDef methods[] = {
     {"write_plain", write_plain, METH_O,
-     "write_plain($module, obj, /)\n--\n\nReturn a small object of exact builtin types as bytes, in "
+     "write_plain($module, obj, /)\n--\n\nReturn a small object of exact builtin types as bytes, "
+     "in "
      "less time than it takes to pickle it; None if\nit is no such object. The first byte is none "
      "that a pickle begins with."},
     {"read_plain", (PyCFunction)(void (*)(void))read_plain, METH_FASTCALL,

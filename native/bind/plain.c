@@ -71,7 +71,11 @@ static bool put_str(writer *w, PyObject *o)
 #endif
     int width = PyUnicode_KIND(o);
     Py_ssize_t length = PyUnicode_GET_LENGTH(o);
-    return put_size(w, width == 1 ? STR_1 : width == 2 ? STR_2 : STR_4, length) &&
+    return put_size(w,
+                    width == 1   ? STR_1
+                    : width == 2 ? STR_2
+                                 : STR_4,
+                    length) &&
            put(w, PyUnicode_DATA(o), (size_t)length * (size_t)width);
 }
 
@@ -170,6 +174,9 @@ static PyObject *get_str(reader *r, int width)
         return NULL;
     if (width > 1)
         p = memcpy(aligned, p, *size * (size_t)width);
+    for (int i = 0; width == 4 && i < *size; i++)
+        if (aligned[i] > 0x10ffff)
+            return NULL;
     return PyUnicode_FromKindAndData(width, p, *size);
 }
 
