@@ -115,12 +115,15 @@ PyFrameObject *fk_callers_frame(void);
 PyObject *fk_pickle(PyObject *obj, PyObject **extras);
 PyObject *fk_pickle_plain(PyObject *obj); /* bytes; None if it is not of plain types */
 PyObject *fk_unpickle(PyObject *data, PyObject *buffers /* or NULL */);
+/* The object in bytes from `at` on, be they a pickle or plain.c's. */
+PyObject *fk_rebuild(PyObject *data, Py_ssize_t at);
 
 /* plain.c */
 #define FK_PLAIN_MOST 512 /* bytes: for larger objects a pickler is worth its price */
 /* Write an object; how many bytes, 0: it is none that can be written so (in that room). */
 uint32_t fk_plain_write(PyObject *obj, uint8_t *to, uint32_t room);
-PyObject *fk_plain_bytes(PyObject *obj); /* bytes; None if it cannot be written so */
+/* bytes that begin with those of `head` (bytes or NULL); None if it cannot be written so */
+PyObject *fk_plain_bytes(PyObject *obj, PyObject *head);
 /* Runs no code, but for what a collection of garbage may run: `data` must last. */
 PyObject *fk_plain_read(const void *data, size_t size);
 /* Whether a message was written so: each pickle begins with this byte. */

@@ -142,11 +142,20 @@ uint32_t fk_plain_write(PyObject *obj, uint8_t *to, uint32_t room)
     return put_any(&w, obj, 0) ? (uint32_t)(w.at - to) : 0;
 }
 
-PyObject *fk_plain_bytes(PyObject *obj)
+PyObject *fk_plain_bytes(PyObject *obj, PyObject *head)
 {
     uint8_t data[FK_PLAIN_MOST];
     uint32_t n = fk_plain_write(obj, data, sizeof data);
-    return n ? PyBytes_FromStringAndSize((char *)data, n) : Py_NewRef(Py_None);
+    if (n == 0)
+        Py_RETURN_NONE;
+    Py_ssize_t before = head ? PyBytes_GET_SIZE(head) : 0;
+    PyObject *r = PyBytes_FromStringAndSize(NULL, before + (Py_ssize_t)n);
+    if (r) {
+        if (before)
+            memcpy(PyBytes_AS_STRING(r), PyBytes_AS_STRING(head), (size_t)before);
+        memcpy(PyBytes_AS_STRING(r) + before, data, n);
+    }
+    return r;
 }
 
 /* ---- and back ------------------------------------------------------------------------------------ */
