@@ -50,7 +50,13 @@ void fk_handle_dealloc(PyObject *self);
 /* Give the handle a new block of `size` bytes. 0, or -1 with an exception. */
 int fk_handle_create(fk_handle *h, uint64_t size, uint32_t kind);
 /* h->data, or NULL with an exception. */
-void *fk_handle_data(fk_handle *h);
+void fk_handle_complain(fk_handle *h);
+static inline void *fk_handle_data(fk_handle *h)
+{
+    if (FK_UNLIKELY(!h->data))
+        fk_handle_complain(h);
+    return h->data;
+}
 uint32_t fk_handle_kind(PyTypeObject *type);
 static inline fk_hold *fk_handle_hold(fk_handle *h) { return fk_hold_at(&fk_family, h->hold); }
 
@@ -111,6 +117,22 @@ PyFrameObject *fk_callers_frame(void);
 PyObject *fk_pickle(PyObject *obj, PyObject **extras);
 PyObject *fk_pickle_plain(PyObject *obj); /* bytes; None if it is not of plain types */
 PyObject *fk_unpickle(PyObject *data, PyObject *buffers /* or NULL */);
+/* The object in bytes from `at` on, be they a pickle or plain.c's. */
+PyObject *fk_rebuild(PyObject *data, Py_ssize_t at);
+
+/* plain.c */
+#define FK_PLAIN_MOST 512 /* bytes: for larger objects a pickler is worth its price */
+/* Write an object; how many bytes, 0: it is none that can be written so (in that room). */
+uint32_t fk_plain_write(PyObject *obj, uint8_t *to, uint32_t room);
+/* bytes that begin with those of `head` (bytes or NULL); None if it cannot be written so */
+PyObject *fk_plain_bytes(PyObject *obj, PyObject *head);
+/* Runs no code, but for what a collection of garbage may run: `data` must last. */
+PyObject *fk_plain_read(const void *data, size_t size);
+/* Whether a message was written so: each pickle begins with this byte. */
+static inline bool fk_plain_is(const uint8_t *data, size_t size)
+{
+    return size == 0 || data[0] != 0x80;
+}
 
 /* block_type.c */
 /* Pack bytes and buffers into a new block, which the caller then holds by *hold. 0 or -1. */

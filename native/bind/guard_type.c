@@ -67,8 +67,17 @@ static int done(PyObject *r)
     return r ? 0 : -1;
 }
 
+/* The lock, if it is an RLock: who holds it already only counts. */
+static inline fk_rlock *counted(fk_guard *g)
+{
+    return g->kind == FK_KIND_RLOCK ? ((fk_handle *)g->lock)->data : NULL;
+}
+
 static int take(fk_guard *g)
 {
+    fk_rlock *l = counted(g);
+    if (l && fk_rlock_again(&fk_family, l) == FK_OK)
+        return 0;
     if (FK_LIKELY(g->kind != 0))
         return done(fk_lock_enter(g->lock, g->kind));
     PyObject *lock = get_lock((PyObject *)g, NULL);
@@ -80,6 +89,9 @@ static int take(fk_guard *g)
 /* Free the lock behind what gave `result`, which may be NULL with an exception. */
 static PyObject *freed(fk_guard *g, PyObject *result)
 {
+    fk_rlock *l = counted(g);
+    if (FK_LIKELY(l && fk_rlock_release(&fk_family, l) == FK_OK))
+        return result;
     PyObject *type = NULL, *value, *tb;
     if (!result)
         PyErr_Fetch(&type, &value, &tb);
@@ -239,8 +251,30 @@ PyType_Spec fk_items_spec = {.name = "forkful._native.GuardedItems",
 
 /* ---- an attribute of the object ---------------------------------------------------------------- */
 
+/* A class as it was: the version is another one as soon as anything of it is. The pointer is not
+ * followed. */
+typedef struct fk_version {
+    PyTypeObject *type;
+    unsigned number;
+} fk_version;
+
+static inline bool is_still(PyTypeObject *type, const fk_version *v)
+{
+    return type == v->type && type->tp_version_tag == v->number &&
+           PyType_HasFeature(type, Py_TPFLAGS_VALID_VERSION_TAG);
+}
+
+static fk_version version_of(PyTypeObject *type)
+{
+    return (fk_version){PyType_HasFeature(type, Py_TPFLAGS_VALID_VERSION_TAG) ? type : NULL,
+                        type->tp_version_tag};
+}
+
 typedef struct fk_attribute {
     PyObject_HEAD PyObject *name;
+    fk_version guards;    /* whose instances are guards */
+    fk_version objects;   /* whose instances have the attribute by this descriptor: */
+    PyObject *descriptor; /* borrowed from that class, so good as long as it is still the same */
 } fk_attribute;
 
 static PyObject *attribute_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
@@ -264,12 +298,57 @@ static void attribute_dealloc(PyObject *self)
     Py_DECREF(type);
 }
 
-static fk_guard *guard_of(PyObject *obj)
+static fk_guard *guard_of(fk_attribute *a, PyObject *obj)
 {
-    if (PyObject_TypeCheck(obj, fk_guard_type) && ((fk_guard *)obj)->obj)
+    bool guard = is_still(Py_TYPE(obj), &a->guards);
+    if (FK_UNLIKELY(!guard) && PyObject_TypeCheck(obj, fk_guard_type)) {
+        guard = true;
+        a->guards = version_of(Py_TYPE(obj));
+    }
+    if (guard && ((fk_guard *)obj)->obj)
         return (fk_guard *)obj;
     PyErr_SetString(PyExc_TypeError, "no guarded object");
     return NULL;
+}
+
+/* Remember the descriptor by which objects of that class have the attribute, if nothing in the object
+ * can come before it: so have ctypes' simple objects, arrays and structures theirs. */
+static void learn(fk_attribute *a, PyTypeObject *type)
+{
+    PyObject *found = _PyType_Lookup(type, a->name); /* borrowed */
+    if (found && PyType_HasFeature(Py_TYPE(found), Py_TPFLAGS_IMMUTABLETYPE) &&
+        Py_TYPE(found)->tp_descr_get && Py_TYPE(found)->tp_descr_set &&
+        type->tp_getattro == PyObject_GenericGetAttr &&
+        type->tp_setattro == PyObject_GenericSetAttr) {
+        a->objects = version_of(type);
+        a->descriptor = found;
+    }
+}
+
+static PyObject *get_of(fk_attribute *a, PyObject *obj)
+{
+    PyTypeObject *type = Py_TYPE(obj);
+    if (FK_UNLIKELY(!is_still(type, &a->objects))) {
+        learn(a, type);
+        return PyObject_GetAttr(obj, a->name);
+    }
+    PyObject *descriptor = Py_NewRef(a->descriptor);
+    PyObject *r = Py_TYPE(descriptor)->tp_descr_get(descriptor, obj, (PyObject *)type);
+    Py_DECREF(descriptor);
+    return r;
+}
+
+static int set_of(fk_attribute *a, PyObject *obj, PyObject *value)
+{
+    PyTypeObject *type = Py_TYPE(obj);
+    if (FK_UNLIKELY(!is_still(type, &a->objects))) {
+        learn(a, type);
+        return PyObject_SetAttr(obj, a->name, value);
+    }
+    PyObject *descriptor = Py_NewRef(a->descriptor);
+    int r = Py_TYPE(descriptor)->tp_descr_set(descriptor, obj, value);
+    Py_DECREF(descriptor);
+    return r;
 }
 
 static PyObject *attribute_get(PyObject *self, PyObject *obj, PyObject *type)
@@ -277,18 +356,20 @@ static PyObject *attribute_get(PyObject *self, PyObject *obj, PyObject *type)
     (void)type;
     if (!obj || obj == Py_None)
         return Py_NewRef(self);
-    fk_guard *g = guard_of(obj);
+    fk_attribute *a = (fk_attribute *)self;
+    fk_guard *g = guard_of(a, obj);
     if (!g || take(g) < 0)
         return NULL;
-    return freed(g, PyObject_GetAttr(g->obj, ((fk_attribute *)self)->name));
+    return freed(g, get_of(a, g->obj));
 }
 
 static int attribute_set(PyObject *self, PyObject *obj, PyObject *value)
 {
-    fk_guard *g = guard_of(obj);
+    fk_attribute *a = (fk_attribute *)self;
+    fk_guard *g = guard_of(a, obj);
     if (!g || take(g) < 0)
         return -1;
-    int r = PyObject_SetAttr(g->obj, ((fk_attribute *)self)->name, value);
+    int r = set_of(a, g->obj, value);
     return done(freed(g, r < 0 ? NULL : Py_NewRef(Py_None)));
 }
 

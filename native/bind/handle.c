@@ -50,14 +50,11 @@ int fk_handle_create(fk_handle *h, uint64_t size, uint32_t kind)
     return -1;
 }
 
-void *fk_handle_data(fk_handle *h)
+FK_COLD void fk_handle_complain(fk_handle *h)
 {
-    if (FK_UNLIKELY(!h->data))
-        PyErr_Format(PyExc_ValueError,
-                     "%s object has not been initialised (was __init__ of the "
-                     "base class called?)",
-                     Py_TYPE(h)->tp_name);
-    return h->data;
+    PyErr_Format(PyExc_ValueError,
+                 "%s object has not been initialised (was __init__ of the base class called?)",
+                 Py_TYPE(h)->tp_name);
 }
 
 static PyObject *attach(PyObject *self, PyObject *args)

@@ -168,6 +168,9 @@ static PyObject *RLock_release(PyObject *self, PyObject *unused)
 
 static PyObject *RLock_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
+    fk_rlock *l = ((fk_handle *)self)->data;
+    if (FK_LIKELY(l && fk_rlock_release(&fk_family, l) == FK_OK))
+        Py_RETURN_NONE;
     if (lost(self, args, nargs))
         Py_RETURN_NONE;
     return RLock_release(self, NULL);

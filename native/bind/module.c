@@ -36,7 +36,40 @@ static PyObject *pickle_plain(PyObject *m, PyObject *obj)
     return fk_pickle_plain(obj);
 }
 
+static PyObject *write_plain(PyObject *m, PyObject *const *args, Py_ssize_t nargs)
+{
+    (void)m;
+    if (nargs < 1 || nargs > 2 || (nargs == 2 && !PyBytes_CheckExact(args[1]))) {
+        PyErr_SetString(PyExc_TypeError, "an object, and bytes that stand before it, expected");
+        return NULL;
+    }
+    return fk_plain_bytes(args[0], nargs == 2 ? args[1] : NULL);
+}
+
+static PyObject *rebuild(PyObject *m, PyObject *const *args, Py_ssize_t nargs)
+{
+    (void)m;
+    Py_ssize_t at = nargs == 2 ? PyLong_AsSsize_t(args[1]) : 0;
+    if (at == -1 && PyErr_Occurred())
+        return NULL;
+    if (nargs < 1 || nargs > 2 || !PyBytes_CheckExact(args[0]) || at < 0 ||
+        at > PyBytes_GET_SIZE(args[0])) {
+        PyErr_SetString(PyExc_TypeError, "bytes and a place in them expected");
+        return NULL;
+    }
+    return fk_rebuild(args[0], at);
+}
+
 static PyMethodDef methods[] = {
+    {"write_plain", (PyCFunction)(void (*)(void))write_plain, METH_FASTCALL,
+     "write_plain($module, obj, head=b'', /)\n--\n\nReturn a small object of exact builtin types "
+     "as "
+     "bytes behind `head`, in less time than it takes to\npickle it; None if it is no such object. "
+     "Its "
+     "first byte is none that a pickle begins with."},
+    {"rebuild", (PyCFunction)(void (*)(void))rebuild, METH_FASTCALL,
+     "rebuild($module, data, at=0, /)\n--\n\nReturn the object whose pickle, or what write_plain() "
+     "made of it, stands in the bytes from `at` on."},
     {"pickle_plain", pickle_plain, METH_O,
      "pickle_plain($module, obj, /)\n--\n\nReturn obj pickled if it consists of exact builtin "
      "types only, else "

@@ -84,3 +84,26 @@ PyObject *fk_unpickle(PyObject *data, PyObject *buffers)
     PyObject *args[] = {data, buffers};
     return PyObject_Vectorcall(fk_hooks.pickle_loads, args, 1, names);
 }
+
+#define COPIED 4096 /* bytes: to copy what is behind `at` costs less than a view of it */
+
+PyObject *fk_rebuild(PyObject *data, Py_ssize_t at)
+{
+    Py_ssize_t size = PyBytes_GET_SIZE(data);
+    const char *from = PyBytes_AS_STRING(data) + at;
+    if (fk_plain_is((const uint8_t *)from, (size_t)(size - at)))
+        return fk_plain_read(from, (size_t)(size - at));
+    if (at == 0)
+        return fk_unpickle(data, NULL);
+    PyObject *rest = NULL;
+    if (size - at < COPIED) {
+        rest = PyBytes_FromStringAndSize(from, size - at);
+    } else {
+        PyObject *view = PyMemoryView_FromObject(data);
+        rest = view ? PySequence_GetSlice(view, at, size) : NULL;
+        Py_XDECREF(view);
+    }
+    PyObject *obj = rest ? fk_unpickle(rest, NULL) : NULL;
+    Py_XDECREF(rest);
+    return obj;
+}

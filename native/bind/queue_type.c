@@ -2,7 +2,7 @@
 
 _Atomic uint64_t *fk_words_at(PyObject *self, Py_ssize_t i); /* words_type.c */
 
-enum { META_PICKLE = 0 }; /* put_bytes' callers use numbers of their own */
+enum { META_OBJECT = 0 }; /* put_bytes' callers use numbers of their own */
 
 /* Messages are copied here without the GIL; then into Python objects. */
 #define BUFFER_SIZE (4 * FK_INLINE_MAX)
@@ -69,6 +69,19 @@ static fk_status do_put(void *arg, fk_wait *w)
 }
 
 /* 0: put. 1: full. -1: exception. */
+static int put_call_of(fk_handle *h, put_call *c, fk_wait *w)
+{
+    fk_status st;
+    if (fk_blocking(do_put, c, w, FK_OP_QUEUE_PUT, h->off, &st) < 0)
+        return -1;
+    if (st == FK_OK)
+        return 0;
+    if (st == FK_AGAIN || st == FK_TIMEOUT)
+        return 1;
+    fk_raise(st, "putting into a queue");
+    return -1;
+}
+
 static int put_data(fk_handle *h, PyObject *data, PyObject *extras, put_call *c, fk_wait *w)
 {
     uint32_t hold = FK_NO_HOLD;
@@ -80,18 +93,22 @@ static int put_data(fk_handle *h, PyObject *data, PyObject *extras, put_call *c,
         c->put.data = PyBytes_AS_STRING(data);
         c->put.data_size = (uint32_t)PyBytes_GET_SIZE(data);
     }
-    fk_status st;
-    int r = fk_blocking(do_put, c, w, FK_OP_QUEUE_PUT, h->off, &st);
+    int r = put_call_of(h, c, w);
     if (hold != FK_NO_HOLD)
         fk_hold_drop(&fk_family, hold);
-    if (r < 0)
+    return r;
+}
+
+/* Pickle it, and put that. As put_data. */
+static int put_pickled(fk_handle *h, PyObject *obj, put_call *c, fk_wait *w)
+{
+    PyObject *extras, *data = fk_pickle(obj, &extras);
+    if (!data)
         return -1;
-    if (st == FK_OK)
-        return 0;
-    if (st == FK_AGAIN || st == FK_TIMEOUT)
-        return 1;
-    fk_raise(st, "putting into a queue");
-    return -1;
+    int r = put_data(h, data, extras, c, w);
+    Py_DECREF(data);
+    Py_XDECREF(extras);
+    return r;
 }
 
 static PyObject *Queue_put(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -112,13 +129,11 @@ static PyObject *Queue_put(PyObject *self, PyObject *const *args, Py_ssize_t nar
     fk_wait w;
     if (fk_parse_wait(args, nargs, kwnames, 1, &w) < 0)
         return NULL;
-    PyObject *extras, *data = fk_pickle(obj, &extras);
-    if (!data)
-        return NULL;
-    c.put.meta = META_PICKLE;
-    int r = put_data(h, data, extras, &c, &w);
-    Py_DECREF(data);
-    Py_XDECREF(extras);
+    uint8_t plain[FK_PLAIN_MOST];
+    c.put.meta = META_OBJECT;
+    c.put.data = plain;
+    c.put.data_size = c.q->redeliver ? 0 : fk_plain_write(obj, plain, sizeof plain);
+    int r = c.put.data_size ? put_call_of(h, &c, &w) : put_pickled(h, obj, &c, &w);
     if (r < 0)
         return NULL;
     if (r > 0) {
@@ -128,17 +143,19 @@ static PyObject *Queue_put(PyObject *self, PyObject *const *args, Py_ssize_t nar
     Py_RETURN_NONE;
 }
 
-static PyObject *Queue_put_bytes(PyObject *self, PyObject *args)
+static PyObject *Queue_put_bytes(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     fk_handle *h = (fk_handle *)self;
     put_call c = {.q = fk_handle_data(h)};
-    unsigned long long meta = 0;
-    PyObject *data;
-    if (!c.q || !PyArg_ParseTuple(args, "SK", &data, &meta))
+    if (!c.q)
         return NULL;
-    c.put.meta = meta;
+    if (nargs != 2 || !PyBytes_Check(args[0]) || !PyLong_Check(args[1])) {
+        PyErr_SetString(PyExc_TypeError, "bytes and a number expected");
+        return NULL;
+    }
+    c.put.meta = PyLong_AsUnsignedLongLongMask(args[1]);
     fk_wait w = FK_WAIT_UNTIL(FK_NEVER);
-    if (put_data(h, data, NULL, &c, &w) < 0)
+    if (put_data(h, args[0], NULL, &c, &w) < 0)
         return NULL;
     return PyLong_FromUnsignedLongLong(c.seq);
 }
@@ -208,6 +225,21 @@ static PyObject *bytes_of(const take_call *c, const fk_taken *t)
     return PyBytes_FromStringAndSize((char *)c->take.buffer + t->at, (Py_ssize_t)t->size);
 }
 
+/* What is in the thread's buffer as an object, which may run anything: also another get. */
+static PyObject *object_of(const take_call *c, const fk_taken *t)
+{
+    const uint8_t *from = c->take.buffer + t->at;
+    if (fk_plain_is(from, t->size) && t->size <= FK_PLAIN_MOST) {
+        uint8_t plain[FK_PLAIN_MOST];
+        memcpy(plain, from, t->size);
+        return fk_plain_read(plain, t->size);
+    }
+    PyObject *data = bytes_of(c, t);
+    PyObject *obj = data ? fk_unpickle(data, NULL) : NULL;
+    Py_XDECREF(data);
+    return obj;
+}
+
 static PyObject *Queue_get(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                            PyObject *kwnames)
 {
@@ -225,12 +257,25 @@ static PyObject *Queue_get(PyObject *self, PyObject *const *args, Py_ssize_t nar
         fk_raise_of_queue("Empty");
         return NULL;
     }
-    if (out.block)
-        return fk_block_unpack(pass_hold());
-    PyObject *data = bytes_of(&c, &out);
-    PyObject *obj = data ? fk_unpickle(data, NULL) : NULL;
-    Py_XDECREF(data);
-    return obj;
+    return out.block ? fk_block_unpack(pass_hold()) : object_of(&c, &out);
+}
+
+/* (seq, meta, data); takes `data` over. */
+static PyObject *triple(uint64_t seq, uint64_t meta, PyObject *data)
+{
+    PyObject *item = PyTuple_New(3), *first = PyLong_FromUnsignedLongLong(seq),
+             *second = PyLong_FromUnsignedLongLong(meta);
+    if (!item || !first || !second) {
+        Py_XDECREF(item);
+        Py_XDECREF(first);
+        Py_XDECREF(second);
+        Py_DECREF(data);
+        return NULL;
+    }
+    PyTuple_SET_ITEM(item, 0, first);
+    PyTuple_SET_ITEM(item, 1, second);
+    PyTuple_SET_ITEM(item, 2, data);
+    return item;
 }
 
 /* Append (seq, meta, bytes) of each message to the list. 0, or -1 with an exception. */
@@ -242,9 +287,7 @@ static int append_all(PyObject *list, const take_call *c)
         PyObject *data = t->block ? fk_block_bytes(hold) : bytes_of(c, t);
         if (t->block)
             hold = FK_NO_HOLD;
-        PyObject *item = data ? Py_BuildValue("KKN", (unsigned long long)t->seq,
-                                              (unsigned long long)t->meta, data)
-                              : NULL;
+        PyObject *item = data ? triple(t->seq, t->meta, data) : NULL;
         int r = item ? PyList_Append(list, item) : -1;
         Py_XDECREF(item);
         if (r < 0) {
@@ -256,29 +299,31 @@ static int append_all(PyObject *list, const take_call *c)
     return 0;
 }
 
-static PyObject *Queue_take_bytes(PyObject *self, PyObject *args)
+static PyObject *Queue_take_bytes(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
+    /* into, max, timeout, claim, index, op, standing */
+    long number[7] = {[1] = 1, [5] = FK_OP_QUEUE_GET, [6] = FK_ONE_WAIT};
     fk_handle *h = (fk_handle *)self;
-    unsigned int max;
-    PyObject *timeout, *list, *words = NULL;
-    Py_ssize_t index = 0;
-    unsigned int op = FK_OP_QUEUE_GET;
-    int standing = FK_ONE_WAIT;
     fk_taken out[TAKE_MOST];
     take_call c = {.q = fk_handle_data(h), .out = out};
     fk_wait w;
-    if (!c.q ||
-        !PyArg_ParseTuple(args, "O!IO|OnIi", &PyList_Type, &list, &max, &timeout, &words, &index,
-                          &op, &standing) ||
-        fk_parse_timeout(timeout, &w) < 0)
+    if (!c.q)
         return NULL;
-    c.max = max < 1 ? 1 : max > TAKE_MOST ? TAKE_MOST : max;
-    if (words && words != Py_None && !(c.take.claim = fk_words_at(words, index)))
+    if (nargs < 3 || nargs > 7 || !PyList_Check(args[0])) {
+        PyErr_SetString(PyExc_TypeError, "a list, a number and a timeout expected");
         return NULL;
-    int r = take(h, &c, &w, op, standing);
+    }
+    for (Py_ssize_t i = 1; i < nargs; i++)
+        if (i != 2 && i != 3 && (number[i] = PyLong_AsLong(args[i])) == -1 && PyErr_Occurred())
+            return NULL;
+    if (fk_parse_timeout(args[2], &w) < 0 ||
+        (nargs > 3 && args[3] != Py_None && !(c.take.claim = fk_words_at(args[3], number[4]))))
+        return NULL;
+    c.max = number[1] < 1 ? 1 : number[1] > TAKE_MOST ? TAKE_MOST : (uint32_t)number[1];
+    int r = take(h, &c, &w, (uint32_t)number[5], (int)number[6]);
     if (r > 0)
         return PyLong_FromLong(0);
-    if (r < 0 || append_all(list, &c) < 0)
+    if (r < 0 || append_all(args[0], &c) < 0)
         return NULL;
     return PyLong_FromUnsignedLong(c.n);
 }
@@ -304,11 +349,21 @@ typedef struct packed {
     PyObject *data, *extras;
 } packed;
 
+static PyObject *pack(const fk_queue *q, PyObject *obj, PyObject **extras)
+{
+    *extras = NULL;
+    PyObject *data = q->redeliver ? Py_NewRef(Py_None) : fk_plain_bytes(obj, NULL);
+    if (data != Py_None)
+        return data;
+    Py_DECREF(data);
+    return fk_pickle(obj, extras);
+}
+
 /* Put one of several; `quiet` counts those that nobody has been woken for. As put_data. */
 static int put_one(fk_handle *h, fk_queue *q, const packed *p, uint32_t *quiet, fk_wait *w)
 {
     fk_wait no_wait = FK_WAIT_UNTIL(0);
-    put_call c = {.q = q, .put = {.meta = META_PICKLE, .quiet = true}};
+    put_call c = {.q = q, .put = {.meta = META_OBJECT, .quiet = true}};
     int r = put_data(h, p->data, p->extras, &c, q->maxsize ? &no_wait : w);
     if (r == 0 && ++*quiet < WAKE_EVERY)
         return 0;
@@ -316,7 +371,7 @@ static int put_one(fk_handle *h, fk_queue *q, const packed *p, uint32_t *quiet, 
     *quiet = 0;
     if (r <= 0 || w->deadline_ns == 0)
         return r;
-    c = (put_call){.q = q, .put = {.meta = META_PICKLE}};
+    c = (put_call){.q = q, .put = {.meta = META_OBJECT}};
     return put_data(h, p->data, p->extras, &c, w);
 }
 
@@ -334,7 +389,7 @@ static PyObject *Queue_put_each(PyObject *self, PyObject *args)
     if (!all)
         return PyErr_NoMemory();
     for (; ready < n && ready < PyList_GET_SIZE(list); ready++)
-        if (!(all[ready].data = fk_pickle(PyList_GET_ITEM(list, ready), &all[ready].extras)))
+        if (!(all[ready].data = pack(q, PyList_GET_ITEM(list, ready), &all[ready].extras)))
             break;
     int r = ready < n ? -1 : 0;
     if (r < 0 && !PyErr_Occurred())
@@ -371,7 +426,7 @@ static int rebuild_all(PyObject *list, const take_call *c, first_error *e)
     if (made < n)
         note_error(e);
     for (Py_ssize_t i = 0; i < made + last; i++) {
-        PyObject *obj = i < made ? fk_unpickle(raw[i], NULL) : fk_block_unpack(hold);
+        PyObject *obj = i < made ? fk_rebuild(raw[i], 0) : fk_block_unpack(hold);
         if (!obj || PyList_Append(list, obj) < 0)
             note_error(e);
         Py_XDECREF(obj);
@@ -593,14 +648,14 @@ static PyMethodDef methods[] = {
               "  queue.Empty: "
               "nothing there (in that time).\n    ShutDown: the queue was shut down and is "
               "empty.\n    ValueError: this handle was closed."),
-    {"_put_bytes", Queue_put_bytes, METH_VARARGS,
+    {"_put_bytes", (PyCFunction)(void (*)(void))Queue_put_bytes, METH_FASTCALL,
      "_put_bytes($self, data, meta, /)\n--\n\nAppend bytes as they are and return their sequence "
      "number."},
     {"_put_many", Queue_put_many, METH_VARARGS,
      "_put_many($self, list, meta, /)\n--\n\nAppend each of the bytes in the list, then wake "
      "whoever waits for "
      "them. Return the number of the\nfirst; they follow one another if nobody else puts."},
-    {"_take_bytes", Queue_take_bytes, METH_VARARGS,
+    {"_take_bytes", (PyCFunction)(void (*)(void))Queue_take_bytes, METH_FASTCALL,
      "_take_bytes($self, into, max, timeout, claim=None, index=0, op=6, "
      "standing=0, /)\n--\n\nTake up to max messages that "
      "_put_bytes put, at once; append (seq, meta, bytes) of each to the list\n`into` (so that no "

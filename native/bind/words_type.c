@@ -53,6 +53,18 @@ static PyObject *Words_store(PyObject *self, PyObject *const *args, Py_ssize_t n
     Py_RETURN_NONE;
 }
 
+static PyObject *Words_stamp(PyObject *self, PyObject *index)
+{
+    Py_ssize_t i = PyLong_AsSsize_t(index);
+    if (i == -1 && PyErr_Occurred())
+        return NULL;
+    _Atomic uint64_t *w = at(self, i);
+    if (!w)
+        return NULL;
+    atomic_store(w, fk_now_ns());
+    Py_RETURN_NONE;
+}
+
 static PyObject *Words_add(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     uint64_t value;
@@ -83,6 +95,8 @@ static PyMethodDef methods[] = {
     {"load", Words_load, METH_O, "load($self, i, /)\n--\n\nReturn word i."},
     {"store", (PyCFunction)(void (*)(void))Words_store, METH_FASTCALL,
      "store($self, i, value, /)\n--\n\nSet word i."},
+    {"stamp", Words_stamp, METH_O,
+     "stamp($self, i, /)\n--\n\nSet word i to the time: monotonic, in nanoseconds."},
     {"add", (PyCFunction)(void (*)(void))Words_add, METH_FASTCALL,
      "add($self, i, value, /)\n--\n\nAdd to word i at once and return the sum (modulo 2**64)."},
     {"_create", Words_create, METH_O, "_create($self, n, /)\n--\n\nMake n shared words, all 0."},

@@ -379,7 +379,6 @@ typedef struct fk_cursor {
 
 typedef struct fk_end {
     fk_lock lock FK_ALIGNED;
-    fk_ec ec; /* who waits at this end sleeps here: consumers at the head, producers at the tail */
     /* What the change under way does beside its commit. Valid if `log_seq` is not 0: the change
      * has committed if the cursor's seq has reached it. At the head: give up, once committed, the
      * drained segment and the queue's claim to the large block. At the tail: give up the claim to
@@ -390,6 +389,12 @@ typedef struct fk_end {
     _Atomic uint64_t log_block;
     _Atomic uint64_t version FK_ALIGNED;
     fk_cursor cursor[2];
+    /* The seq of the other end as it was once, hence never more than it is: as long as that is enough, the
+     * line in which the other end writes its own all the time stays with it. */
+    _Atomic uint64_t other;
+    /* Who waits at this end sleeps here: consumers at the head, producers at the tail. The other end
+     * reads it each time, so nothing that changes each time is in its line. */
+    fk_ec ec FK_ALIGNED;
 } fk_end;
 
 typedef struct fk_segment {

@@ -90,16 +90,24 @@ static inline void fk_rlock_begin(const fk_arena *a, fk_rlock *l)
     atomic_store_explicit(&l->holder, fk_thread_word(a), memory_order_relaxed);
 }
 
+/* Once more by the thread that holds it. FK_OK, FK_NOT_OWNER, FK_OVERFLOW. */
+static inline fk_status fk_rlock_again(const fk_arena *a, fk_rlock *l)
+{
+    if (!fk_rlock_is_mine(a, l))
+        return FK_NOT_OWNER;
+    uint32_t n = atomic_load_explicit(&l->count, memory_order_relaxed);
+    if (n == UINT32_MAX)
+        return FK_OVERFLOW;
+    atomic_store_explicit(&l->count, n + 1, memory_order_relaxed);
+    return FK_OK;
+}
+
 static inline fk_status fk_rlock_acquire(const fk_arena *a, fk_rlock *l, fk_wait *w)
 {
-    if (fk_rlock_is_mine(a, l)) {
-        uint32_t n = atomic_load_explicit(&l->count, memory_order_relaxed);
-        if (n == UINT32_MAX)
-            return FK_OVERFLOW;
-        atomic_store_explicit(&l->count, n + 1, memory_order_relaxed);
-        return FK_OK;
-    }
-    fk_status st = fk_lock_acquire(a, &l->user.lock, w);
+    fk_status st = fk_rlock_again(a, l);
+    if (st != FK_NOT_OWNER)
+        return st;
+    st = fk_lock_acquire(a, &l->user.lock, w);
     if (st == FK_OK)
         fk_rlock_begin(a, l);
     return st;

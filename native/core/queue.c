@@ -60,6 +60,25 @@ static uint64_t peek_size(const fk_queue *q)
     return peek_seq(&q->tail) - head;
 }
 
+/* Under the head's lock: how many messages there are, as far as it matters to who wants `most`. */
+static uint64_t count(fk_queue *q, uint64_t head, uint64_t most)
+{
+    uint64_t there = atomic_load_explicit(&q->head.other, memory_order_relaxed) - head;
+    if (there >= most)
+        return there;
+    uint64_t tail = peek_seq(&q->tail);
+    atomic_store_explicit(&q->head.other, tail, memory_order_relaxed);
+    return tail - head;
+}
+
+/* Whether there is a message, or was one just now. */
+static bool has_any(const fk_queue *q)
+{
+    uint64_t head = peek_seq(&q->head);
+    return atomic_load_explicit(&q->head.other, memory_order_relaxed) > head ||
+           peek_seq(&q->tail) > head;
+}
+
 uint64_t fk_queue_put_in_all(const fk_queue *q) { return peek_seq(&q->tail); }
 
 uint64_t fk_queue_size(const fk_queue *q)
@@ -423,7 +442,7 @@ static fk_status wait_item(const fk_arena *a, fk_queue *q, fk_wait *w)
         uint32_t shut = atomic_load_explicit(&q->shut, memory_order_acquire);
         if (shut == 2)
             return FK_SHUTDOWN;
-        if (peek_size(q) > 0)
+        if (has_any(q))
             return FK_OK;
         if (FK_UNLIKELY(q->redeliver)) {
             fk_status st = look_at_hands(a, q, shut);
@@ -440,7 +459,7 @@ static fk_status wait_item(const fk_arena *a, fk_queue *q, fk_wait *w)
         }
         uint32_t e = fk_ec_prepare(&q->head.ec);
         uint32_t shut_now = atomic_load(&q->shut);
-        if (peek_size(q) > 0 ||
+        if (has_any(q) ||
             (q->redeliver ? look_at_hands(a, q, shut_now) != FK_AGAIN || shut_now != shut
                           : shut_now))
             continue;
@@ -454,7 +473,7 @@ static fk_status wait_item(const fk_arena *a, fk_queue *q, fk_wait *w)
 static fk_status read_messages(fk_arena *a, fk_queue *q, const fk_take *t, fk_taken *out,
                                uint32_t max, uint32_t *n, position *at)
 {
-    uint64_t there = peek_seq(&q->tail) - at->seq, segment = 0, block = 0;
+    uint64_t there = count(q, at->seq, max), segment = 0, block = 0;
     uint32_t used = 0;
     *n = 0;
     while (*n < max && *n < there) {

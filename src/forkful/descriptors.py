@@ -2,31 +2,20 @@
 
 Where a program's standard stream is closed, the kernel gives its number to whatever is opened next. It
 has to look closed: else what the program prints, or a library written in C, goes into that file.
+The native code has the same (`fk_above_streams`).
 """
 
 from __future__ import annotations
 
 import fcntl
-import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import select
 
-__all__ = ["epoll", "memfd"]
+__all__ = ["epoll"]
 
 _LAST_STREAM = 2
-
-
-def memfd(name: str) -> int:
-    """Return an anonymous file, which no child gets."""
-    fd = os.memfd_create(name, os.MFD_CLOEXEC)
-    if fd > _LAST_STREAM:
-        return fd
-    try:
-        return _above(fd)
-    finally:
-        os.close(fd)
 
 
 def epoll() -> select.epoll:

@@ -7,11 +7,11 @@ large one delays nothing and nobody need read it.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import os
 import signal
 import sys
-from importlib import import_module
-from multiprocessing import TimeoutError, process, util
+from multiprocessing import TimeoutError, process
 from multiprocessing.process import BaseProcess, active_children, current_process, parent_process
 
 from forkful import _native, errors, ledger, wire
@@ -47,12 +47,17 @@ NESTS = "nests"
 defaults.machinery.append(__file__)
 
 _process: Any = process
-_signal: Any = import_module("_signal")
-_util: Any = util
 _new_queue: Any = _native.Queue.__new__
 
 _begin: Any = None
-_live: Any = None
+_bootstrap: Any = None
+
+
+def _bring_bootstrap() -> Any:
+    global _bootstrap
+    if _bootstrap is None:
+        from forkful.launch import bootstrap as _bootstrap
+    return _bootstrap
 
 
 class _Unreadable:
@@ -221,20 +226,14 @@ class Process(BaseProcess):
 
     def _bootstrap(self, parent_sentinel: int | None = None) -> int:
         """In the child: be this process, with a report round `run`."""
-        global _live
-        if _live is None:
-            from forkful.launch.bootstrap import live as _live
         self._run, self.run = self.run, self._run_and_report  # type: ignore[method-assign]
-        code: int = _live(self, parent_sentinel)
+        code: int = _bring_bootstrap().live(self, parent_sentinel)
         return code
 
     @staticmethod
     def _after_fork() -> None:
         """In a forked child: forget the parent's finalizers, call what was registered for this."""
-        if _util._finalizer_registry:
-            _util._finalizer_registry.clear()
-        if _util._afterfork_registry.data:
-            _util._run_after_forkers()
+        _bring_bootstrap().forget_parent()
 
     def _run_and_report(self) -> None:
         try:

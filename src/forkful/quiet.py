@@ -6,21 +6,16 @@ asked that waits for long.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import os
-from importlib import import_module
 
 from forkful import _native, stacks
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
 
 __all__ = ["ENABLED", "quiet"]
 
 ENABLED = os.environ.get("FORKFUL_DEADLOCK", "on").lower() not in ("off", "0", "no", "false")
 
 # `signal` converts to enumerations. Each of thousands of forked children that wait would copy their pages.
-_signal: Any = import_module("_signal")
 _STACKS = int(stacks.SIGNAL)
 
 

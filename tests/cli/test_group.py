@@ -6,6 +6,8 @@ import subprocess
 import sys
 from importlib import metadata
 
+import pytest
+
 
 def forkful(*args: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "forkful", *args]
@@ -44,3 +46,31 @@ def test_the_help_of_map_begins_with_examples() -> None:
     out = forkful("map", "--help").stdout
 
     assert out.index("forkful map mymodule:check") < out.index("Options:")
+
+
+DEAR = {
+    *("rich", "psutil", "numpy", "asyncio", "sqlite3", "concurrent.futures"),
+    *("forkful.pool", "forkful.snapshot", "forkful.report"),
+}
+"""What a run or a look may need, and help does not."""
+
+
+def imported_by(*words: str) -> set[str]:
+    script = f"""
+import sys
+from forkful.cli.group import run
+sys.stdout, stdout = sys.stderr, sys.stdout
+try: run({[*words]})
+except SystemExit: pass
+print(*sys.modules, file=stdout)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stderr[:14]) == (0, "Usage: forkful")
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["map", "--help"], ["run", "--help"], ["why", "--help"]], ids=" ".join
+)
+def test_help_imports_nothing_dear(words: list[str]) -> None:
+    assert imported_by(*words) & DEAR == set()

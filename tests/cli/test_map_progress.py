@@ -6,7 +6,6 @@ import fcntl
 import os
 import struct
 import subprocess
-import sys
 import termios
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,19 +100,3 @@ def test_never_means_never(terminal: Terminal, tmp_path: Path) -> None:
 
     assert "done" not in terminal.seen
     assert "1 succeeded" in terminal.seen
-
-
-def test_what_is_not_needed_is_not_imported(tmp_path: Path) -> None:
-    script = (
-        "import sys\n"
-        "from forkful.cli.group import run\n"
-        "try: run(['map', '--help'])\n"
-        "except SystemExit: pass\n"
-        "heavy = {'rich', 'psutil', 'concurrent.futures.process', 'numpy', 'asyncio'}\n"
-        "sys.stderr.write(str(heavy & set(sys.modules) or str()))\n"
-    )
-
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-
-    assert done.stderr == ""
-    assert done.stdout.startswith("Usage: forkful map [OPTIONS] FUNC [INPUT]...")

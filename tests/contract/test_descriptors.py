@@ -53,9 +53,9 @@ def test_no_memfd_and_no_epoll_object_is_a_standard_stream(
 
 EPOLL = """
     import os, sys
-    from forkful import descriptors
+    from forkful import _native, descriptors
     os.close(0)
-    poll, fd = descriptors.epoll(), descriptors.memfd("one")
+    poll, fd = descriptors.epoll(), _native.own_file("one")
     try:
         os.fstat(0)
         print("taken")

@@ -220,6 +220,42 @@ def test_a_repr_tells_the_size(fork: Any) -> None:
     assert "size=1/3" in repr(q)
 
 
+SMALL_AND_NOT: list[Any] = [
+    None,
+    -0.0,
+    "",
+    "é€\U0001f600",
+    2**100,
+    b"x" * 10_000,
+    (1, [2, {"three": (4, b"5")}], None, True),
+    {"id": 12345, "name": "forkful", "price": 9.75},
+    [["x" * 300], 1],
+    {1, 2},
+]
+
+
+def test_small_plain_objects_arrive_as_pickled_ones_do(either: Any) -> None:
+    queues = [either.Queue(), either.SimpleQueue(), either.JoinableQueue()]
+    for q in queues:
+        for obj in SMALL_AND_NOT:
+            q.put(obj)
+    for q in queues:
+        for obj in SMALL_AND_NOT:
+            got = q.get()
+            assert (repr(got), type(got)) == (repr(obj), type(obj))
+
+
+def test_what_stands_in_an_object_twice_arrives_as_one(either: Any) -> None:
+    q, part = either.SimpleQueue(), [1]
+    q.put((part, part))
+    first, second = q.get()
+    assert first is second
+    part.append(part)  # type: ignore[arg-type]
+    q.put(part)
+    got = q.get()
+    assert got[1] is got
+
+
 # ---- large objects -----------------------------------------------------------------------------
 
 

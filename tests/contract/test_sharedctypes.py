@@ -203,6 +203,105 @@ def test_a_locked_counter_counts_right(ctx: Any) -> None:
     assert value.value == 1500
 
 
+# ---- value, which is read and set under the lock -------------------------------------------------
+
+
+def test_values_of_different_types_keep_to_their_own(fork: Any) -> None:
+    values = [fork.Value("i", 1), fork.Value("d", 1.5), fork.Value(ctypes.c_char, b"a")]
+    for _ in range(3):
+        assert [value.value for value in values] == [1, 1.5, b"a"]
+    for value, new in zip(values, [2, 2.5, b"b"], strict=True):
+        for _ in range(3):
+            value.value = new
+    assert [value.value for value in values] == [2, 2.5, b"b"]
+
+
+def test_a_class_may_get_another_value_later(fork: Any) -> None:
+    class Celsius(ctypes.c_double):
+        pass
+
+    number = Celsius(20.0)
+    shared = sharedctypes.Synchronized(number, fork.RLock())
+    for _ in range(3):
+        shared.value += 1
+    kept = shared.value
+    Celsius.value = property(lambda self: "warm")
+    assert number.value == "warm"  # by which the class is looked up and remembered
+    assert (kept, shared.value) == (23.0, "warm")
+    with pytest.raises(AttributeError):
+        shared.value = 5
+    del Celsius.value
+    assert number.value == 23
+    shared.value = 5
+    assert shared.value == number.value == 5
+
+
+def test_objects_of_any_class_may_be_guarded(fork: Any) -> None:
+    class Plain:
+        value = 1
+
+    class Callable:
+        def value(self) -> None: ...
+
+    class Slot:
+        __slots__ = ("value",)
+
+    class Read(Slot):
+        def __getattribute__(self, name: str) -> Any:
+            return -object.__getattribute__(self, name)
+
+    class Written(Slot):
+        def __setattr__(self, name: str, value: int) -> None:
+            object.__setattr__(self, name, -value)
+
+    kinds: list[type[Any]] = [Plain, Callable, Slot, Read, Written, ctypes.c_int]
+    twins = [(kind(), sharedctypes.Synchronized(kind(), fork.Lock())) for kind in kinds]
+    for _, shared in twins[:2]:
+        assert shared.value == shared.get_obj().value  # the class's
+    for twin, shared in twins:
+        for number in range(1, 4):
+            twin.value = shared.value = number
+            assert shared.value == shared.get_obj().value == twin.value
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["free", "held"])
+def test_what_cannot_be_set_leaves_the_lock_as_it_was(fork: Any, held: bool) -> None:
+    value = fork.Value("i", 3)
+    lock = value.get_lock()
+    if held:
+        lock.acquire()
+    for _ in range(3):
+        assert value.value == 3
+        with pytest.raises(TypeError):
+            value.value = "three"
+        assert lock._depth() == held
+
+
+def test_who_frees_the_lock_in_the_midst_of_an_access_is_told(fork: Any) -> None:
+    value = fork.Value("i", 3)
+
+    class Thief:
+        def __index__(self) -> int:
+            value.get_lock().release()
+            return 4
+
+    for _ in range(2):
+        with pytest.raises(AssertionError, match="not owned"):
+            value.value = Thief()
+
+
+def test_value_is_refused_to_what_guards_nothing(fork: Any) -> None:
+    value = fork.Value("i", 3)
+    value.value += 1
+    attribute = sharedctypes.Synchronized.__dict__["value"]
+    assert attribute.__get__(value) == 4
+    for other in (4, ctypes.c_int(4), sharedctypes.Synchronized.__new__(type(value))):
+        with pytest.raises(TypeError, match="no guarded object"):
+            attribute.__get__(other)
+        with pytest.raises(TypeError, match="no guarded object"):
+            attribute.__set__(other, 5)
+
+
 # ---- its life ----------------------------------------------------------------------------------
 
 

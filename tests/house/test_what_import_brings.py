@@ -19,7 +19,6 @@ OURS = {
     "forkful",
     "forkful._native",
     "forkful.context",
-    "forkful.descriptors",
     "forkful.errors",
     "forkful.errors.kinds",
     "forkful.family",

@@ -57,6 +57,7 @@ def memory(messages: int, consumers: int, there: tuple[Any, ...] = ()) -> dict[s
     words: dict[str, Any] = {"shut": 0, "cut": 0, "txn": 0, "tally": (0, 0, 0), "done.ec": 0}
     for e, seq in zip(ENDS, (0, len(there)), strict=True):
         words |= {f"{e}.lock": 0, f"{e}.ec": 0, f"{e}.cursor": (seq, seq)}
+    words["head.other"] = 0
     words |= {f"m{n}": there[n] if n < len(there) else None for n in range(messages)}
     words |= {f"c{p}": 0 for p in range(1, consumers + 1)}
     words |= dict.fromkeys(of_entries(consumers, "finished"), 0)
@@ -89,6 +90,24 @@ def peek_seq(e: str) -> Process:
 def peek_size() -> Process:
     head = yield from peek_seq("head")
     return (yield from peek_seq("tail")) - head
+
+
+@follows("queue.c", "load q->head.other", "call peek_seq", "store q->head.other")
+def count(head: int, most: int) -> Process:
+    there = (yield load("head.other")) - head
+    if there >= most:
+        return there
+    tail = yield from peek_seq("tail")
+    yield store("head.other", tail)
+    return tail - head
+
+
+@follows("queue.c", "call peek_seq", "load q->head.other", "call peek_seq")
+def has_any() -> Process:
+    head = yield from peek_seq("head")
+    if (yield load("head.other")) > head:
+        return True
+    return (yield from peek_seq("tail")) > head
 
 
 # ---- locks and what a dead owner left ------------------------------------------------------------
@@ -294,11 +313,11 @@ def look_at_hands(me: int, shut: int) -> Process:
 @follows(
     "queue.c",
     "load q->shut",
-    "call peek_size",
+    "call has_any",
     "call look_at_hands",
     "call fk_ec_prepare",
     "load q->shut",
-    "call peek_size",
+    "call has_any",
     "call look_at_hands",
     "call fk_futex_wait",
 )
@@ -308,7 +327,7 @@ def wait_item(me: int, q: Queue, how: str) -> Process:
         shut = yield load("shut")
         if shut == 2:
             return SHUTDOWN
-        if (yield from peek_size()) > 0:
+        if (yield from has_any()):
             return OK
         if q.redeliver:
             st = yield from look_at_hands(me, shut)
@@ -320,7 +339,7 @@ def wait_item(me: int, q: Queue, how: str) -> Process:
             return AGAIN
         e = yield from fk_ec_prepare("head.ec")
         now = yield load("shut")
-        if (yield from peek_size()) > 0:
+        if (yield from has_any()):
             continue
         if q.redeliver:
             if (yield from look_at_hands(me, now)) != AGAIN or now != shut:
@@ -405,7 +424,7 @@ def fk_queue_take(me: int, q: Queue, most: int, how: str) -> Process:
         if q.redeliver:
             items = yield from table.fk_hands_again(me)
         if not items:
-            there = (yield from peek_seq("tail")) - seq
+            there = yield from count(seq, most)
             items = yield from read_messages(at, there, most)
             if items:
                 seq, at = seq + len(items), at + len(items)

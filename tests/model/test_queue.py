@@ -269,6 +269,26 @@ def test_a_put_in_another_order_is_found(
     check_found(scenario, what)
 
 
+def count_ahead(head: int, most: int) -> Process:
+    """Note more than what was put."""
+    tail = yield from queue.peek_seq("tail")
+    yield store("head.other", tail + 1)
+    return tail - head
+
+
+def has_known() -> Process:
+    return (yield load("head.other")) > (yield from queue.peek_seq("head"))
+
+
+@pytest.mark.parametrize(("name", "fault"), [("count", count_ahead), ("has_any", has_known)])
+def test_a_wrong_note_of_how_far_the_other_end_was_is_found(
+    name: str, fault: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check(flow((2,), 1))
+    monkeypatch.setattr(queue, name, fault)
+    check_found(flow((2,), 1), "")
+
+
 def take_before_the_lock(me: int, q: queue.Queue, most: int, how: str) -> Process:
     """Choose what to take, and lock only then."""
     while True:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from forkful.cli.worker import Work
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the command line needs `Halt`, and no worker
+    from forkful.cli.worker import Work
 
 _LONGEST = 0.02
 """Ten times what a lot should take."""

@@ -7,7 +7,6 @@ import sys
 
 import click
 
-from forkful.cli import supervise
 from forkful.cli.errors import CommandError
 from forkful.run.command import command as interpreter
 
@@ -55,6 +54,8 @@ def command(module: bool, code: bool, report: bool, program: tuple[str, ...]) ->
     sys.stdout.flush()
     sys.stderr.flush()
     if report:
+        from forkful.cli import supervise  # here: help needs no reports
+
         return supervise.run(arguments, environment)
     os.execve(arguments[0], arguments, environment)
 

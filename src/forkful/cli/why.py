@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
-from forkful import snapshot
 from forkful.cli.errors import CommandError
-from forkful.report import why
-from forkful.report.verdict import judge
 
 _HELP = """Say why a forkful program hangs.
 
@@ -27,6 +22,12 @@ With --stacks a thread of each process runs a signal handler (SIGURG) for a mome
 @click.argument("pid", type=click.IntRange(1))
 def command(pid: int, as_json: bool, stacks: bool) -> None:
     """Look, judge, tell."""
+    import json
+
+    from forkful import snapshot  # here, and so are the others: help needs none of it
+    from forkful.report import why
+    from forkful.report.verdict import judge
+
     try:
         family = snapshot.take(pid)
     except snapshot.Unseen as unseen:

@@ -23,7 +23,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["call_exit_functions", "clear_exit_functions", "live", "prepare", "read_nothing"]
+__all__ = [
+    "call_exit_functions",
+    "clear_exit_functions",
+    "forget_parent",
+    "live",
+    "prepare",
+    "read_nothing",
+]
 
 _process: Any = process
 _context: Any = context
@@ -146,6 +153,14 @@ def _become(child: Any, parent_sentinel: int | None) -> None:
         del before  # not earlier: what registered itself for a fork may belong to it
     if _util._logger is not None:
         util.info("child process calling self.run()")
+
+
+def forget_parent() -> None:
+    """What a child calls as `_after_fork`: drop the parent's finalizers, call what was registered for this."""
+    if _util._finalizer_registry:
+        _util._finalizer_registry.clear()
+    if _util._afterfork_registry.data:
+        _util._run_after_forkers()
 
 
 def _let_nobody_read() -> None:

@@ -8,16 +8,10 @@ ignores it.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
-_signal: Any = import_module("_signal")
 
 __all__ = ["are_held", "interrupts_held", "release"]
 

@@ -9,6 +9,7 @@ descriptors are sent; the pid, and in the end the exit status, go to the client 
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import contextlib
 import errno
 import gc
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["serve"]
 
-_signal: Any = import_module(
-    "_signal"
-)  # `signal` converts to enumerations, which touches many pages
 
 _REFUSED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 
@@ -54,7 +52,7 @@ def serve(family: int, listener: int, alive_r: int, data_r: int, preload: list[s
     _native.join(family, 0)
     _native.set_name("forkserver")
     _serve_once_forked()
-    prepared = _prepare(_native.stream_take(data_r) or b"", "__main__" in preload)
+    left = _prepare(_native.stream_take(data_r) or b"", "__main__" in preload)
     os.close(data_r)
     # What the stdlib's server hands to its children is its own client object; ours must be it.
     forkserver._forkserver = server
@@ -69,25 +67,30 @@ def serve(family: int, listener: int, alive_r: int, data_r: int, preload: list[s
     gc.collect()
     gc.freeze()
     with socket.socket(fileno=listener) as clients:
-        _Server(clients, alive_r, prepared).loop()
+        _Server(clients, alive_r, left).loop()
 
 
-def _prepare(preparation: bytes, with_main: bool) -> dict[str, str]:
-    """Do what all children would; return what of the main module is left to them."""
+def _prepare(preparation: bytes, with_main: bool) -> dict[str, Any]:
+    """Do what all children would; return what of it is left to them."""
     data = inherit.board_for_children(preparation)
     main = {key: data.pop(key) for key in list(data) if key.startswith("init_main_from")}
+    # The server itself logs nothing: it would tell of its end.
+    logs: dict[str, Any] = {
+        key: data.pop(key) for key in ("log_to_stderr", "log_level") if key in data
+    }
+    logs = {key: value for key, value in logs.items() if value}
     spawn.prepare(data)
     if with_main and main:
         here: Any = process.current_process()
         here._inheriting = True  # a program without a main guard must not start processes here
         try:
             spawn.prepare(main)
-            return {}
+            return logs
         except BaseException:
             pass  # the first child will try for itself, fail, and tell
         finally:
             del here._inheriting
-    return main
+    return logs | main
 
 
 def _serve_once_forked() -> None:
@@ -110,13 +113,13 @@ class _Server:
     Args:
         clients: Where they connect.
         alive_r: At its end when none is left.
-        main: What of the main module is left to the children.
+        left: What of the preparation is left to the children.
     """
 
-    def __init__(self, clients: socket.socket, alive_r: int, main: dict[str, str]) -> None:
+    def __init__(self, clients: socket.socket, alive_r: int, left: dict[str, Any]) -> None:
         self.clients = clients
         self.alive_r = alive_r
-        self.main = main
+        self.left = left
         self.status_fds: dict[int, int] = {}  # by the child's pid
         self.woken_r, self.woken_w = os.pipe()
         os.set_blocking(self.woken_r, False)
@@ -212,6 +215,7 @@ class _Server:
     ) -> int:
         """In a child: leave the server behind, read whom to be, and be that."""
         signal.set_wakeup_fd(-1)
+        # Not `signal`, which converts to enumerations and so touches many pages.
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
         _signal.signal(_signal.SIGINT, _signal.default_int_handler)
         mine = (
@@ -246,8 +250,8 @@ class _Server:
             spawn.prepare(wire.loads(preparation))
         else:
             inherit.board_as_prepared()
-            if self.main:
-                spawn.prepare(self.main)
+            if self.left:
+                spawn.prepare(self.left)
 
 
 def _spare() -> int:

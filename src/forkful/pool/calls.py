@@ -13,13 +13,18 @@ from forkful.pool.messages import FUNCTION_SIZE
 __all__ = ["dump", "function_part"]
 
 
-def dump(obj: Any) -> tuple[bytes, list[Any]]:
-    """Pickle arguments; return the handles among them, too, to be held until the answer."""
+def dump(obj: Any, function: bytes) -> tuple[bytes, list[Any]]:
+    """Return the message of a function's part and arguments; and the handles among these, to be held until
+    the answer.
+    """
+    message = _native.write_plain(obj, function)
+    if message is not None:
+        return message, []
     data = _native.pickle_plain(obj)
     if data is not None:
-        return data, []
+        return function + data, []
     with wire.collecting() as held:
-        return wire.dumps(obj), held
+        return function + wire.dumps(obj), held
 
 
 _by_name: dict[tuple[str, str], bytes] = {}

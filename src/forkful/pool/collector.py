@@ -29,12 +29,20 @@ class Collector:
         self._wake = make_bell()
         self._stopped = make_bell()
         self._thread: threading.Thread | None = None
+        self._runs = False
 
     def need(self) -> None:
         """There is something to collect. Under the engine's lock."""
-        if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._run, name="forkful-collector", daemon=True)
-            self._thread.start()
+        if not self._runs:
+            self._runs = True
+            try:
+                self._thread = threading.Thread(
+                    target=self._run, name="forkful-collector", daemon=True
+                )
+                self._thread.start()
+            except BaseException:
+                self._runs = False
+                raise
         if not self._wake.is_set():
             self._wake.set()
 
@@ -47,6 +55,12 @@ class Collector:
             thread.join(GRACE)
 
     def _run(self) -> None:
+        try:
+            self._drive()
+        finally:
+            self._runs = False
+
+    def _drive(self) -> None:
         steps, standing = -1, 0  # standing: see Engine._step
         while True:
             engine = self._engine()

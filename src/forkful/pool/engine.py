@@ -70,6 +70,7 @@ class Engine:
         self.state: str = RUN
         self.size = processes
         self.open_jobs: dict[Job, None] = {}  # in the order in which they were called
+        self._fed: dict[Job, None] = {}  # those of them that have more than one task
         self.shaken = False  # an exception has left the books half written
         self.books = Books(self)
         self.steps = 0  # how often somebody has driven
@@ -192,7 +193,7 @@ class Engine:
             if not took or now >= self._next_look:
                 self._look(now)
             if self._broken is None:
-                for job in tuple(self.open_jobs):
+                for job in tuple(self._fed):
                     job.feed()
             idle = not (took or self._calls or self.under_way.timed)
         if self._broken is not None:
@@ -218,9 +219,16 @@ class Engine:
         """Let the driver call this, when it does not hold the lock."""
         self._calls.append(call)
 
+    def opened_job(self, job: Job) -> None:
+        """A job is to be fed until it is complete. Under the lock."""
+        self._fed[job] = None
+        self.open_jobs[job] = None
+
     def closed_job(self, job: Job) -> None:
         """A job is complete. Under the lock."""
         self.open_jobs.pop(job, None)
+        if self._fed:
+            self._fed.pop(job, None)
         if self.bells:
             ring(self.bells)
         if self.state == CLOSE:
@@ -508,7 +516,7 @@ class Engine:
             if self.state == RUN:
                 self.state = CLOSE
                 self.shaken = True  # nothing follows that could stumble over a lost answer: recount
-                for job in tuple(self.open_jobs):
+                for job in tuple(self._fed):
                     job.feed()
                 self._stop_if_done()
 
@@ -528,7 +536,7 @@ class Engine:
             if self.state == TERMINATE:
                 return
             self.state = TERMINATE
-            jobs, self.open_jobs = tuple(self.open_jobs), {}
+            jobs, self.open_jobs, self._fed = tuple(self.open_jobs), {}, {}
             self.under_way.clear()
             for job in jobs:
                 if failed:

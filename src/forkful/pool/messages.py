@@ -1,8 +1,9 @@
 """What pool and workers say to each other: kinds of messages, and their layout.
 
-A task is `FUNCTION_SIZE, the function's pickle, pickled arguments`, with the kind as the
-message's meta number. An answer's meta number is `sequence number of the task << 4 | kind`. The
-number of a task is never inside a pickle, so one that cannot be read fails only itself.
+A task is `FUNCTION_SIZE, the function's pickle, arguments`, with the kind as the message's meta
+number. An answer's meta number is `sequence number of the task << 4 | kind`. Arguments and values are
+pickled, or written as small plain objects are (`_native.write_plain`). The number of a task is never
+inside of them, so one that cannot be read fails only itself.
 """
 
 from __future__ import annotations
@@ -29,22 +30,25 @@ __all__ = [
     "SECONDS",
     "STARMAP",
     "STOP",
+    "TIMED_MAP",
     "TIMED_RESULT",
-    "behind",
+    "TIMED_STARMAP",
 ]
 
 # Tasks.
 APPLY = 1  # arguments (args, kwargs); answered by RESULT or ERROR
-MAP = 2  # a list: func(x) for each, answered by one TIMED_RESULT or by ERROR at the first failure
+MAP = 2  # a list: func(x) for each, answered by one RESULT or by ERROR at the first failure
 STARMAP = 3  # the same with func(*x)
 BATCH = 4  # a list: func(x) for each, each answered by an ITEM_DONE or ITEM_ERROR of its own
 STOP = 5  # whoever takes it ends
+TIMED_MAP = 6  # as MAP, answered by a TIMED_RESULT
+TIMED_STARMAP = 7
 
 # Answers.
-RESULT = 1  # the pickled value
+RESULT = 1  # the value, or the list of values
 ERROR = 2  # remote.pack
-TIMED_RESULT = 3  # SECONDS, then the pickled list
-ITEM_DONE = 4  # ITEM, then the pickled value
+TIMED_RESULT = 3  # SECONDS, then the list
+ITEM_DONE = 4  # ITEM, then the value
 ITEM_ERROR = 5  # ITEM, then remote.pack
 READY = 6  # of the worker whose number stands for the task's: it is initialised
 FAILED_START = 7  # its initializer raised: remote.pack
@@ -53,14 +57,6 @@ RETIRED = 8  # it has done enough, and ends
 FUNCTION_SIZE = Struct("<I")  # bytes of the function's pickle
 SECONDS = Struct("<d")
 ITEM = Struct("<IdI")  # index in the batch, seconds, pid
-
-_COPIED = 4096  # bytes: a slice of a smaller message costs less than a view of it
-
-
-def behind(data: bytes, size: int) -> bytes | memoryview:
-    """Return what of a message is behind its first `size` bytes."""
-    return data[size:] if len(data) < _COPIED else memoryview(data)[size:]
-
 
 # A worker's claim: four words of its own. Written by the worker alone, while it lives.
 CLAIM_WORDS = 4

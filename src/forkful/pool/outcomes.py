@@ -77,7 +77,7 @@ class OutcomeJob(Stream):
     ) -> None:
         """Send a batch; inputs that cannot be pickled fail by themselves."""
         try:
-            data, held = self._pickle([x for _, x in items])
+            message, held = self._dump([x for _, x in items], self._function)
         except Exception as e:
             if len(items) == 1:
                 seq, x = items[0]
@@ -86,7 +86,7 @@ class OutcomeJob(Stream):
                 for item in items:
                     self._send([item], delay, attempts, deaths)
             return
-        task = Task(self, BATCH, self._function + data, items[0][0])
+        task = Task(self, BATCH, message, items[0][0])
         task.size = len(items)
         task.timeout, task.retry, task.held = self._timeout, self._retry, held
         task.items, task.attempts, task.deaths = items, attempts, deaths

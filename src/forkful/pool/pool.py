@@ -236,8 +236,7 @@ class Pool:
         args = tuple(args)
         job: AsyncResult[_T] = AsyncResult(engine, self, func, args, callback, error_callback)
         try:
-            function = function_part(func)
-            data, held = dump((args, kwds))
+            message, held = dump((args, kwds), function_part(func))
         except Exception as e:
             with engine.lock, engine.books:
                 engine.check_running()
@@ -245,7 +244,7 @@ class Pool:
                 job.abandon(e)
             engine.poll()
             return job
-        task = Task(job, m.APPLY, function + data)
+        task = Task(job, m.APPLY, message)
         if held:
             task.held = held
         if timeout is not None:
@@ -397,6 +396,8 @@ class Pool:
             function = function_part(func)
         except Exception as e:
             refusal = e
+        if chunksize is None:  # their time tells how many inputs the next chunks shall have
+            kind = m.TIMED_MAP if kind == m.MAP else m.TIMED_STARMAP
         job: MapResult[_T] = MapResult(
             engine,
             self,
@@ -419,7 +420,7 @@ class Pool:
                 job.feed()
                 job.finish_if_empty()
             if not job._done:
-                engine.open_jobs[job] = None
+                engine.opened_job(job)
         if job.callbacks and (refusal is not None or not inputs):
             engine.poll()
         return job
@@ -505,7 +506,7 @@ class Pool:
             engine.check_running()
             job.feed()
             if not job._done:
-                engine.open_jobs[job] = None
+                engine.opened_job(job)
             self._collector.need()
         return make(job)
 
@@ -557,7 +558,7 @@ class Pool:
             engine.check_running()
             job.feed()
             if not job._done:
-                engine.open_jobs[job] = None
+                engine.opened_job(job)
             self._collector.need()
         return Outcomes(job)
 

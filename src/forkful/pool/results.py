@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import pickle
 import sys
 from collections.abc import Callable
 from multiprocessing import TimeoutError
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from forkful import _native
-from forkful.pool.messages import SECONDS, behind
+from forkful._native import rebuild, write_plain
+from forkful.pool.messages import SECONDS
 from forkful.pool.state import ChunkSizer, Retry, Task, describe_call
 
 if TYPE_CHECKING:
@@ -21,10 +20,10 @@ _T = TypeVar("_T")
 _Callback = Callable[[Any], object] | None
 
 
-def load(data: bytes | memoryview) -> tuple[bool, Any]:
-    """Unpickle a result: (True, value), or (False, why not). Raises KeyboardInterrupt only."""
+def load(data: bytes, at: int = 0) -> tuple[bool, Any]:
+    """Rebuild a result: (True, value), or (False, why not). Raises KeyboardInterrupt only."""
     try:
-        return True, pickle.loads(data)
+        return True, rebuild(data, at)
     except KeyboardInterrupt:
         raise  # rather Ctrl-C here than the result's doing
     except BaseException as e:
@@ -49,27 +48,33 @@ class AsyncResult(Generic[_T]):
         error_callback: Called with the exception instead, if it fails.
     """
 
+    # There may be a million: what is not set is the class's.
+    _callback: _Callback = None
+    _error_callback: _Callback = None
+    callbacks = False
+    called_off = False
+    _done = False
+    _calling = False
+    _missed = False  # whoever wanted it knows that it is not done
+    _success = True
+    _value: Any = None
+    _cut: BaseException | None = None  # not done, and never will be: why
+
     def __init__(
         self,
         engine: Engine,
-        pool: object,
+        pool: object | None,
         func: Callable[..., Any],
         args: tuple[Any, ...],
         callback: _Callback = None,
         error_callback: _Callback = None,
     ) -> None:
         self._engine = engine
-        self._pool: object | None = pool
+        self._pool = pool
         self._func, self._args = func, args
-        self._callback, self._error_callback = callback, error_callback
-        self.callbacks = callback is not None or error_callback is not None
-        self.called_off = False
-        self._done = False
-        self._calling = False
-        self._missed = False  # whoever wanted it knows that it is not done
-        self._success = True
-        self._value: Any = None
-        self._cut: BaseException | None = None  # not done, and never will be: why
+        if callback is not None or error_callback is not None:
+            self._callback, self._error_callback = callback, error_callback
+            self.callbacks = True
 
     # -- for the user ------------------------------------------------------------------------------
 
@@ -104,7 +109,8 @@ class AsyncResult(Generic[_T]):
             concurrent.futures.CancelledError: It was cancelled.
             Exception: What the call raised, with the traceback that it had there.
         """
-        self.wait(timeout)
+        if not self._done:
+            self.wait(timeout)
         if not self._done:
             with self._engine.lock:  # whoever terminates the pool may be at it
                 cut = self._cut
@@ -136,7 +142,12 @@ class AsyncResult(Generic[_T]):
 
     def result(self, task: Task, data: bytes) -> None:
         """The call returned."""
-        self._finish(*load(data))
+        ok, value = load(data)
+        if not ok or self.callbacks or self._done:
+            self._finish(ok, value)
+        else:
+            self._success, self._value = True, value
+            self._set_done()
 
     def failed(
         self, task: Task, item: int | None, error: BaseException, seconds: float, pid: int | None
@@ -244,7 +255,7 @@ class MapResult(AsyncResult[list[_T]]):
         chunksize: How many to send in a message; None: as suits how long they take.
         kind: The kind of the messages.
         function: The function's part of a message.
-        pickle: Turns inputs to the rest of a message, and says which handles it holds.
+        dump: Makes a message of inputs and the function's part, and says which handles it holds.
     """
 
     # Enough under way that no worker waits while the driver deals with a heap of answers; not so
@@ -262,7 +273,7 @@ class MapResult(AsyncResult[list[_T]]):
         chunksize: int | None,
         kind: int,
         function: bytes,
-        pickle: Callable[[Any], tuple[bytes, list[Any]]],
+        dump: Callable[[Any, bytes], tuple[bytes, list[Any]]],
         timeout: float | None,
         retry: Retry,
         callback: _Callback = None,
@@ -279,44 +290,55 @@ class MapResult(AsyncResult[list[_T]]):
         self._bytes = 0
         self._chunksize = chunksize
         self._sizer = ChunkSizer(engine.size, target=0.005, most=1 << 16)
-        self._kind, self._function, self._pickle = kind, function, pickle
+        self._kind, self._function, self._dump = kind, function, dump
         self._timeout, self._retry = timeout, retry
 
     def feed(self) -> None:
         """Send chunks while there is room."""
-        if self._done or not self._success:
-            return
-        inputs, sizer, chunksize = self._inputs, self._sizer, self._chunksize
-        function, kind, pickle_plain = self._function, self._kind, _native.pickle_plain
+        while self._success and self._fed < self._length and self._bytes < self.MOST_BYTES:
+            if self._chunksize is None:
+                # First learn how long an input takes.
+                room = 4 * self._engine.size - self._under_way
+            else:
+                room = min(self.MOST_TASKS - self._under_way, self.TOGETHER)
+            if room <= 0:
+                return
+            self._send(self._chunks(room))
+
+    def _chunks(self, most: int) -> list[list[Any]]:
+        """Return the inputs that come next, in up to so many chunks."""
+        inputs, at, size = self._inputs, self._fed, self._chunksize
+        if size == 1:
+            return [[x] for x in inputs[at : at + most]]
+        chunks: list[list[Any]] = []
+        while at < self._length and len(chunks) < most:
+            to = at + (size or self._sizer.chunk(self._length - at))
+            chunk = inputs[at:to]
+            chunks.append(chunk if type(chunk) is list else list(chunk))
+            at = to
+        return chunks
+
+    def _send(self, chunks: list[list[Any]]) -> None:
+        """Send chunks, as many as may be under way at once."""
+        function, kind, dump, most = self._function, self._kind, self._dump, self.MOST_BYTES
         plain = self._timeout is None and not self._retry.retries
+        at, under_way = self._fed, self._bytes
         tasks: list[Task] = []
         messages: list[bytes] = []
-        while (
-            self._fed < self._length
-            and self._under_way < self.MOST_TASKS
-            and self._bytes < self.MOST_BYTES
-        ):
-            if chunksize is None and self._under_way >= 4 * self._engine.size:
-                break  # first learn how long an input takes
-            at = self._fed
-            size = chunksize or sizer.chunk(self._length - at)
-            if size == 1:
-                chunk = [inputs[at]]
-            else:
-                chunk = inputs[at : at + size]
-                if type(chunk) is not list:
-                    chunk = list(chunk)
-                size = len(chunk)
-            self._fed = at + size
-            held: list[Any] | None = None
+        refused: list[tuple[int, Exception]] = []
+        for chunk in chunks:
+            if under_way >= most:
+                break
+            size = len(chunk)
             try:
-                data = pickle_plain(chunk)
-                if data is None:
-                    data, held = self._pickle(chunk)
+                message = write_plain(chunk, function)
+                held: list[Any] = []
+                if message is None:
+                    message, held = dump(chunk, function)
             except Exception as e:
-                self._take_error(size, e)
+                refused.append((size, e))
+                at += size
                 continue
-            message = function + data
             task = Task(self, kind, b"" if plain else message, at)
             task.cost = cost = len(message)
             if size > 1:
@@ -325,28 +347,30 @@ class MapResult(AsyncResult[list[_T]]):
                 task.held = held
             if not plain:
                 task.timeout, task.retry = self._timeout, self._retry
-            self._under_way += 1
-            self._bytes += cost
+            at += size
+            under_way += cost
             tasks.append(task)
             messages.append(message)
-            if len(tasks) == self.TOGETHER:
-                self._engine.send_all(tasks, messages)
-                tasks, messages = [], []
+        # Should Ctrl-C come in between, the recount finds these missing.
         self._engine.send_all(tasks, messages)
-
-    def result(self, task: Task, data: bytes) -> None:
-        """Not of this kind of job."""
-        raise NotImplementedError
+        self._fed, self._bytes = at, under_way
+        self._under_way += len(tasks)
+        for size, error in refused:
+            self._take_error(size, error)
 
     def timed_result(self, task: Task, data: bytes) -> None:
+        """A chunk's values, and how long they took."""
+        if self._success:
+            self._sizer.took(task.size, SECONDS.unpack_from(data)[0])
+            self.result(task, data, SECONDS.size)
+
+    def result(self, task: Task, data: bytes, at: int = 0) -> None:
         """A chunk's values."""
         if self._done or not self._success:  # given up
             return
-        size = task.size
-        if self._chunksize is None:
-            self._sizer.took(size, SECONDS.unpack_from(data)[0])
-        ok, values = load(behind(data, SECONDS.size))
+        ok, values = load(data, at)
         self._landed(task)
+        size = task.size
         if not ok:
             self._take_error(size, values)
             return
@@ -354,7 +378,9 @@ class MapResult(AsyncResult[list[_T]]):
             self._value[task.index] = values[0]
         else:
             self._value[task.index : task.index + size] = values
-        self._take(size)
+        self._left -= size
+        if not self._left:
+            self.finish_if_empty()
 
     def failed(
         self, task: Task, item: int | None, error: BaseException, seconds: float, pid: int | None

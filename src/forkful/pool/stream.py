@@ -24,7 +24,7 @@ __all__ = ["Stream"]
 AHEAD = 16  # inputs read ahead of the consumer, for each worker
 _AT_ONCE = (list, tuple, range, str, bytes, set, frozenset, dict, deque)
 
-_Pickle = Callable[[Any], tuple[bytes, list[Any]]]
+_Dump = Callable[[Any, bytes], tuple[bytes, list[Any]]]
 
 
 class Stream:
@@ -37,7 +37,7 @@ class Stream:
         inputs: Where the inputs come from.
         ordered: Whether results come out in the order of the inputs.
         function: The function's part of a message.
-        pickle: Turns inputs to the rest of a message, and says which handles it holds.
+        dump: Makes a message of inputs and the function's part, and says which handles it holds.
     """
 
     callbacks = False
@@ -51,7 +51,7 @@ class Stream:
         inputs: Iterable[Any],
         ordered: bool,
         function: bytes,
-        pickle: _Pickle,
+        dump: _Dump,
         timeout: float | None,
         retry: Retry,
     ) -> None:
@@ -61,7 +61,7 @@ class Stream:
         self._inputs: Iterator[Any] = iter(inputs)
         self._inline = isinstance(inputs, _AT_ONCE)
         self._ordered = ordered
-        self._function, self._pickle = function, pickle
+        self._function, self._dump = function, dump
         self._timeout, self._retry = timeout, retry
         self._read = 0  # units (chunks, or inputs) read
         self._given = 0  # units given to the consumer

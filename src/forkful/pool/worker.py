@@ -19,6 +19,7 @@ from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 from forkful import _native, ledger, remote, wire
+from forkful._native import rebuild, write_plain
 from forkful.family import Words
 from forkful.launch import interrupts, sigterm
 from forkful.launch.defaults import defaults
@@ -63,6 +64,7 @@ class _Worker:
         self._functions: dict[bytes, Callable[..., Any]] = {}
         self._last: Callable[..., Any] = _nothing  # the function of the task before, if it is kept,
         self._prefix = b"\0" * 5  # and the message's part for it; no message begins like this
+        self._behind = 0  # its length
         self._answer = config.answers._put_bytes
         self._set = config.claims.store
         self._since = config.place + m.CLAIM_SINCE
@@ -89,11 +91,13 @@ class _Worker:
             m.APPLY: self._apply,
             m.MAP: self._map,
             m.STARMAP: self._starmap,
+            m.TIMED_MAP: self._timed_map,
+            m.TIMED_STARMAP: self._timed_starmap,
             m.BATCH: self._batch,
         }
-        set_word, now, since, claim_seq = (
+        set_word, stamp, since, claim_seq = (
             self._set,
-            time.monotonic_ns,
+            c.claims.stamp,
             self._since,
             c.place + m.CLAIM_SEQ,
         )
@@ -107,7 +111,7 @@ class _Worker:
             if kind == m.STOP:
                 return
             if kind != m.BATCH:  # which sets it for each item
-                set_word(since, now())
+                stamp(since)
             try:
                 do[kind](seq, data)
             except SystemExit:
@@ -132,10 +136,14 @@ class _Worker:
     def _open(self, data: bytes) -> tuple[Callable[..., Any], Any]:
         """Return function and arguments."""
         if data.startswith(self._prefix):
-            func, at = self._last, len(self._prefix)
+            func, at = self._last, self._behind
         else:
             func, at = self._find(data)
-        return func, wire.loads(m.behind(data, at))
+        try:
+            return func, rebuild(data, at)
+        except (AttributeError, ImportError) as error:
+            wire.advise(error)
+            raise
 
     def _find(self, data: bytes) -> tuple[Callable[..., Any], int]:
         """Return the function, and where its part of the message ends."""
@@ -153,28 +161,37 @@ class _Worker:
                     self._functions.clear()
                 self._functions[key] = func
         if key in self._functions:
-            self._last, self._prefix = func, data[:at]
+            self._last, self._prefix, self._behind = func, data[:at], at
         return func, at
 
     def _apply(self, seq: int, data: bytes) -> None:
         func, (args, kwargs) = self._open(data)
         value = func(*args, **kwargs)
-        self._answer(_pickle(value), seq << 4 | m.RESULT)
+        self._answer(_dumps(value), seq << 4 | m.RESULT)
 
     def _map(self, seq: int, data: bytes) -> None:
-        begun = _clock()
         func, items = self._open(data)
         # list(map(...)) would take a StopIteration of func for the end.
-        self._answer_timed(seq, begun, [func(x) for x in items])
+        values = [func(x) for x in items] if len(items) > 1 else [func(items[0])]
+        self._answer(_dumps(values), seq << 4 | m.RESULT)
 
     def _starmap(self, seq: int, data: bytes) -> None:
+        func, items = self._open(data)
+        self._answer(_dumps([func(*x) for x in items]), seq << 4 | m.RESULT)
+
+    def _timed_map(self, seq: int, data: bytes) -> None:
+        begun = _clock()
+        func, items = self._open(data)
+        self._answer_timed(seq, begun, [func(x) for x in items])
+
+    def _timed_starmap(self, seq: int, data: bytes) -> None:
         begun = _clock()
         func, items = self._open(data)
         self._answer_timed(seq, begun, [func(*x) for x in items])
 
     def _answer_timed(self, seq: int, begun: float, values: list[Any]) -> None:
         seconds = _pack_seconds(_clock() - begun)
-        self._answer(seconds + _pickle(values), seq << 4 | m.TIMED_RESULT)
+        self._answer(_dumps(values, seconds), seq << 4 | m.TIMED_RESULT)
 
     def _batch(self, seq: int, data: bytes) -> None:
         func, items = self._open(data)
@@ -186,7 +203,7 @@ class _Worker:
             begun = now()
             set_word(since, begun)
             try:
-                answer, kind = _pickle(func(x)), done
+                answer, kind = _dumps(func(x)), done
             except SystemExit:
                 raise
             except BaseException as e:
@@ -197,14 +214,18 @@ class _Worker:
             set_word(since, 0)
 
 
-def _pickle(value: Any) -> bytes:
-    data = _native.pickle_plain(value)
-    if data is None:
-        try:
-            data = wire.dumps(value)
-        except Exception as e:
-            raise MaybeEncodingError(e, value) from e
-    return data
+def _dumps(value: Any, head: bytes = b"") -> bytes:
+    """Return an answer: a value, behind `head`."""
+    answer = write_plain(value, head)
+    if answer is None:
+        data = _native.pickle_plain(value)
+        if data is None:
+            try:
+                data = wire.dumps(value)
+            except Exception as e:
+                raise MaybeEncodingError(e, value) from e
+        answer = head + data
+    return answer
 
 
 def _resident() -> int:

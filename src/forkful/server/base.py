@@ -6,6 +6,7 @@ clients) in one selector, and looks round at least once a second.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import contextlib
 import logging
 import os
@@ -15,7 +16,6 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from importlib import import_module
 from multiprocessing.context import BaseContext
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
@@ -31,8 +31,6 @@ _LOOK_EVERY = 1.0  # seconds
 _GRACE = 1.0  # seconds that processes have to end at SIGQUIT, before SIGKILL
 
 logger = logging.getLogger("forkful.server")
-
-_signal: Any = import_module("_signal")  # `signal` converts to enumerations: see service.py
 
 
 class Interrupted(SystemExit, KeyboardInterrupt):

@@ -7,13 +7,13 @@ comes from a terminal to everybody: the parent decides. When the parent is dead 
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import logging
 import os
 import signal
 import socket
 import socketserver
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any
 
 from forkful import ledger
@@ -23,7 +23,6 @@ __all__ = ["ORDERS", "Handler", "Orders", "Service", "hang_up", "name_of", "serv
 Handler = Callable[[socket.socket, Any], object] | type[socketserver.BaseRequestHandler]
 
 # `signal` converts to enumerations: pages to be copied, in each process that a server forks.
-_signal: Any = import_module("_signal")
 
 ORDERS = tuple(map(int, (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)))
 

@@ -146,9 +146,14 @@ def loads(
     try:
         return pickle.loads(data) if buffers is None else pickle.loads(data, buffers=buffers)
     except (AttributeError, ImportError) as error:
-        if isinstance(error, ImportError) or str(error).startswith("Can't get attribute"):
-            error.add_note(_ADVICE)
+        advise(error)
         raise
+
+
+def advise(error: AttributeError | ImportError) -> None:
+    """Note what to do, if `error` says that a function or class is not to be found here."""
+    if isinstance(error, ImportError) or str(error).startswith("Can't get attribute"):
+        error.add_note(_ADVICE)
 
 
 def explain(obj: object, error: BaseException, root: str = "object") -> str | None:

@@ -1,0 +1,130 @@
+"""Small objects of builtin types, written and read without pickle."""
+
+from __future__ import annotations
+
+import math
+import pickle
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from forkful._native import rebuild, write_plain
+
+INTS = [
+    0,
+    1,
+    -1,
+    127,
+    128,
+    -128,
+    -129,
+    2**31 - 1,
+    2**31,
+    -(2**31),
+    -(2**31) - 1,
+    2**63 - 1,
+    -(2**63),
+]
+STRINGS = ["", "a", "é", "forkful", "ü" * 20, "€" * 9, "\U0001f600x", "\ud800", "x" * 255]
+OTHERS = [None, True, False, 0.0, 1.5, -math.inf, b"", b"abc", b"\x80" * 255]
+NESTS: list[Any] = [
+    (),
+    [],
+    {},
+    (1, (2, [3])),
+    [1, [2, {3: 4}]],
+    {"id": 12345, "name": "forkful", "price": 9.75},
+    {1: "a", (2, "b"): [None, {}], b"c": ()},
+    [[[[[[[[]]]]]]]],
+    ((), (), (1,)),
+]
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary()
+keys = st.recursive(scalars, lambda of: st.tuples(of, of), max_leaves=3)
+objects = st.recursive(
+    scalars,
+    lambda of: st.lists(of) | st.lists(of).map(tuple) | st.dictionaries(keys, of),
+    max_leaves=20,
+)
+
+
+def same(a: Any, b: Any) -> bool:
+    """Equal, of the same types, in the same order; nan is itself, and -0.0 is not 0.0."""
+    return type(a) is type(b) and repr(a) == repr(b)
+
+
+@pytest.mark.parametrize("obj", [*INTS, *STRINGS, *OTHERS, *NESTS], ids=repr)
+def test_it_comes_back_as_what_it_was(obj: Any) -> None:
+    data = write_plain(obj)
+    assert data is not None
+    assert data[:1] != pickle.dumps(obj)[:1]
+    assert same(rebuild(data), obj)
+    assert same(rebuild(b"before" + data, 6), obj)
+    assert write_plain(obj, b"before") == b"before" + data
+
+
+@pytest.mark.parametrize("size", [1, 5_000], ids=["small", "large"])
+def test_a_pickle_is_rebuilt_as_well(size: int) -> None:
+    data = pickle.dumps({"x": size}) + b"?" * size
+    assert rebuild(data) == rebuild(b"before" + data, 6) == {"x": size}
+
+
+@given(objects)
+def test_whatever_is_written_comes_back(obj: Any) -> None:
+    data = write_plain(obj)
+    assert data is None or same(rebuild(data, 0), obj)
+
+
+class Int(int):
+    pass
+
+
+@pytest.mark.parametrize(
+    "obj",
+    [2**63, -(2**63) - 1, "x" * 256, b"x" * 256, [0] * 256, ["x" * 200] * 3, "€" * 256, 1j, {1}]
+    + [Int(1), (Int(1),), {Int(1): 1}, {1: Int(1)}, [[[[[[[[[]]]]]]]]], object(), len],
+    ids=lambda obj: repr(obj)[:30],
+)
+def test_what_is_large_or_of_another_type_is_left_to_pickle(obj: Any) -> None:
+    assert write_plain(obj) is None
+
+
+def test_what_stands_in_it_twice_is_left_to_pickle() -> None:
+    part = [1]
+    assert write_plain([part, part]) is None
+    assert write_plain({1: part, 2: (part,)}) is None
+    part.append(part)  # type: ignore[arg-type]
+    assert write_plain(part) is None
+
+
+def test_what_somebody_else_holds_is_written() -> None:
+    part = [1]
+    assert rebuild(write_plain((part, 2)) or b"", 0) == ([1], 2)
+
+
+def test_bytes_that_were_not_written_are_refused(rand: Random) -> None:
+    with pytest.raises(RuntimeError, match="never writes"):
+        rebuild(b"", 0)
+    with pytest.raises(RuntimeError, match="never writes"):
+        rebuild((write_plain(1) or b"") + b"N", 0)
+    with pytest.raises(TypeError):
+        rebuild(b"N", 2)
+    with pytest.raises(TypeError):
+        rebuild(b"N", -2)
+    all_of_them = [write_plain(obj) or b"?" for obj in [*INTS, *STRINGS, *OTHERS, *NESTS]]
+    refused = 0
+    for _ in range(20_000):
+        data = bytearray(rand.choice(all_of_them))
+        for _ in range(rand.randrange(3)):
+            data[rand.randrange(len(data))] = rand.randrange(256)
+        del data[rand.randrange(len(data) + 1) :]
+        if data[:1] == b"\x80":  # a pickle
+            continue
+        try:
+            rebuild(bytes(data), 0)
+        except (RuntimeError, TypeError):  # TypeError: a list as a key
+            refused += 1
+    assert refused
