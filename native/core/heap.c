@@ -5,6 +5,7 @@
 
 #define MIN_CLASS 7
 #define LARGE_CLASS 17 /* 128 KiB: worth a system call to give back */
+#define PAGE UINT64_C(4096)
 
 static uint32_t class_of(uint64_t size)
 {
@@ -13,6 +14,11 @@ static uint32_t class_of(uint64_t size)
     while (k < FK_CLASSES && (UINT64_C(1) << k) < span)
         k++;
     return k;
+}
+
+static uint32_t pages_of(uint64_t size)
+{
+    return (uint32_t)((size + FK_BLOCK_HEAD + PAGE - 1) / PAGE);
 }
 
 /* Each change is one store, so a dead owner leaves the stacks whole; only the sum may be behind. */
@@ -24,8 +30,21 @@ static void lock_heap(fk_arena *a, fk_header *h)
     for (uint32_t k = LARGE_CLASS; k < FK_CLASSES; k++)
         for (fk_block *b = fk_block_at(a, atomic_load(&h->heap_free[k])); b;
              b = fk_block_at(a, atomic_load(&b->next)))
-            kept += b->kept ? UINT64_C(1) << k : 0;
+            kept += b->pages;
     atomic_store(&h->heap_kept, kept);
+}
+
+/* Under the heap's lock. NULL: the stack is empty. */
+static fk_block *pop(fk_arena *a, _Atomic uint64_t *stack, uint64_t *off)
+{
+    *off = atomic_load(stack);
+    fk_block *b = fk_block_at(a, *off);
+    if (b) {
+        fk_point("heap.pop");
+        atomic_store(stack, atomic_load(&b->next));
+        fk_point("heap.popped");
+    }
+    return b;
 }
 
 fk_status fk_block_new(fk_arena *a, uint64_t size, uint32_t kind, uint64_t *off)
@@ -34,22 +53,19 @@ fk_status fk_block_new(fk_arena *a, uint64_t size, uint32_t kind, uint64_t *off)
     uint32_t k = class_of(size);
     if (size > a->reserve || k >= FK_CLASSES)
         return FK_NOMEM;
-    uint64_t span = UINT64_C(1) << k;
+    uint64_t span = UINT64_C(1) << k, at;
 
     lock_heap(a, h);
-    uint64_t at = atomic_load(&h->heap_free[k]);
-    fk_block *b = fk_block_at(a, at);
-    if (b) {
-        fk_point("heap.pop");
-        atomic_store(&h->heap_free[k], atomic_load(&b->next));
-        fk_point("heap.popped");
-        if (b->kept)
-            atomic_fetch_sub(&h->heap_kept, span);
-    } else {
+    fk_block *b = pop(a, &h->heap_free[k], &at);
+    if (b && k >= LARGE_CLASS)
+        atomic_fetch_sub(&h->heap_kept, b->pages);
+    else if (!b && k >= LARGE_CLASS)
+        b = pop(a, &h->heap_bare[k], &at);
+    if (!b) {
         at = atomic_load(&h->heap_top);
         /* Large blocks start on a page, so that all of their pages can be given back. */
         if (k >= LARGE_CLASS)
-            at = (at + 4095) & ~UINT64_C(4095);
+            at = (at + PAGE - 1) & ~(PAGE - 1);
         b = (fk_block *)fk_at(a, at, span);
         if (b)
             atomic_store(&h->heap_top, at + span);
@@ -62,7 +78,8 @@ fk_status fk_block_new(fk_arena *a, uint64_t size, uint32_t kind, uint64_t *off)
     atomic_fetch_add(&h->heap_used, span);
     b->klass = k;
     b->kind = kind;
-    b->kept = 0;
+    if (k >= LARGE_CLASS && b->pages < pages_of(size))
+        b->pages = pages_of(size);
     b->size = size;
     atomic_store_explicit(&b->travelled, 0, memory_order_relaxed);
     atomic_store(&b->refs, FK_REF_HOLD);
@@ -82,19 +99,20 @@ static void block_free(fk_arena *a, uint64_t off, fk_block *b)
         return; /* freed before */
     atomic_fetch_sub(&h->heap_used, span);
     fk_point("heap.freed");
-    b->kept = k >= LARGE_CLASS;
-    if (b->kept && atomic_load(&h->heap_kept) + span > FK_KEEP_BYTES) {
+    _Atomic uint64_t *stack = &h->heap_free[k];
+    if (k >= LARGE_CLASS && atomic_load(&h->heap_kept) + b->pages > FK_KEEP_BYTES / PAGE) {
         /* All but the first page, which has the head. */
-        madvise(a->base + off + 4096, span - 4096, MADV_REMOVE);
-        b->kept = 0;
+        madvise(a->base + off + PAGE, span - PAGE, MADV_REMOVE);
+        b->pages = 1;
+        stack = &h->heap_bare[k];
     }
     lock_heap(a, h);
-    atomic_store(&b->next, atomic_load(&h->heap_free[k]));
+    atomic_store(&b->next, atomic_load(stack));
     fk_point("heap.push");
-    atomic_store(&h->heap_free[k], off);
+    atomic_store(stack, off);
     fk_point("heap.pushed");
-    if (b->kept)
-        atomic_fetch_add(&h->heap_kept, span);
+    if (stack == &h->heap_free[k] && k >= LARGE_CLASS)
+        atomic_fetch_add(&h->heap_kept, b->pages);
     fk_lock_release(&h->heap_lock);
 }
 

@@ -2,7 +2,7 @@
  *
  * Sizes are powers of two, each with a stack of free blocks; what was never used comes from the top.
  * Nothing is joined or split: address space is plentiful, and the pages of large free blocks are
- * given back to the kernel (beyond FK_KEEP_BYTES). Each change commits with one store under
+ * given back to the kernel (beyond FK_KEEP_BYTES), and blocks that have theirs are used first. Each change commits with one store under
  * `heap_lock`. A process killed between taking a block and recording it, or between striking out
  * a ref and giving it up, leaves that block unused until the family ends: what is struck out before
  * it is given up is lost at the worst, and never given up twice. */

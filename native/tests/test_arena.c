@@ -272,12 +272,40 @@ TEST(freed_large_blocks_keep_their_pages_up_to_a_bound)
     before = pages_of_file();
     fk_block_unref(&A, small, FK_REF_HOLD);
     CHECK_EQ(pages_of_file(), before);
-    CHECK_EQ(atomic_load(&fk_head(&A)->heap_kept), 2 << 20);
+    CHECK_EQ(atomic_load(&fk_head(&A)->heap_kept), 257); /* with the head */
     fk_block_unref(&A, large, FK_REF_HOLD);
     CHECK(pages_of_file() <= before - 250);
-    CHECK_EQ(atomic_load(&fk_head(&A)->heap_kept), 2 << 20);
+    CHECK_EQ(atomic_load(&fk_head(&A)->heap_kept), 257);
     CHECK_EQ(new_block(1 << 20), small);
     CHECK_EQ(atomic_load(&fk_head(&A)->heap_kept), 0);
+}
+
+TEST(a_block_that_has_its_pages_is_used_before_one_that_has_not)
+{
+    found();
+    uint64_t three[3], size = FK_KEEP_BYTES / 2 - 4096, used[2];
+    for (int i = 0; i < 3; i++)
+        three[i] = new_block(size);
+    for (int i = 0; i < 3; i++) /* the last one exceeds the bound */
+        fk_block_unref(&A, three[i], FK_REF_HOLD);
+    CHECK_EQ(free_blocks_are_sound(), FK_KEEP_BYTES / 4096);
+    for (int i = 0; i < 2; i++)
+        used[i] = new_block(size);
+    CHECK_EQ(used[0], three[1]);
+    CHECK_EQ(used[1], three[0]);
+    CHECK_EQ(atomic_load(&fk_head(&A)->heap_kept), 0);
+    CHECK_EQ(new_block(size), three[2]);
+}
+
+TEST(a_block_counts_for_the_pages_that_it_was_ever_used_for)
+{
+    found();
+    uint64_t off = new_block(FK_KEEP_BYTES - FK_BLOCK_HEAD);
+    fk_block_unref(&A, off, FK_REF_HOLD);
+    CHECK_EQ(new_block(FK_KEEP_BYTES / 2 + 1), off); /* of the same class */
+    fk_block_unref(&A, off, FK_REF_HOLD);
+    CHECK_EQ(atomic_load(&fk_head(&A)->heap_kept), FK_KEEP_BYTES / 4096);
+    CHECK_EQ(free_blocks_are_sound(), FK_KEEP_BYTES / 4096);
 }
 
 TEST(offsets_that_name_no_block_are_refused)
