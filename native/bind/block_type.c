@@ -5,22 +5,22 @@
  *   the pickle, then the buffers, each from a multiple of 64
  *
  * The receiver's objects are backed by the block until the last of them goes. Big blocks are seen
- * through a private mapping, so that what the receiver writes is its own, also after a fork;
- * smaller ones are copied out, which is as fast. */
+ * through a private view, so that what the receiver writes is its own, also after a fork; from
+ * smaller ones, and where a view takes longer, it is copied out. */
 #include "bind.h"
 
-#include <sys/mman.h>
+#include "view.h"
 
-#define MAP_FROM (512u * 1024u)
+#define VIEW_FROM (512u * 1024u)
 #define ALIGN(x) (((x) + 63) & ~UINT64_C(63))
 
 PyTypeObject *fk_block_type;
 
 typedef struct block {
-    PyObject_HEAD uint32_t hold; /* FK_NO_HOLD: `map` is memory of our own */
-    uint8_t *map;                /* what is mapped privately, or malloc'ed */
-    size_t map_size;
-    uint8_t *data; /* the block's bytes in it */
+    PyObject_HEAD uint32_t hold; /* FK_NO_HOLD: a copy */
+    fk_view view;                /* of what is held */
+    uint8_t *copy;               /* or malloc'ed */
+    uint8_t *data;               /* the block's bytes in either */
     uint64_t size;
 } block;
 
@@ -29,10 +29,10 @@ static void block_dealloc(PyObject *self)
     block *b = (block *)self;
     PyTypeObject *type = Py_TYPE(self);
     if (b->hold != FK_NO_HOLD) {
-        munmap(b->map, b->map_size);
+        fk_view_close(&fk_family, &b->view, b->hold);
         fk_hold_drop(&fk_family, b->hold);
     } else {
-        PyMem_RawFree(b->map);
+        PyMem_RawFree(b->copy);
     }
     type->tp_free(self);
     Py_DECREF(type);
@@ -171,29 +171,16 @@ static PyObject *block_open(uint32_t hold)
     }
     b->size -= skip;
     data += skip;
-    if (b->size >= MAP_FROM && fk_arena_fd_is_good(&fk_family)) {
-        uint64_t from = off & ~UINT64_C(4095);
-        b->map_size = off - from + FK_BLOCK_HEAD + skip + b->size;
-        /* Populated while read-only: the pages that are there are mapped. Populating a writable
-         * private mapping would copy each of them; so a page is copied when it is written to. */
-        void *p = mmap(NULL, b->map_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE | MAP_NORESERVE,
-                       fk_family.fd, (off_t)from);
-        if (p != MAP_FAILED && mprotect(p, b->map_size, PROT_READ | PROT_WRITE) < 0) {
-            munmap(p, b->map_size);
-            p = MAP_FAILED;
-        }
-        if (p != MAP_FAILED) {
-            b->map = p;
-            b->data = b->map + (off - from) + FK_BLOCK_HEAD + skip;
-            b->hold = hold;
-            return (PyObject *)b;
-        }
+    if (b->size >= VIEW_FROM && fk_view_open(&fk_family, off, &b->view) == FK_OK) {
+        b->data = b->view.map + FK_BLOCK_HEAD + skip;
+        b->hold = hold;
+        return (PyObject *)b;
     }
-    b->map = b->data = PyMem_RawMalloc(b->size);
-    if (b->map)
-        memcpy(b->map, data, b->size);
+    b->copy = b->data = PyMem_RawMalloc(b->size);
+    if (b->copy)
+        memcpy(b->copy, data, b->size);
     fk_hold_drop(&fk_family, hold);
-    if (!b->map) {
+    if (!b->copy) {
         Py_DECREF(b);
         return PyErr_NoMemory();
     }

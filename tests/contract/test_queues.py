@@ -289,6 +289,22 @@ def test_what_is_received_is_private(fork: Any) -> None:
     assert (got == -1).all()
 
 
+@pytest.mark.parametrize("size", [9_000, 130_000, 2_500_000])
+def test_what_was_written_into_an_array_is_not_in_those_that_come_after_it(
+    module: Any, size: int
+) -> None:
+    q = module.Queue()
+    for number in range(12):
+        q.put(np.full(size, number))
+        got = q.get(timeout=LONG)
+        assert (got == number).all()
+        if number % 3 == 2:
+            got[size // 2 :] = -1
+        del got
+    q.close()
+    q.join_thread()
+
+
 def test_many_arrays_in_one_object(fork: Any) -> None:
     q = fork.Queue()
     sent = {i: np.full(40_000 + i, i) for i in range(20)}
