@@ -80,7 +80,7 @@ static void take_along(PyObject *handles, fk_parcel *p)
 int fk_block_pack(PyObject *data, PyObject *extras, uint64_t *off, uint32_t *hold)
 {
     PyObject *buffers = extras ? PyTuple_GET_ITEM(extras, 1) : NULL;
-    PyObject *handles = extras ? PyTuple_GET_ITEM(extras, 2) : NULL;
+    PyObject *handles = extras && PyTuple_GET_SIZE(extras) > 2 ? PyTuple_GET_ITEM(extras, 2) : NULL;
     uint64_t parcel = parcel_size(handles ? (uint64_t)PyList_GET_SIZE(handles) : 0);
     Py_ssize_t n = buffers ? PyList_GET_SIZE(buffers) : 0;
     Py_buffer *views = PyMem_Calloc((size_t)n + 1, sizeof *views);
@@ -233,15 +233,37 @@ static uint32_t keep_parcel(uint32_t hold)
     return kept;
 }
 
+/* The pickle of a message without buffers, where it lies; NULL: it has buffers, or is not sound. */
+static const uint8_t *lone_pickle(uint32_t hold, uint64_t *size)
+{
+    uint64_t off = held(hold), n;
+    const uint8_t *data = fk_block_data(&fk_family, off);
+    uint64_t left = data ? fk_block_at(&fk_family, off)->size : 0;
+    uint64_t skip = data ? skipped(off, data, left) : 0, head = ALIGN(16);
+    if (skip > left || left - skip < head)
+        return NULL;
+    memcpy(&n, data + skip, 8);
+    memcpy(size, data + skip + 8, 8);
+    return n == 0 && *size <= left - skip - head ? data + skip + head : NULL;
+}
+
 PyObject *fk_block_unpack(uint32_t hold)
 {
+    uint64_t size;
+    const uint8_t *pickle = lone_pickle(hold, &size);
+    if (pickle) { /* is copied as it is read */
+        PyObject *view =
+            PyMemoryView_FromMemory((char *)(uintptr_t)pickle, (Py_ssize_t)size, PyBUF_READ);
+        PyObject *obj = view ? fk_unpickle(view, NULL) : NULL;
+        Py_XDECREF(view);
+        fk_hold_drop(&fk_family, hold);
+        return obj;
+    }
     uint32_t kept = keep_parcel(hold);
     PyObject *opened = block_open(hold);
     PyObject *list = opened ? parts(opened) : NULL;
     PyObject *buffers = list ? PyList_GetSlice(list, 1, PyList_GET_SIZE(list)) : NULL;
-    PyObject *obj =
-        buffers ? fk_unpickle(PyList_GET_ITEM(list, 0), PyList_GET_SIZE(buffers) ? buffers : NULL)
-                : NULL;
+    PyObject *obj = buffers ? fk_unpickle(PyList_GET_ITEM(list, 0), buffers) : NULL;
     Py_XDECREF(buffers);
     Py_XDECREF(list);
     Py_XDECREF(opened);
@@ -250,12 +272,23 @@ PyObject *fk_block_unpack(uint32_t hold)
     return obj;
 }
 
-PyObject *fk_block_bytes(uint32_t hold)
+PyObject *fk_block_message(uint32_t hold)
 {
+    uint64_t size;
+    const uint8_t *alone = lone_pickle(hold, &size);
+    if (alone) {
+        PyObject *data = PyBytes_FromStringAndSize((const char *)alone, (Py_ssize_t)size);
+        fk_hold_drop(&fk_family, hold);
+        return data;
+    }
     PyObject *opened = block_open(hold);
     PyObject *list = opened ? parts(opened) : NULL;
     PyObject *data = list ? PyBytes_FromObject(PyList_GET_ITEM(list, 0)) : NULL;
+    PyObject *buffers = data ? PyList_GetSlice(list, 1, PyList_GET_SIZE(list)) : NULL;
+    PyObject *message = buffers ? PyTuple_Pack(2, data, buffers) : NULL;
+    Py_XDECREF(buffers);
+    Py_XDECREF(data);
     Py_XDECREF(list);
     Py_XDECREF(opened);
-    return data;
+    return message;
 }

@@ -128,17 +128,33 @@ static PyObject *Queue_put(PyObject *self, PyObject *const *args, Py_ssize_t nar
     Py_RETURN_NONE;
 }
 
+/* A message of put_bytes and put_many: bytes, or (bytes, list of buffers). As put_data, and never full. */
+static int put_message(fk_handle *h, PyObject *message, put_call *c)
+{
+    PyObject *data = message, *extras = NULL;
+    if (PyTuple_CheckExact(message) && PyTuple_GET_SIZE(message) == 2 &&
+        PyList_CheckExact(PyTuple_GET_ITEM(message, 1))) {
+        data = PyTuple_GET_ITEM(message, 0);
+        extras = message;
+    }
+    if (!PyBytes_CheckExact(data)) {
+        PyErr_SetString(PyExc_TypeError, "bytes expected, or a tuple of bytes and a list");
+        return -1;
+    }
+    fk_wait w = FK_WAIT_UNTIL(FK_NEVER);
+    return put_data(h, data, extras, c, &w);
+}
+
 static PyObject *Queue_put_bytes(PyObject *self, PyObject *args)
 {
     fk_handle *h = (fk_handle *)self;
     put_call c = {.q = fk_handle_data(h)};
     unsigned long long meta = 0;
-    PyObject *data;
-    if (!c.q || !PyArg_ParseTuple(args, "SK", &data, &meta))
+    PyObject *message;
+    if (!c.q || !PyArg_ParseTuple(args, "OK", &message, &meta))
         return NULL;
     c.put.meta = meta;
-    fk_wait w = FK_WAIT_UNTIL(FK_NEVER);
-    if (put_data(h, data, NULL, &c, &w) < 0)
+    if (put_message(h, message, &c) < 0)
         return NULL;
     return PyLong_FromUnsignedLongLong(c.seq);
 }
@@ -155,15 +171,9 @@ static PyObject *Queue_put_many(PyObject *self, PyObject *args)
     int r = 0;
     for (Py_ssize_t i = 0; r == 0 && i < PyList_GET_SIZE(list); i++) {
         put_call c = {.q = q, .put = {.meta = meta, .quiet = true}};
-        fk_wait w = FK_WAIT_UNTIL(FK_NEVER);
-        PyObject *data = Py_NewRef(PyList_GET_ITEM(list, i));
-        if (!PyBytes_CheckExact(data)) {
-            PyErr_SetString(PyExc_TypeError, "a list of bytes expected");
-            r = -1;
-        } else {
-            r = put_data(h, data, NULL, &c, &w);
-        }
-        Py_DECREF(data);
+        PyObject *message = Py_NewRef(PyList_GET_ITEM(list, i));
+        r = put_message(h, message, &c);
+        Py_DECREF(message);
         if (r == 0 && n++ == 0)
             first = c.seq;
     }
@@ -239,7 +249,7 @@ static int append_all(PyObject *list, const take_call *c)
     uint32_t hold = c->out[c->n - 1].block ? pass_hold() : FK_NO_HOLD;
     for (uint32_t i = 0; i < c->n; i++) {
         const fk_taken *t = &c->out[i];
-        PyObject *data = t->block ? fk_block_bytes(hold) : bytes_of(c, t);
+        PyObject *data = t->block ? fk_block_message(hold) : bytes_of(c, t);
         if (t->block)
             hold = FK_NO_HOLD;
         PyObject *item = data ? Py_BuildValue("KKN", (unsigned long long)t->seq,
@@ -594,16 +604,17 @@ static PyMethodDef methods[] = {
               "nothing there (in that time).\n    ShutDown: the queue was shut down and is "
               "empty.\n    ValueError: this handle was closed."),
     {"_put_bytes", Queue_put_bytes, METH_VARARGS,
-     "_put_bytes($self, data, meta, /)\n--\n\nAppend bytes as they are and return their sequence "
-     "number."},
+     "_put_bytes($self, message, meta, /)\n--\n\nAppend bytes, or (bytes, list of buffers), as "
+     "they are "
+     "and return their sequence number."},
     {"_put_many", Queue_put_many, METH_VARARGS,
-     "_put_many($self, list, meta, /)\n--\n\nAppend each of the bytes in the list, then wake "
+     "_put_many($self, list, meta, /)\n--\n\nAppend each of the messages in the list, then wake "
      "whoever waits for "
      "them. Return the number of the\nfirst; they follow one another if nobody else puts."},
     {"_take_bytes", Queue_take_bytes, METH_VARARGS,
      "_take_bytes($self, into, max, timeout, claim=None, index=0, op=6, "
      "standing=0, /)\n--\n\nTake up to max messages that "
-     "_put_bytes put, at once; append (seq, meta, bytes) of each to the list\n`into` (so that no "
+     "_put_bytes put, at once; append (seq, meta, message) of each to the list\n`into` (so that no "
      "signal handler can come between taking and having) and return how many; 0\nafter the "
      "timeout. Word `index` of `claim` is set to the last seq + 1 before the take commits. "
      "op and standing\nsay what the wait is on the board."},

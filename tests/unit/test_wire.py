@@ -573,6 +573,7 @@ def test_the_search_for_a_culprit_holds_no_handles_of_its_own() -> None:
 def test_the_room_offers_what_it_should() -> None:
     assert set(wire.__all__) == {
         "LARGE",
+        "aside",
         "collecting",
         "dumps",
         "dumps_oob",

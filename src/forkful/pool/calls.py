@@ -8,13 +8,33 @@ from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 from forkful import _native, wire
-from forkful.pool.messages import FUNCTION_SIZE
+from forkful.pool.messages import FUNCTION_SIZE, Message
 
-__all__ = ["dump", "function_part"]
+__all__ = ["dump", "dump_to_keep", "function_part"]
 
 
-def dump(obj: Any) -> tuple[bytes, list[Any]]:
-    """Pickle arguments; return the handles among them, too, to be held until the answer."""
+def dump(obj: list[Any] | tuple[tuple[Any, ...], dict[str, Any]]) -> tuple[Message, list[Any]]:
+    """Pickle arguments; return the handles among them, too, to be held until the answer.
+
+    Large buffers stand beside the pickle and are the caller's memory: to be sent at once.
+
+    Args:
+        obj: A list of inputs, or `(args, kwargs)`.
+    """
+    data = _native.pickle_plain(obj)
+    if data is not None:
+        return data, []
+    if type(obj) is list:
+        aside: Any = wire.aside(obj)
+    else:
+        aside = tuple(wire.aside(obj[0])), obj[1]
+    with wire.collecting() as held:
+        data, buffers = wire.dumps_oob(aside)
+    return (data, buffers) if buffers else data, held
+
+
+def dump_to_keep(obj: Any) -> tuple[bytes, list[Any]]:
+    """The same for arguments that may have to be sent again: nothing stands beside the pickle."""
     data = _native.pickle_plain(obj)
     if data is not None:
         return data, []

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
 
-from forkful.pool.messages import SECONDS, behind
+from forkful.pool import messages as m
+from forkful.pool.messages import SECONDS, Message
 from forkful.pool.results import load
 from forkful.pool.state import Task
 from forkful.pool.stream import Stream
@@ -35,7 +36,8 @@ class IMapJob(Stream):
             # It takes the place of the chunk that it cut short, as with the stdlib.
             error, chunk = e, []
         held: list[Any] = []
-        data, refusal = b"", None
+        data: Message = b""
+        refusal = None
         if chunk:
             try:
                 data, held = self._pickle(chunk)
@@ -50,16 +52,16 @@ class IMapJob(Stream):
                 if refusal is not None:
                     self._land(index, False, refusal)
                 else:
-                    task = Task(self, self._kind, self._function + data, index)
+                    task = Task(self, self._kind, m.joined(self._function, data), index)
                     task.size = len(chunk)
                     task.timeout, task.retry, task.held = self._timeout, self._retry, held
                     self._engine.send(task)
             if error is not None or len(chunk) < self._chunksize:
                 self._end_of_inputs(error)
 
-    def timed_result(self, task: Task, data: bytes) -> None:
+    def timed_result(self, task: Task, data: Message) -> None:
         """A chunk's values."""
-        self._land(task.index, *load(behind(data, SECONDS.size)))
+        self._land(task.index, *load(data, SECONDS.size))
 
     def failed(
         self, task: Task, item: int | None, error: BaseException, seconds: float, pid: int | None

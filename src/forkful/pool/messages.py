@@ -3,11 +3,15 @@
 A task is `FUNCTION_SIZE, the function's pickle, pickled arguments`, with the kind as the
 message's meta number. An answer's meta number is `sequence number of the task << 4 | kind`. The
 number of a task is never inside a pickle, so one that cannot be read fails only itself.
+
+A pickle is bytes, or `(bytes, buffers)` when large buffers stand beside it (`wire.dumps_oob`), and so is the
+message that has it at its end.
 """
 
 from __future__ import annotations
 
 from struct import Struct
+from typing import Any
 
 __all__ = [
     "APPLY",
@@ -23,6 +27,7 @@ __all__ = [
     "ITEM_DONE",
     "ITEM_ERROR",
     "MAP",
+    "Message",
     "READY",
     "RESULT",
     "RETIRED",
@@ -31,7 +36,13 @@ __all__ = [
     "STOP",
     "TIMED_RESULT",
     "behind",
+    "buffers",
+    "head",
+    "joined",
+    "size",
 ]
+
+Message = bytes | tuple[bytes, list[Any]]
 
 # Tasks.
 APPLY = 1  # arguments (args, kwargs); answered by RESULT or ERROR
@@ -58,8 +69,30 @@ _COPIED = 4096  # bytes: a slice of a smaller message costs less than a view of 
 
 
 def behind(data: bytes, size: int) -> bytes | memoryview:
-    """Return what of a message is behind its first `size` bytes."""
+    """Return what of a message's bytes is behind the first `size` of them."""
     return data[size:] if len(data) < _COPIED else memoryview(data)[size:]
+
+
+def joined(prefix: bytes, pickle: Message) -> Message:
+    """Return a message that ends with the pickle."""
+    return prefix + pickle if isinstance(pickle, bytes) else (prefix + pickle[0], pickle[1])
+
+
+def head(message: Message) -> bytes:
+    """Return a message's bytes."""
+    return message if isinstance(message, bytes) else message[0]
+
+
+def buffers(message: Message) -> list[Any] | None:
+    """Return what stands beside them."""
+    return None if isinstance(message, bytes) else message[1]
+
+
+def size(message: Message) -> int:
+    """Return how many bytes it is, with its buffers."""
+    if isinstance(message, bytes):
+        return len(message)
+    return len(message[0]) + sum(memoryview(b).nbytes for b in message[1])
 
 
 # A worker's claim: four words of its own. Written by the worker alone, while it lives.

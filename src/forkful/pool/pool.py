@@ -12,7 +12,7 @@ from forkful import errors
 from forkful.cpus import usable_cpus
 from forkful.launch.defaults import defaults
 from forkful.pool import messages as m
-from forkful.pool.calls import dump, function_part
+from forkful.pool.calls import dump, dump_to_keep, function_part
 from forkful.pool.collector import Collector
 from forkful.pool.engine import CLOSE, RUN, TERMINATE, Engine
 from forkful.pool.imap import IMapIterator, IMapJob, IMapUnorderedIterator
@@ -237,7 +237,7 @@ class Pool:
         job: AsyncResult[_T] = AsyncResult(engine, self, func, args, callback, error_callback)
         try:
             function = function_part(func)
-            data, held = dump((args, kwds))
+            data, held = (dump_to_keep if retry.retries else dump)((args, kwds))
         except Exception as e:
             with engine.lock, engine.books:
                 engine.check_running()
@@ -245,7 +245,7 @@ class Pool:
                 job.abandon(e)
             engine.poll()
             return job
-        task = Task(job, m.APPLY, function + data)
+        task = Task(job, m.APPLY, m.joined(function, data))
         if held:
             task.held = held
         if timeout is not None:
@@ -405,7 +405,7 @@ class Pool:
             chunksize,
             kind,
             function,
-            dump,
+            dump_to_keep if retry.retries else dump,
             timeout,
             retry,
             callback,
@@ -495,7 +495,7 @@ class Pool:
             iterable,
             ordered,
             function_part(func),
-            dump,
+            dump_to_keep if retry.retries else dump,
             timeout,
             retry,
             chunksize=chunksize,

@@ -9,7 +9,8 @@ from multiprocessing import TimeoutError
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from forkful import _native
-from forkful.pool.messages import SECONDS, behind
+from forkful.pool import messages as m
+from forkful.pool.messages import SECONDS, Message
 from forkful.pool.state import ChunkSizer, Retry, Task, describe_call
 
 if TYPE_CHECKING:
@@ -21,10 +22,15 @@ _T = TypeVar("_T")
 _Callback = Callable[[Any], object] | None
 
 
-def load(data: bytes | memoryview) -> tuple[bool, Any]:
-    """Unpickle a result: (True, value), or (False, why not). Raises KeyboardInterrupt only."""
+def load(message: Message, at: int = 0) -> tuple[bool, Any]:
+    """Unpickle a result that is behind `at` bytes: (True, value), or (False, why not).
+
+    Raises KeyboardInterrupt only.
+    """
     try:
-        return True, pickle.loads(data)
+        if isinstance(message, bytes):
+            return True, pickle.loads(m.behind(message, at) if at else message)
+        return True, pickle.loads(m.behind(message[0], at), buffers=message[1])
     except KeyboardInterrupt:
         raise  # rather Ctrl-C here than the result's doing
     except BaseException as e:
@@ -134,7 +140,7 @@ class AsyncResult(Generic[_T]):
     def feed(self) -> None:
         """Everything has been sent."""
 
-    def result(self, task: Task, data: bytes) -> None:
+    def result(self, task: Task, data: Message) -> None:
         """The call returned."""
         self._finish(*load(data))
 
@@ -190,11 +196,11 @@ class AsyncResult(Generic[_T]):
     def _is_being_told(self) -> bool:
         return self._calling or self._engine.will_call(self._call_back)
 
-    def timed_result(self, task: Task, data: bytes) -> None:
+    def timed_result(self, task: Task, data: Message) -> None:
         """Not of this kind of job."""
         raise NotImplementedError
 
-    def item(self, task: Task, index: int, seconds: float, pid: int, data: bytes) -> None:
+    def item(self, task: Task, index: int, seconds: float, pid: int, data: Message) -> None:
         """Not of this kind of job."""
         raise NotImplementedError
 
@@ -262,7 +268,7 @@ class MapResult(AsyncResult[list[_T]]):
         chunksize: int | None,
         kind: int,
         function: bytes,
-        pickle: Callable[[Any], tuple[bytes, list[Any]]],
+        pickle: Callable[[Any], tuple[Message, list[Any]]],
         timeout: float | None,
         retry: Retry,
         callback: _Callback = None,
@@ -290,7 +296,7 @@ class MapResult(AsyncResult[list[_T]]):
         function, kind, pickle_plain = self._function, self._kind, _native.pickle_plain
         plain = self._timeout is None and not self._retry.retries
         tasks: list[Task] = []
-        messages: list[bytes] = []
+        messages: list[Message] = []
         while (
             self._fed < self._length
             and self._under_way < self.MOST_TASKS
@@ -310,15 +316,15 @@ class MapResult(AsyncResult[list[_T]]):
             self._fed = at + size
             held: list[Any] | None = None
             try:
-                data = pickle_plain(chunk)
+                data: Message | None = pickle_plain(chunk)
                 if data is None:
                     data, held = self._pickle(chunk)
             except Exception as e:
                 self._take_error(size, e)
                 continue
-            message = function + data
+            message = m.joined(function, data)
             task = Task(self, kind, b"" if plain else message, at)
-            task.cost = cost = len(message)
+            task.cost = cost = m.size(message)
             if size > 1:
                 task.size = size
             if held:
@@ -334,18 +340,18 @@ class MapResult(AsyncResult[list[_T]]):
                 tasks, messages = [], []
         self._engine.send_all(tasks, messages)
 
-    def result(self, task: Task, data: bytes) -> None:
+    def result(self, task: Task, data: Message) -> None:
         """Not of this kind of job."""
         raise NotImplementedError
 
-    def timed_result(self, task: Task, data: bytes) -> None:
+    def timed_result(self, task: Task, data: Message) -> None:
         """A chunk's values."""
         if self._done or not self._success:  # given up
             return
         size = task.size
         if self._chunksize is None:
-            self._sizer.took(size, SECONDS.unpack_from(data)[0])
-        ok, values = load(behind(data, SECONDS.size))
+            self._sizer.took(size, SECONDS.unpack_from(m.head(data))[0])
+        ok, values = load(data, SECONDS.size)
         self._landed(task)
         if not ok:
             self._take_error(size, values)

@@ -99,7 +99,7 @@ class _Worker:
         )
         op = _native.OP_TASK
         claims, limited = c.claims, bool(c.max_tasks or c.max_memory)
-        taken: list[tuple[int, int, bytes]] = []
+        taken: list[tuple[int, int, m.Message]] = []
         done = 0
         while True:
             take(taken, 1, None, claims, claim_seq, op)
@@ -115,6 +115,7 @@ class _Worker:
             except BaseException as e:
                 self._answer(self._failure(e), seq << 4 | m.ERROR)
                 del e
+            del data  # or what is large in it would be kept until the next task comes
             set_word(since, 0)
             if not limited:
                 continue
@@ -129,13 +130,14 @@ class _Worker:
 
     # -- the kinds of tasks ------------------------------------------------------------------------
 
-    def _open(self, data: bytes) -> tuple[Callable[..., Any], Any]:
+    def _open(self, message: m.Message) -> tuple[Callable[..., Any], Any]:
         """Return function and arguments."""
+        data = m.head(message)
         if data.startswith(self._prefix):
             func, at = self._last, len(self._prefix)
         else:
             func, at = self._find(data)
-        return func, wire.loads(m.behind(data, at))
+        return func, wire.loads(m.behind(data, at), m.buffers(message))
 
     def _find(self, data: bytes) -> tuple[Callable[..., Any], int]:
         """Return the function, and where its part of the message ends."""
@@ -156,27 +158,27 @@ class _Worker:
             self._last, self._prefix = func, data[:at]
         return func, at
 
-    def _apply(self, seq: int, data: bytes) -> None:
+    def _apply(self, seq: int, data: m.Message) -> None:
         func, (args, kwargs) = self._open(data)
         value = func(*args, **kwargs)
         self._answer(_pickle(value), seq << 4 | m.RESULT)
 
-    def _map(self, seq: int, data: bytes) -> None:
+    def _map(self, seq: int, data: m.Message) -> None:
         begun = _clock()
         func, items = self._open(data)
         # list(map(...)) would take a StopIteration of func for the end.
         self._answer_timed(seq, begun, [func(x) for x in items])
 
-    def _starmap(self, seq: int, data: bytes) -> None:
+    def _starmap(self, seq: int, data: m.Message) -> None:
         begun = _clock()
         func, items = self._open(data)
         self._answer_timed(seq, begun, [func(*x) for x in items])
 
     def _answer_timed(self, seq: int, begun: float, values: list[Any]) -> None:
         seconds = _pack_seconds(_clock() - begun)
-        self._answer(seconds + _pickle(values), seq << 4 | m.TIMED_RESULT)
+        self._answer(m.joined(seconds, _pickle(values, many=True)), seq << 4 | m.TIMED_RESULT)
 
-    def _batch(self, seq: int, data: bytes) -> None:
+    def _batch(self, seq: int, data: m.Message) -> None:
         func, items = self._open(data)
         done, error = seq << 4 | m.ITEM_DONE, seq << 4 | m.ITEM_ERROR
         set_word, since, item = self._set, self._since, self._item
@@ -193,18 +195,20 @@ class _Worker:
                 answer, kind = self._failure(e), error
             # Told before the next is begun: whatever the next one does to this process, this
             # one's result is safe.
-            self._answer(pack(i, (now() - begun) / 1e9, pid) + answer, kind)
+            self._answer(m.joined(pack(i, (now() - begun) / 1e9, pid), answer), kind)
             set_word(since, 0)
 
 
-def _pickle(value: Any) -> bytes:
+def _pickle(value: Any, *, many: bool = False) -> m.Message:
+    """Pickle a value, or a list of `many`."""
     data = _native.pickle_plain(value)
-    if data is None:
-        try:
-            data = wire.dumps(value)
-        except Exception as e:
-            raise MaybeEncodingError(e, value) from e
-    return data
+    if data is not None:
+        return data
+    try:
+        data, buffers = wire.dumps_oob(wire.aside(value) if many else value)
+    except Exception as e:
+        raise MaybeEncodingError(e, value) from e
+    return (data, buffers) if buffers else data
 
 
 def _resident() -> int:

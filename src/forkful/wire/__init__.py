@@ -9,6 +9,6 @@ the bad object: ``cannot pickle '_thread.lock' object: at object[1]['conn'].lock
 from __future__ import annotations
 
 from forkful.wire.handles import collecting, note_handle
-from forkful.wire.pickling import LARGE, dumps, dumps_oob, explain, loads
+from forkful.wire.pickling import LARGE, aside, dumps, dumps_oob, explain, loads
 
-__all__ = ["LARGE", "collecting", "dumps", "dumps_oob", "explain", "loads", "note_handle"]
+__all__ = ["LARGE", "aside", "collecting", "dumps", "dumps_oob", "explain", "loads", "note_handle"]
