@@ -122,7 +122,7 @@ int fk_block_pack(PyObject *data, PyObject *extras, uint64_t *off, uint32_t *hol
     Py_BEGIN_ALLOW_THREADS
         uint64_t at = head;
         for (Py_ssize_t i = 0; i <= n; i++) {
-            memcpy(to + at, views[i].buf, sizes[i]);
+            fk_block_fill(&fk_family, *off, to + at, views[i].buf, sizes[i]);
             at += ALIGN(sizes[i]);
         }
     Py_END_ALLOW_THREADS

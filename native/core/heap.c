@@ -2,10 +2,13 @@
 
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #define MIN_CLASS 7
 #define LARGE_CLASS 17 /* 128 KiB: worth a system call to give back */
 #define PAGE UINT64_C(4096)
+#define FILL_FROM 65536
 
 static uint32_t class_of(uint64_t size)
 {
@@ -78,7 +81,8 @@ fk_status fk_block_new(fk_arena *a, uint64_t size, uint32_t kind, uint64_t *off)
     atomic_fetch_add(&h->heap_used, span);
     b->klass = k;
     b->kind = kind;
-    if (k >= LARGE_CLASS && b->pages < pages_of(size))
+    b->fresh = k >= LARGE_CLASS && b->pages < pages_of(size);
+    if (b->fresh)
         b->pages = pages_of(size);
     b->size = size;
     atomic_store_explicit(&b->travelled, 0, memory_order_relaxed);
@@ -120,6 +124,31 @@ void *fk_block_data(const fk_arena *a, uint64_t off)
 {
     fk_block *b = fk_block_at(a, off);
     return b ? fk_at(a, off + FK_BLOCK_HEAD, b->size) : NULL;
+}
+
+/* Whether the kernel may write into the arena: not when a limit of file sizes is in the way, as it would
+ * send SIGXFSZ. */
+static bool is_writable(const fk_arena *a)
+{
+    struct rlimit most;
+    return fk_arena_fd_is_good(a) && getrlimit(RLIMIT_FSIZE, &most) == 0 &&
+           (most.rlim_cur == RLIM_INFINITY || most.rlim_cur >= a->reserve);
+}
+
+void fk_block_fill(const fk_arena *a, uint64_t off, void *to, const void *from, uint64_t size)
+{
+    const fk_block *b = fk_block_at(a, off);
+    uint64_t done = 0;
+    if (b && b->fresh && size >= FILL_FROM && is_writable(a)) {
+        while (done < size) {
+            ssize_t n = pwrite(a->fd, (const uint8_t *)from + done, size - done,
+                               (off_t)(fk_off(a, to) + done));
+            if (n <= 0)
+                break;
+            done += (uint64_t)n;
+        }
+    }
+    memcpy((uint8_t *)to + done, (const uint8_t *)from + done, size - done);
 }
 
 void fk_block_ref(fk_arena *a, uint64_t off, uint64_t ref)

@@ -240,6 +240,7 @@ typedef struct fk_block {
     uint32_t klass;
     uint32_t kind;
     uint32_t pages; /* of a large block: it has so many at most, free or not */
+    uint32_t fresh; /* 1: it may have had less when it was taken into use */
     /* 1: a handle was pickled otherwise than for a child that is being started, so that whoever has
      * the bytes may make another handle of them, any time. */
     _Atomic uint32_t travelled;

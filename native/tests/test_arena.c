@@ -308,6 +308,40 @@ TEST(a_block_counts_for_the_pages_that_it_was_ever_used_for)
     CHECK_EQ(free_blocks_are_sound(), FK_KEEP_BYTES / 4096);
 }
 
+static void fill_and_look(uint64_t off, int byte, bool fresh)
+{
+    static uint8_t bytes[300001];
+    memset(bytes, byte, sizeof bytes);
+    CHECK_EQ(fk_block_at(&A, off)->fresh, fresh);
+    uint8_t *data = fk_block_data(&A, off);
+    data[0] = data[sizeof bytes + 1] = 99;
+    fk_block_fill(&A, off, data + 1, bytes, sizeof bytes);
+    CHECK(memcmp(data + 1, bytes, sizeof bytes) == 0);
+    CHECK_EQ(data[0], 99);
+    CHECK_EQ(data[sizeof bytes + 1], 99);
+}
+
+TEST(a_block_is_filled_whether_it_has_its_pages_or_not)
+{
+    signal(SIGXFSZ, SIG_DFL);
+    found();
+    uint64_t off = new_block(400000), before = pages_of_file();
+    fill_and_look(off, 1, true);
+    CHECK(pages_of_file() >= before + 73);
+    fk_block_unref(&A, off, FK_REF_HOLD);
+    CHECK_EQ(new_block(400000), off);
+    fill_and_look(off, 2, false);
+    struct rlimit small = {1 << 20, RLIM_INFINITY};
+    CHECK(setrlimit(RLIMIT_FSIZE, &small) == 0);
+    fill_and_look(new_block(400000), 3, true);
+    CHECK(setrlimit(RLIMIT_FSIZE, &(struct rlimit){RLIM_INFINITY, RLIM_INFINITY}) == 0);
+    int other = memfd_create("another", 0);
+    CHECK(other >= 0 && dup2(other, A.fd) == A.fd); /* its number is another file's */
+    fill_and_look(new_block(400000), 4, true);
+    struct stat st;
+    CHECK(fstat(other, &st) == 0 && st.st_size == 0);
+}
+
 TEST(offsets_that_name_no_block_are_refused)
 {
     found();
