@@ -9,6 +9,7 @@
 #define LARGE_CLASS 17 /* 128 KiB: worth a system call to give back */
 #define PAGE UINT64_C(4096)
 #define FILL_FROM 65536
+#define FILL_MOST (UINT64_C(1) << 20) /* at once: who gives pages back waits for it */
 
 static uint32_t class_of(uint64_t size)
 {
@@ -135,18 +136,29 @@ static bool is_writable(const fk_arena *a)
            (most.rlim_cur == RLIM_INFINITY || most.rlim_cur >= a->reserve);
 }
 
+/* Of those that write at once the kernel would let one wait for the other: one asks it, the others copy. */
+static bool begin_fill(const fk_arena *a, fk_lock *l)
+{
+    return fk_lock_try(a, l) == FK_OK ||
+           (!fk_slot_alive(a, fk_lock_owner(l)) && fk_lock_take_over(a, l) == FK_OK);
+}
+
 void fk_block_fill(const fk_arena *a, uint64_t off, void *to, const void *from, uint64_t size)
 {
     const fk_block *b = fk_block_at(a, off);
+    fk_lock *l = &fk_head(a)->fill_lock;
     uint64_t done = 0;
-    if (b && b->fresh && size >= FILL_FROM && is_writable(a)) {
+    if (b && b->fresh && size >= FILL_FROM && is_writable(a) && begin_fill(a, l)) {
+        fk_point("heap.filling");
         while (done < size) {
-            ssize_t n = pwrite(a->fd, (const uint8_t *)from + done, size - done,
-                               (off_t)(fk_off(a, to) + done));
+            uint64_t some = size - done < FILL_MOST ? size - done : FILL_MOST;
+            ssize_t n =
+                pwrite(a->fd, (const uint8_t *)from + done, some, (off_t)(fk_off(a, to) + done));
             if (n <= 0)
                 break;
             done += (uint64_t)n;
         }
+        fk_lock_release(l);
     }
     memcpy((uint8_t *)to + done, (const uint8_t *)from + done, size - done);
 }

@@ -82,6 +82,7 @@ typedef struct fk_header {
     _Atomic uint64_t heap_kept;             /* pages that large free blocks keep */
     _Atomic uint64_t heap_used;             /* bytes in blocks handed out (for statistics) */
     _Atomic uint64_t next_tag;
+    fk_lock fill_lock; /* of who lets the kernel write into fresh blocks (fk_block_fill) */
 
     /* slots (slot.c) and board (board.c) */
     _Atomic uint32_t slot_high FK_ALIGNED; /* slots at and above were never used */

@@ -342,6 +342,43 @@ TEST(a_block_is_filled_whether_it_has_its_pages_or_not)
     CHECK(fstat(other, &st) == 0 && st.st_size == 0);
 }
 
+static long faults_of_filling(void)
+{
+    static uint8_t bytes[1 << 20];
+    struct rusage before, after;
+    uint64_t off = new_block(sizeof bytes);
+    memset(bytes, 1, sizeof bytes);
+    uint8_t *data = fk_block_data(&A, off);
+    CHECK(getrusage(RUSAGE_SELF, &before) == 0);
+    fk_block_fill(&A, off, data, bytes, sizeof bytes);
+    CHECK(getrusage(RUSAGE_SELF, &after) == 0);
+    CHECK(memcmp(data, bytes, sizeof bytes) == 0);
+    return after.ru_minflt - before.ru_minflt;
+}
+
+static int fill_a_block(void *arg)
+{
+    faults_of_filling();
+    return arg != NULL;
+}
+
+TEST(of_those_that_fill_fresh_blocks_one_asks_the_kernel_and_a_dead_one_does_not_keep_it)
+{
+    found();
+    fk_lock *l = &fk_head(&A)->fill_lock;
+    long faults = faults_of_filling();
+    CHECK(faults < 100);
+    CHECK_EQ(fk_lock_owner(l), 0);
+    CORE(fk_lock_try(&A, l)); /* another thread is at it */
+    CHECK(faults_of_filling() > faults + 100);
+    fk_lock_release(l);
+    member dead;
+    CHECK(dies_at("heap.filling", 0, fill_a_block, NULL, &dead));
+    CHECK(fk_lock_owner(l) != 0);
+    CHECK(faults_of_filling() < 100);
+    CHECK_EQ(fk_lock_owner(l), 0);
+}
+
 TEST(offsets_that_name_no_block_are_refused)
 {
     found();
