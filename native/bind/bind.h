@@ -112,7 +112,7 @@ PyObject *fk_unpickle(PyObject *data, PyObject *buffers /* or NULL */);
 
 /* block_type.c */
 /* Pack bytes and what goes with them, (bytes, list of buffers[, list of handles]) or NULL, into a new block,
- * which the caller then holds by *hold. 0 or -1. */
+ * which the caller then holds by *hold. None goes with bytes that are the object, and no pickle. 0 or -1. */
 int fk_block_pack(PyObject *data, PyObject *extras, uint64_t *off, uint32_t *hold);
 /* The object in a block that was packed so; takes the hold over in every case. */
 PyObject *fk_block_unpack(uint32_t hold);

@@ -4,14 +4,20 @@
  *   u64 size[n + 1]  of the pickle, then of each buffer
  *   the pickle, then the buffers, each from a multiple of 64
  *
+ * Or n is WHOLE, and a bytes object stands where the pickle would.
+ *
  * The receiver's objects are backed by the block until the last of them goes. Big blocks are seen
  * through a private view, so that what the receiver writes is its own, also after a fork; from
  * smaller ones, and where a view takes longer, it is copied out. */
 #include "bind.h"
 
+#include <sys/mman.h>
+
 #include "view.h"
 
 #define VIEW_FROM (512u * 1024u)
+#define HUGE_FROM (32u * 1024u * 1024u) /* malloc maps it anew each time */
+#define WHOLE UINT64_MAX
 #define ALIGN(x) (((x) + 63) & ~UINT64_C(63))
 
 PyTypeObject *fk_block_type;
@@ -79,6 +85,9 @@ static void take_along(PyObject *handles, fk_parcel *p)
 
 int fk_block_pack(PyObject *data, PyObject *extras, uint64_t *off, uint32_t *hold)
 {
+    uint64_t whole = extras == Py_None ? WHOLE : 0;
+    if (whole)
+        extras = NULL;
     PyObject *buffers = extras ? PyTuple_GET_ITEM(extras, 1) : NULL;
     PyObject *handles = extras && PyTuple_GET_SIZE(extras) > 2 ? PyTuple_GET_ITEM(extras, 2) : NULL;
     uint64_t parcel = parcel_size(handles ? (uint64_t)PyList_GET_SIZE(handles) : 0);
@@ -117,7 +126,7 @@ int fk_block_pack(PyObject *data, PyObject *extras, uint64_t *off, uint32_t *hol
         take_along(handles, (fk_parcel *)to);
         to += parcel;
     }
-    memcpy(to, &(uint64_t){(uint64_t)n}, 8);
+    memcpy(to, &(uint64_t){whole ? whole : (uint64_t)n}, 8);
     memcpy(to + 8, sizes, 8 * ((size_t)n + 1));
     Py_BEGIN_ALLOW_THREADS
         uint64_t at = head;
@@ -233,8 +242,9 @@ static uint32_t keep_parcel(uint32_t hold)
     return kept;
 }
 
-/* The pickle of a message without buffers, where it lies; NULL: it has buffers, or is not sound. */
-static const uint8_t *lone_pickle(uint32_t hold, uint64_t *size)
+/* What there is of a message without buffers, where it lies; NULL: it has buffers, or is not sound.
+ * *whole: it is a bytes object, and no pickle. */
+static const uint8_t *find_alone(uint32_t hold, uint64_t *size, bool *whole)
 {
     uint64_t off = held(hold), n;
     const uint8_t *data = fk_block_data(&fk_family, off);
@@ -244,17 +254,41 @@ static const uint8_t *lone_pickle(uint32_t hold, uint64_t *size)
         return NULL;
     memcpy(&n, data + skip, 8);
     memcpy(size, data + skip + 8, 8);
-    return n == 0 && *size <= left - skip - head ? data + skip + head : NULL;
+    *whole = n == WHOLE;
+    return (n == 0 || *whole) && *size <= left - skip - head ? data + skip + head : NULL;
+}
+
+/* Where memory is new, a fault for each page takes longer than the copy. NumPy does the same. */
+static void ask_for_huge_pages(char *memory, uint64_t size)
+{
+    uintptr_t from = ((uintptr_t)memory + 4095) & ~(uintptr_t)4095;
+    madvise((void *)from, (uintptr_t)memory + size - from, MADV_HUGEPAGE);
+}
+
+static PyObject *copy_bytes(const uint8_t *from, uint64_t size)
+{
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
+    if (!bytes)
+        return NULL;
+    char *to = PyBytes_AS_STRING(bytes);
+    if (size >= HUGE_FROM)
+        ask_for_huge_pages(to, size);
+    Py_BEGIN_ALLOW_THREADS
+        memcpy(to, from, size);
+    Py_END_ALLOW_THREADS
+    return bytes;
 }
 
 PyObject *fk_block_unpack(uint32_t hold)
 {
     uint64_t size;
-    const uint8_t *pickle = lone_pickle(hold, &size);
-    if (pickle) { /* is copied as it is read */
+    bool whole;
+    const uint8_t *alone = find_alone(hold, &size, &whole);
+    if (alone) { /* it is copied as it is read */
         PyObject *view =
-            PyMemoryView_FromMemory((char *)(uintptr_t)pickle, (Py_ssize_t)size, PyBUF_READ);
-        PyObject *obj = view ? fk_unpickle(view, NULL) : NULL;
+            whole ? NULL
+                  : PyMemoryView_FromMemory((char *)(uintptr_t)alone, (Py_ssize_t)size, PyBUF_READ);
+        PyObject *obj = whole ? copy_bytes(alone, size) : view ? fk_unpickle(view, NULL) : NULL;
         Py_XDECREF(view);
         fk_hold_drop(&fk_family, hold);
         return obj;
@@ -275,9 +309,10 @@ PyObject *fk_block_unpack(uint32_t hold)
 PyObject *fk_block_message(uint32_t hold)
 {
     uint64_t size;
-    const uint8_t *alone = lone_pickle(hold, &size);
+    bool whole;
+    const uint8_t *alone = find_alone(hold, &size, &whole);
     if (alone) {
-        PyObject *data = PyBytes_FromStringAndSize((const char *)alone, (Py_ssize_t)size);
+        PyObject *data = copy_bytes(alone, size);
         fk_hold_drop(&fk_family, hold);
         return data;
     }

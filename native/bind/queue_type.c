@@ -94,6 +94,15 @@ static int put_data(fk_handle *h, PyObject *data, PyObject *extras, put_call *c,
     return -1;
 }
 
+/* An object as put_data takes it: bytes that are too large to stand in the queue travel as they are. */
+static PyObject *to_message(PyObject *obj, PyObject **extras)
+{
+    if (!PyBytes_CheckExact(obj) || PyBytes_GET_SIZE(obj) <= FK_INLINE_MAX)
+        return fk_pickle(obj, extras);
+    *extras = Py_NewRef(Py_None);
+    return Py_NewRef(obj);
+}
+
 static PyObject *Queue_put(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                            PyObject *kwnames)
 {
@@ -112,7 +121,7 @@ static PyObject *Queue_put(PyObject *self, PyObject *const *args, Py_ssize_t nar
     fk_wait w;
     if (fk_parse_wait(args, nargs, kwnames, 1, &w) < 0)
         return NULL;
-    PyObject *extras, *data = fk_pickle(obj, &extras);
+    PyObject *extras, *data = to_message(obj, &extras);
     if (!data)
         return NULL;
     c.put.meta = META_PICKLE;
@@ -344,7 +353,7 @@ static PyObject *Queue_put_each(PyObject *self, PyObject *args)
     if (!all)
         return PyErr_NoMemory();
     for (; ready < n && ready < PyList_GET_SIZE(list); ready++)
-        if (!(all[ready].data = fk_pickle(PyList_GET_ITEM(list, ready), &all[ready].extras)))
+        if (!(all[ready].data = to_message(PyList_GET_ITEM(list, ready), &all[ready].extras)))
             break;
     int r = ready < n ? -1 : 0;
     if (r < 0 && !PyErr_Occurred())

@@ -223,7 +223,7 @@ def test_a_repr_tells_the_size(fork: Any) -> None:
 # ---- large objects -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("size", [0, 1, 16_000, 16_384, 16_385, 1 << 20, 5_000_000])
+@pytest.mark.parametrize("size", [0, 1, 16_000, 16_384, 16_385, 1 << 20, 5_000_000, 33 << 20])
 def test_bytes_of_any_size_travel(fork: Any, size: int) -> None:
     q = fork.Queue()
     for kind in (bytes, bytearray):
@@ -719,20 +719,21 @@ def take_report_and_hold(q: Any, n: int, done: int, taken: Any) -> None:
 
 def test_items_of_a_killed_consumer_are_given_to_another_before_the_rest(ctx: Any) -> None:
     q, taken, lock = ctx.JoinableQueue(redeliver=True), ctx.Event(), ctx.Lock()
-    large = np.arange(300_000)
-    put_all(q, ["done", "small", large, {"lock": lock}, "last"])
-    with running(ctx, take_report_and_hold, q, 4, 1, taken) as child:
+    large, whole = np.arange(300_000), os.urandom(300_000)
+    put_all(q, ["done", "small", large, whole, {"lock": lock}, "last"])
+    with running(ctx, take_report_and_hold, q, 5, 1, taken) as child:
         assert taken.wait(LONG)
         assert q.qsize() == 1
         kill(child)
-    assert q.statistics()[:6] == (1, 0, 5, 4, 4, 0)
+    assert q.statistics()[:6] == (1, 0, 6, 5, 5, 0)
     assert q.join(timeout=0) is False
     assert q.get() == "small"
     assert np.array_equal(q.get(), large)
+    assert q.get() == whole
     with q.get()["lock"]:
         assert lock.statistics().locked
     assert q.get() == "last"
-    for _ in range(4):
+    for _ in range(5):
         assert q.join(timeout=0) is False
         q.task_done()
     assert q.join(timeout=LONG) is True
