@@ -27,9 +27,12 @@ static inline fk_block *fk_block_at(const fk_arena *a, uint64_t off)
 /* The usable bytes of the block at `off`; NULL when the block is not sound. */
 void *fk_block_data(const fk_arena *a, uint64_t off);
 
-/* Copy `size` bytes to where `to` points in the block at `off`, which is new. Where it has no pages yet the kernel does
- * it, in half of the time: it need not clear them, nor be asked for each. */
+/* Copy `size` bytes to where `to` points in the block at `off`, which is new and for another process to read. Where
+ * it has no pages yet the kernel does it, in half of the time: it need not clear them, nor be asked for each. */
 void fk_block_fill(const fk_arena *a, uint64_t off, void *to, const void *from, uint64_t size);
+
+/* Copy by stores that do not fetch what they overwrite. */
+void fk_copy_past_caches(uint8_t *to, const uint8_t *from, uint64_t size);
 
 /* fk_block.refs: a live hold, a queued message, a pickled copy under way */
 #define FK_REF_HOLD UINT64_C(1)

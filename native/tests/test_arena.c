@@ -342,6 +342,31 @@ TEST(a_block_is_filled_whether_it_has_its_pages_or_not)
     CHECK(fstat(other, &st) == 0 && st.st_size == 0);
 }
 
+TEST(a_block_is_filled_from_and_to_any_place)
+{
+    static const size_t sizes[] = {0, 1, 15, 16, 63, 65535, 65536, 65537, 65600, 70001};
+    static uint8_t bytes[80000];
+    found();
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)(i * 7 + i / 256);
+    uint64_t off = new_block(100000);
+    fk_block_at(&A, off)->fresh = 0;
+    uint8_t *data = fk_block_data(&A, off);
+    for (size_t i = 0; i < 2 * sizeof sizes / sizeof *sizes; i++)
+        for (size_t place = 0; place < 70; place += 3) {
+            size_t size = sizes[i / 2];
+            uint8_t *to = data + 100 + place;
+            memset(data, 99, 100000);
+            if (i % 2)
+                fk_copy_past_caches(to, bytes + place / 2, size);
+            else
+                fk_block_fill(&A, off, to, bytes + place / 2, size);
+            CHECK(memcmp(to, bytes + place / 2, size) == 0);
+            CHECK_EQ(to[-1], 99);
+            CHECK_EQ(to[size], 99);
+        }
+}
+
 static long faults_of_filling(void)
 {
     static uint8_t bytes[1 << 20];
