@@ -18,6 +18,7 @@ typedef struct fk_view {
     uint8_t *map; /* NULL: no view of it is kept */
     uint64_t off, span;
     uint32_t to_copy; /* so many messages are not worth a view */
+    bool again;       /* it has been seen more than once */
 } fk_view;
 
 /* One process's view of an arena. A process of a family has one of it for its whole life. */

@@ -54,9 +54,10 @@ static fk_status see(fk_arena *a, uint64_t off, uint64_t span, uint8_t **map)
     fk_view *v = find(a, off);
     if (!v) {
         add(a, off, span);
-        return FK_AGAIN;
+        return span <= FK_COPY_FIRST ? FK_AGAIN : FK_OK;
     }
     v = move_to_end(a, v);
+    v->again = true;
     if (v->to_copy) {
         v->to_copy--;
         return FK_AGAIN;
@@ -125,7 +126,11 @@ static bool is_ours_alone(const fk_arena *a, uint64_t off, uint32_t hold)
 void fk_view_close(fk_arena *a, const fk_view *v, uint32_t hold)
 {
     bool kept = false;
-    if (v->span <= FK_KEEP_VIEWS && is_ours_alone(a, v->off, hold)) {
+    pthread_mutex_lock(&a->local);
+    const fk_view *known = find(a, v->off);
+    bool again = known && known->again; /* to look at each page pays only for what comes again */
+    pthread_mutex_unlock(&a->local);
+    if (again && is_ours_alone(a, v->off, hold)) {
         bool unwritten = is_unwritten(a, v);
         pthread_mutex_lock(&a->local);
         fk_view *seen = find(a, v->off);

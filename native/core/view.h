@@ -12,10 +12,14 @@
  * a block may be half empty. A view costs page tables, and no pages. */
 #define FK_KEEP_VIEWS (2 * FK_KEEP_BYTES)
 
+/* A block up to this size is copied when it is seen for the first time (in a while): memory for that is mostly
+ * at hand. */
+#define FK_COPY_FIRST (UINT64_C(4) << 20)
+
 /* See the block at `off`, which this process holds: its head is at `v->map`. Returns
  *   FK_OK
- *   FK_AGAIN  a copy takes less time: the block is seen for the first time (in a while), or what comes
- *             in it is written to, and the kernel would copy it page by page
+ *   FK_AGAIN  a copy takes less time: FK_COPY_FIRST, or what comes in the block is written to, and the
+ *             kernel would copy it page by page
  *   FK_STALE  it does not start on a page, as blocks of 128 KiB and more do
  *   FK_SYS    it cannot be mapped (errno) */
 fk_status fk_view_open(fk_arena *a, uint64_t off, fk_view *v);
