@@ -36,7 +36,6 @@ __all__ = [
     "STOP",
     "TIMED_RESULT",
     "behind",
-    "buffers",
     "head",
     "joined",
     "size",
@@ -81,11 +80,6 @@ def joined(prefix: bytes, pickle: Message) -> Message:
 def head(message: Message) -> bytes:
     """Return a message's bytes."""
     return message if isinstance(message, bytes) else message[0]
-
-
-def buffers(message: Message) -> list[Any] | None:
-    """Return what stands beside them."""
-    return None if isinstance(message, bytes) else message[1]
 
 
 def size(message: Message) -> int:

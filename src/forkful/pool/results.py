@@ -322,9 +322,9 @@ class MapResult(AsyncResult[list[_T]]):
             except Exception as e:
                 self._take_error(size, e)
                 continue
-            message = m.joined(function, data)
+            message = function + data if isinstance(data, bytes) else m.joined(function, data)
             task = Task(self, kind, b"" if plain else message, at)
-            task.cost = cost = m.size(message)
+            task.cost = cost = len(message) if isinstance(message, bytes) else m.size(message)
             if size > 1:
                 task.size = size
             if held:

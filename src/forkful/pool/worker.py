@@ -132,12 +132,16 @@ class _Worker:
 
     def _open(self, message: m.Message) -> tuple[Callable[..., Any], Any]:
         """Return function and arguments."""
-        data = m.head(message)
+        buffers: list[Any] | None = None
+        if isinstance(message, bytes):
+            data = message
+        else:
+            data, buffers = message
         if data.startswith(self._prefix):
             func, at = self._last, len(self._prefix)
         else:
             func, at = self._find(data)
-        return func, wire.loads(m.behind(data, at), m.buffers(message))
+        return func, wire.loads(m.behind(data, at), buffers)
 
     def _find(self, data: bytes) -> tuple[Callable[..., Any], int]:
         """Return the function, and where its part of the message ends."""
@@ -176,7 +180,9 @@ class _Worker:
 
     def _answer_timed(self, seq: int, begun: float, values: list[Any]) -> None:
         seconds = _pack_seconds(_clock() - begun)
-        self._answer(m.joined(seconds, _pickle(values, many=True)), seq << 4 | m.TIMED_RESULT)
+        pickle = _pickle(values, many=True)
+        message = seconds + pickle if isinstance(pickle, bytes) else m.joined(seconds, pickle)
+        self._answer(message, seq << 4 | m.TIMED_RESULT)
 
     def _batch(self, seq: int, data: m.Message) -> None:
         func, items = self._open(data)
