@@ -4,7 +4,8 @@
 
 The task is the builtin `abs` on a small integer: it takes no time, and every peer pickles it as a
 name, so the figures are the pools' own cost. Every pool has two workers, started and used before
-the clock. The results are checked after the clock.
+the clock. The results are checked after the clock. In `pool.large` the task returns the array that it
+was given, and whoever asked reads one number of each of its pages.
 """
 
 import concurrent.futures
@@ -12,15 +13,40 @@ import functools
 import importlib
 import time
 from collections.abc import Callable
+from typing import Any
 
 from peers import LOOKALIKES, context
 from question import BEST_PEER, Bound, Entry, Question
 from side_by_side import main
 
 WORKERS = 2
+ITEMS = 2**20 // 8
+PAGE = 4096 // 8
 
 Job = Callable[[range], list[int]]
 """What is timed: make a task of each number, return the results in order."""
+
+
+def same(x: Any) -> Any:
+    return x
+
+
+def large(call: Callable[[Callable[[Any], Any], Any], Any]) -> Job:
+    """`call` returns what a function of one argument returns in a worker."""
+
+    def there_and_back(numbers: range) -> list[int]:
+        import numpy
+
+        array = numpy.zeros(ITEMS)
+        results = []
+        for number in numbers:
+            array[::PAGE] = number
+            got = call(same, array)
+            results.append(int(got[::PAGE].sum()) * PAGE // ITEMS)
+            del got
+        return results
+
+    return there_and_back
 
 
 def lookalike(name: str) -> dict[str, Job]:
@@ -31,6 +57,7 @@ def lookalike(name: str) -> dict[str, Job]:
 
     return {
         "apply": lambda numbers: [pool.apply(abs, (n,)) for n in numbers],
+        "large": large(lambda function, x: pool.apply(function, (x,))),
         "map_each": lambda numbers: pool.map(abs, numbers, chunksize=1),
         "map_default": lambda numbers: pool.map(abs, numbers),
         "many": many,
@@ -43,6 +70,7 @@ def executor(pool: concurrent.futures.Executor) -> dict[str, Job]:
 
     return {
         "apply": lambda numbers: [pool.submit(abs, n).result() for n in numbers],
+        "large": large(lambda function, x: pool.submit(function, x).result()),
         "map_each": lambda numbers: list(pool.map(abs, numbers, chunksize=1)),
         "map_default": lambda numbers: list(pool.map(abs, numbers)),
         "many": many,
@@ -79,6 +107,7 @@ def mpire() -> dict[str, Job]:
 
     return {
         "apply": lambda numbers: [pool.apply(abs, n) for n in numbers],
+        "large": large(lambda function, x: pool.apply(function, (x,))),
         "map_each": lambda numbers: pool.map(abs, numbers, chunk_size=1),
         "map_default": lambda numbers: pool.map(abs, numbers),
         "many": many,
@@ -94,6 +123,7 @@ def pebble() -> dict[str, Job]:
 
     return {
         "apply": lambda numbers: [pool.schedule(abs, args=(n,)).result() for n in numbers],
+        "large": large(lambda function, x: pool.schedule(function, args=(x,)).result()),
         "map_each": lambda numbers: list(pool.map(abs, numbers, chunksize=1).result()),
         "map_default": lambda numbers: list(pool.map(abs, numbers).result()),
         "many": many,
@@ -122,11 +152,17 @@ POOLS: dict[str, Callable[[], dict[str, Job]]] = {
 }
 WITHOUT = {
     ("joblib", "apply"): "has no call for one task",
+    ("joblib", "large"): "has no call for one task",
     ("joblib", "many"): "has no call for one task",
 }
 
 
-def question(job: str, title: str, fair: str, count: int, bounds: list[Bound]) -> Question:
+SMALL = "abs() of small integers"
+
+
+def question(
+    job: str, title: str, fair: str, count: int, bounds: list[Bound], tasks: str = SMALL
+) -> Question:
     def entry(name: str) -> Entry:
         if (name, job) in WITHOUT:
             return Entry(absent=WITHOUT[name, job])
@@ -137,7 +173,7 @@ def question(job: str, title: str, fair: str, count: int, bounds: list[Bound]) -
         title=title,
         unit="us",
         per="task",
-        fair=f"abs() of small integers, {WORKERS} workers, a warm pool. {fair}",
+        fair=f"{tasks}, {WORKERS} workers, a warm pool. {fair}",
         entries={name: entry(name) for name in POOLS},
         count=count,
         quick=count // 5,
@@ -184,6 +220,14 @@ QUESTIONS = [
             Bound("forkful", 6, "multiprocessing"),
             Bound("forkful", 1, BEST_PEER),
         ],
+    ),
+    question(
+        "large",
+        "Pool.apply with a NumPy array of 1 MiB, there and back",
+        "One at a time; one number of each page of what comes back is read.",
+        400,
+        [Bound("forkful", 6, "multiprocessing"), Bound("forkful", 1, BEST_PEER)],
+        tasks="A function that returns its argument",
     ),
 ]
 

@@ -135,12 +135,13 @@ static inline bool fk_plain_is(const uint8_t *data, size_t size)
 }
 
 /* block_type.c */
-/* Pack bytes and buffers into a new block, which the caller then holds by *hold. 0 or -1. */
+/* Pack bytes and what goes with them, (bytes, list of buffers[, list of handles]) or NULL, into a new block,
+ * which the caller then holds by *hold. None goes with bytes that are the object, and no pickle. 0 or -1. */
 int fk_block_pack(PyObject *data, PyObject *extras, uint64_t *off, uint32_t *hold);
 /* The object in a block that was packed so; takes the hold over in every case. */
 PyObject *fk_block_unpack(uint32_t hold);
-/* The whole block as bytes; takes the hold over. */
-PyObject *fk_block_bytes(uint32_t hold);
+/* What was packed: bytes, or (bytes, list of buffers) if there are any; takes the hold over. */
+PyObject *fk_block_message(uint32_t hold);
 
 /* one spec for each *_type.c */
 extern PyType_Spec fk_lock_spec, fk_rlock_spec, fk_sema_spec, fk_event_spec, fk_cond_spec,

@@ -4,23 +4,29 @@
  *   u64 size[n + 1]  of the pickle, then of each buffer
  *   the pickle, then the buffers, each from a multiple of 64
  *
+ * Or n is WHOLE, and a bytes object stands where the pickle would.
+ *
  * The receiver's objects are backed by the block until the last of them goes. Big blocks are seen
- * through a private mapping, so that what the receiver writes is its own, also after a fork;
- * smaller ones are copied out, which is as fast. */
+ * through a private view, so that what the receiver writes is its own, also after a fork; from
+ * smaller ones, and where a view takes longer, it is copied out. */
 #include "bind.h"
 
 #include <sys/mman.h>
 
-#define MAP_FROM (512u * 1024u)
+#include "view.h"
+
+#define VIEW_FROM (512u * 1024u)
+#define HUGE_FROM (32u * 1024u * 1024u) /* malloc maps it anew each time */
+#define WHOLE UINT64_MAX
 #define ALIGN(x) (((x) + 63) & ~UINT64_C(63))
 
 PyTypeObject *fk_block_type;
 
 typedef struct block {
-    PyObject_HEAD uint32_t hold; /* FK_NO_HOLD: `map` is memory of our own */
-    uint8_t *map;                /* what is mapped privately, or malloc'ed */
-    size_t map_size;
-    uint8_t *data; /* the block's bytes in it */
+    PyObject_HEAD uint32_t hold; /* FK_NO_HOLD: a copy */
+    fk_view view;                /* of what is held */
+    uint8_t *copy;               /* or malloc'ed */
+    uint8_t *data;               /* the block's bytes in either */
     uint64_t size;
 } block;
 
@@ -29,10 +35,10 @@ static void block_dealloc(PyObject *self)
     block *b = (block *)self;
     PyTypeObject *type = Py_TYPE(self);
     if (b->hold != FK_NO_HOLD) {
-        munmap(b->map, b->map_size);
+        fk_view_close(&fk_family, &b->view, b->hold);
         fk_hold_drop(&fk_family, b->hold);
     } else {
-        PyMem_RawFree(b->map);
+        PyMem_RawFree(b->copy);
     }
     type->tp_free(self);
     Py_DECREF(type);
@@ -79,8 +85,11 @@ static void take_along(PyObject *handles, fk_parcel *p)
 
 int fk_block_pack(PyObject *data, PyObject *extras, uint64_t *off, uint32_t *hold)
 {
+    uint64_t whole = extras == Py_None ? WHOLE : 0;
+    if (whole)
+        extras = NULL;
     PyObject *buffers = extras ? PyTuple_GET_ITEM(extras, 1) : NULL;
-    PyObject *handles = extras ? PyTuple_GET_ITEM(extras, 2) : NULL;
+    PyObject *handles = extras && PyTuple_GET_SIZE(extras) > 2 ? PyTuple_GET_ITEM(extras, 2) : NULL;
     uint64_t parcel = parcel_size(handles ? (uint64_t)PyList_GET_SIZE(handles) : 0);
     Py_ssize_t n = buffers ? PyList_GET_SIZE(buffers) : 0;
     Py_buffer *views = PyMem_Calloc((size_t)n + 1, sizeof *views);
@@ -117,12 +126,12 @@ int fk_block_pack(PyObject *data, PyObject *extras, uint64_t *off, uint32_t *hol
         take_along(handles, (fk_parcel *)to);
         to += parcel;
     }
-    memcpy(to, &(uint64_t){(uint64_t)n}, 8);
+    memcpy(to, &(uint64_t){whole ? whole : (uint64_t)n}, 8);
     memcpy(to + 8, sizes, 8 * ((size_t)n + 1));
     Py_BEGIN_ALLOW_THREADS
         uint64_t at = head;
         for (Py_ssize_t i = 0; i <= n; i++) {
-            memcpy(to + at, views[i].buf, sizes[i]);
+            fk_block_fill(&fk_family, *off, to + at, views[i].buf, sizes[i]);
             at += ALIGN(sizes[i]);
         }
     Py_END_ALLOW_THREADS
@@ -171,29 +180,16 @@ static PyObject *block_open(uint32_t hold)
     }
     b->size -= skip;
     data += skip;
-    if (b->size >= MAP_FROM && fk_arena_fd_is_good(&fk_family)) {
-        uint64_t from = off & ~UINT64_C(4095);
-        b->map_size = off - from + FK_BLOCK_HEAD + skip + b->size;
-        /* Populated while read-only: the pages that are there are mapped. Populating a writable
-         * private mapping would copy each of them; so a page is copied when it is written to. */
-        void *p = mmap(NULL, b->map_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE | MAP_NORESERVE,
-                       fk_family.fd, (off_t)from);
-        if (p != MAP_FAILED && mprotect(p, b->map_size, PROT_READ | PROT_WRITE) < 0) {
-            munmap(p, b->map_size);
-            p = MAP_FAILED;
-        }
-        if (p != MAP_FAILED) {
-            b->map = p;
-            b->data = b->map + (off - from) + FK_BLOCK_HEAD + skip;
-            b->hold = hold;
-            return (PyObject *)b;
-        }
+    if (b->size >= VIEW_FROM && fk_view_open(&fk_family, off, &b->view) == FK_OK) {
+        b->data = b->view.map + FK_BLOCK_HEAD + skip;
+        b->hold = hold;
+        return (PyObject *)b;
     }
-    b->map = b->data = PyMem_RawMalloc(b->size);
-    if (b->map)
-        memcpy(b->map, data, b->size);
+    b->copy = b->data = PyMem_RawMalloc(b->size);
+    if (b->copy)
+        memcpy(b->copy, data, b->size);
     fk_hold_drop(&fk_family, hold);
-    if (!b->map) {
+    if (!b->copy) {
         Py_DECREF(b);
         return PyErr_NoMemory();
     }
@@ -246,15 +242,62 @@ static uint32_t keep_parcel(uint32_t hold)
     return kept;
 }
 
+/* What there is of a message without buffers, where it lies; NULL: it has buffers, or is not sound.
+ * *whole: it is a bytes object, and no pickle. */
+static const uint8_t *find_alone(uint32_t hold, uint64_t *size, bool *whole)
+{
+    uint64_t off = held(hold), n;
+    const uint8_t *data = fk_block_data(&fk_family, off);
+    uint64_t left = data ? fk_block_at(&fk_family, off)->size : 0;
+    uint64_t skip = data ? skipped(off, data, left) : 0, head = ALIGN(16);
+    if (skip > left || left - skip < head)
+        return NULL;
+    memcpy(&n, data + skip, 8);
+    memcpy(size, data + skip + 8, 8);
+    *whole = n == WHOLE;
+    return (n == 0 || *whole) && *size <= left - skip - head ? data + skip + head : NULL;
+}
+
+/* Where memory is new, a fault for each page takes longer than the copy. NumPy does the same. */
+static void ask_for_huge_pages(char *memory, uint64_t size)
+{
+    uintptr_t from = ((uintptr_t)memory + 4095) & ~(uintptr_t)4095;
+    madvise((void *)from, (uintptr_t)memory + size - from, MADV_HUGEPAGE);
+}
+
+static PyObject *copy_bytes(const uint8_t *from, uint64_t size)
+{
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
+    if (!bytes)
+        return NULL;
+    char *to = PyBytes_AS_STRING(bytes);
+    if (size >= HUGE_FROM)
+        ask_for_huge_pages(to, size);
+    Py_BEGIN_ALLOW_THREADS
+        memcpy(to, from, size);
+    Py_END_ALLOW_THREADS
+    return bytes;
+}
+
 PyObject *fk_block_unpack(uint32_t hold)
 {
+    uint64_t size;
+    bool whole;
+    const uint8_t *alone = find_alone(hold, &size, &whole);
+    if (alone) { /* it is copied as it is read */
+        PyObject *view =
+            whole ? NULL
+                  : PyMemoryView_FromMemory((char *)(uintptr_t)alone, (Py_ssize_t)size, PyBUF_READ);
+        PyObject *obj = whole ? copy_bytes(alone, size) : view ? fk_unpickle(view, NULL) : NULL;
+        Py_XDECREF(view);
+        fk_hold_drop(&fk_family, hold);
+        return obj;
+    }
     uint32_t kept = keep_parcel(hold);
     PyObject *opened = block_open(hold);
     PyObject *list = opened ? parts(opened) : NULL;
     PyObject *buffers = list ? PyList_GetSlice(list, 1, PyList_GET_SIZE(list)) : NULL;
-    PyObject *obj =
-        buffers ? fk_unpickle(PyList_GET_ITEM(list, 0), PyList_GET_SIZE(buffers) ? buffers : NULL)
-                : NULL;
+    PyObject *obj = buffers ? fk_unpickle(PyList_GET_ITEM(list, 0), buffers) : NULL;
     Py_XDECREF(buffers);
     Py_XDECREF(list);
     Py_XDECREF(opened);
@@ -263,12 +306,24 @@ PyObject *fk_block_unpack(uint32_t hold)
     return obj;
 }
 
-PyObject *fk_block_bytes(uint32_t hold)
+PyObject *fk_block_message(uint32_t hold)
 {
+    uint64_t size;
+    bool whole;
+    const uint8_t *alone = find_alone(hold, &size, &whole);
+    if (alone) {
+        PyObject *data = copy_bytes(alone, size);
+        fk_hold_drop(&fk_family, hold);
+        return data;
+    }
     PyObject *opened = block_open(hold);
     PyObject *list = opened ? parts(opened) : NULL;
     PyObject *data = list ? PyBytes_FromObject(PyList_GET_ITEM(list, 0)) : NULL;
+    PyObject *buffers = data ? PyList_GetSlice(list, 1, PyList_GET_SIZE(list)) : NULL;
+    PyObject *message = buffers ? PyTuple_Pack(2, data, buffers) : NULL;
+    Py_XDECREF(buffers);
+    Py_XDECREF(data);
     Py_XDECREF(list);
     Py_XDECREF(opened);
-    return data;
+    return message;
 }

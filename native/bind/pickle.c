@@ -1,16 +1,19 @@
 #include "bind.h"
 
-#define WHOLE (256 * 1024) /* as in wire/pickling.py */
+#define ASIDE (256 * 1024) /* as in wire/pickling.py */
 #define DEEPEST 8          /* deeper nesting, or a cycle, takes the general way */
 
 /* Whether an object consists of exact builtin types only: then the plain C pickler does what
- * ForkingPickler would, without looking anything up. */
+ * ForkingPickler would, without looking anything up. Large bytes may travel beside their pickle,
+ * which would copy them. */
 static bool is_plain(PyObject *o, int depth)
 {
     PyTypeObject *t = Py_TYPE(o);
     if (o == Py_None || t == &PyUnicode_Type || t == &PyLong_Type || t == &PyFloat_Type ||
-        t == &PyBool_Type || t == &PyBytes_Type)
+        t == &PyBool_Type)
         return true;
+    if (t == &PyBytes_Type)
+        return PyBytes_GET_SIZE(o) < ASIDE;
     if (depth == DEEPEST)
         return false;
     if (t == &PyTuple_Type) {
@@ -50,9 +53,7 @@ PyObject *fk_pickle_plain(PyObject *obj)
 PyObject *fk_pickle(PyObject *obj, PyObject **extras)
 {
     *extras = NULL;
-    /* Bytes that are large travel beside their pickle, which would copy them. */
-    bool large = PyBytes_CheckExact(obj) && PyBytes_GET_SIZE(obj) >= WHOLE;
-    PyObject *plain = large ? Py_NewRef(Py_None) : fk_pickle_plain(obj);
+    PyObject *plain = fk_pickle_plain(obj);
     if (plain != Py_None)
         return plain;
     Py_DECREF(plain);

@@ -99,10 +99,19 @@ static int put_data(fk_handle *h, PyObject *data, PyObject *extras, put_call *c,
     return r;
 }
 
+/* An object as put_data takes it: bytes that are too large to stand in the queue travel as they are. */
+static PyObject *to_message(PyObject *obj, PyObject **extras)
+{
+    if (!PyBytes_CheckExact(obj) || PyBytes_GET_SIZE(obj) <= FK_INLINE_MAX)
+        return fk_pickle(obj, extras);
+    *extras = Py_NewRef(Py_None);
+    return Py_NewRef(obj);
+}
+
 /* Pickle it, and put that. As put_data. */
 static int put_pickled(fk_handle *h, PyObject *obj, put_call *c, fk_wait *w)
 {
-    PyObject *extras, *data = fk_pickle(obj, &extras);
+    PyObject *extras, *data = to_message(obj, &extras);
     if (!data)
         return -1;
     int r = put_data(h, data, extras, c, w);
@@ -143,19 +152,35 @@ static PyObject *Queue_put(PyObject *self, PyObject *const *args, Py_ssize_t nar
     Py_RETURN_NONE;
 }
 
+/* A message of put_bytes and put_many: bytes, or (bytes, list of buffers). As put_data, and never full. */
+static int put_message(fk_handle *h, PyObject *message, put_call *c)
+{
+    PyObject *data = message, *extras = NULL;
+    if (PyTuple_CheckExact(message) && PyTuple_GET_SIZE(message) == 2 &&
+        PyList_CheckExact(PyTuple_GET_ITEM(message, 1))) {
+        data = PyTuple_GET_ITEM(message, 0);
+        extras = message;
+    }
+    if (!PyBytes_CheckExact(data)) {
+        PyErr_SetString(PyExc_TypeError, "bytes expected, or a tuple of bytes and a list");
+        return -1;
+    }
+    fk_wait w = FK_WAIT_UNTIL(FK_NEVER);
+    return put_data(h, data, extras, c, &w);
+}
+
 static PyObject *Queue_put_bytes(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     fk_handle *h = (fk_handle *)self;
     put_call c = {.q = fk_handle_data(h)};
     if (!c.q)
         return NULL;
-    if (nargs != 2 || !PyBytes_Check(args[0]) || !PyLong_Check(args[1])) {
-        PyErr_SetString(PyExc_TypeError, "bytes and a number expected");
+    if (nargs != 2 || !PyLong_Check(args[1])) {
+        PyErr_SetString(PyExc_TypeError, "a message and a number expected");
         return NULL;
     }
     c.put.meta = PyLong_AsUnsignedLongLongMask(args[1]);
-    fk_wait w = FK_WAIT_UNTIL(FK_NEVER);
-    if (put_data(h, args[0], NULL, &c, &w) < 0)
+    if (put_message(h, args[0], &c) < 0)
         return NULL;
     return PyLong_FromUnsignedLongLong(c.seq);
 }
@@ -172,15 +197,9 @@ static PyObject *Queue_put_many(PyObject *self, PyObject *args)
     int r = 0;
     for (Py_ssize_t i = 0; r == 0 && i < PyList_GET_SIZE(list); i++) {
         put_call c = {.q = q, .put = {.meta = meta, .quiet = true}};
-        fk_wait w = FK_WAIT_UNTIL(FK_NEVER);
-        PyObject *data = Py_NewRef(PyList_GET_ITEM(list, i));
-        if (!PyBytes_CheckExact(data)) {
-            PyErr_SetString(PyExc_TypeError, "a list of bytes expected");
-            r = -1;
-        } else {
-            r = put_data(h, data, NULL, &c, &w);
-        }
-        Py_DECREF(data);
+        PyObject *message = Py_NewRef(PyList_GET_ITEM(list, i));
+        r = put_message(h, message, &c);
+        Py_DECREF(message);
         if (r == 0 && n++ == 0)
             first = c.seq;
     }
@@ -284,7 +303,7 @@ static int append_all(PyObject *list, const take_call *c)
     uint32_t hold = c->out[c->n - 1].block ? pass_hold() : FK_NO_HOLD;
     for (uint32_t i = 0; i < c->n; i++) {
         const fk_taken *t = &c->out[i];
-        PyObject *data = t->block ? fk_block_bytes(hold) : bytes_of(c, t);
+        PyObject *data = t->block ? fk_block_message(hold) : bytes_of(c, t);
         if (t->block)
             hold = FK_NO_HOLD;
         PyObject *item = data ? triple(t->seq, t->meta, data) : NULL;
@@ -356,7 +375,7 @@ static PyObject *pack(const fk_queue *q, PyObject *obj, PyObject **extras)
     if (data != Py_None)
         return data;
     Py_DECREF(data);
-    return fk_pickle(obj, extras);
+    return to_message(obj, extras);
 }
 
 /* Put one of several; `quiet` counts those that nobody has been woken for. As put_data. */
@@ -649,16 +668,17 @@ static PyMethodDef methods[] = {
               "nothing there (in that time).\n    ShutDown: the queue was shut down and is "
               "empty.\n    ValueError: this handle was closed."),
     {"_put_bytes", (PyCFunction)(void (*)(void))Queue_put_bytes, METH_FASTCALL,
-     "_put_bytes($self, data, meta, /)\n--\n\nAppend bytes as they are and return their sequence "
-     "number."},
+     "_put_bytes($self, message, meta, /)\n--\n\nAppend bytes, or (bytes, list of buffers), as "
+     "they are "
+     "and return their sequence number."},
     {"_put_many", Queue_put_many, METH_VARARGS,
-     "_put_many($self, list, meta, /)\n--\n\nAppend each of the bytes in the list, then wake "
+     "_put_many($self, list, meta, /)\n--\n\nAppend each of the messages in the list, then wake "
      "whoever waits for "
      "them. Return the number of the\nfirst; they follow one another if nobody else puts."},
     {"_take_bytes", (PyCFunction)(void (*)(void))Queue_take_bytes, METH_FASTCALL,
      "_take_bytes($self, into, max, timeout, claim=None, index=0, op=6, "
      "standing=0, /)\n--\n\nTake up to max messages that "
-     "_put_bytes put, at once; append (seq, meta, bytes) of each to the list\n`into` (so that no "
+     "_put_bytes put, at once; append (seq, meta, message) of each to the list\n`into` (so that no "
      "signal handler can come between taking and having) and return how many; 0\nafter the "
      "timeout. Word `index` of `claim` is set to the last seq + 1 before the take commits. "
      "op and standing\nsay what the wait is on the board."},

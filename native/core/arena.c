@@ -104,6 +104,9 @@ fk_status fk_arena_peek(fk_arena *a, int fd)
 
 void fk_arena_unmap(fk_arena *a)
 {
+    for (uint32_t i = 0; i < a->n_views; i++)
+        if (a->views[i].map)
+            munmap(a->views[i].map, a->views[i].span);
     munmap(a->base, a->reserve);
     pthread_mutex_destroy(&a->local);
     memset(a, 0, sizeof *a);

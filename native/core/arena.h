@@ -11,6 +11,16 @@
 /* A process holds at most FK_MAX_CHUNKS * FK_HOLDS_PER_CHUNK (512,000) objects. */
 #define FK_MAX_CHUNKS 4096
 
+#define FK_MAX_VIEWS 64
+
+/* How a process sees a large block privately (view.h). In fk_arena.views: a block that it has seen. */
+typedef struct fk_view {
+    uint8_t *map; /* NULL: no view of it is kept */
+    uint64_t off, span;
+    uint32_t to_copy; /* so many messages are not worth a view */
+    bool again;       /* it has been seen more than once */
+} fk_view;
+
 /* One process's view of an arena. A process of a family has one of it for its whole life. */
 typedef struct fk_arena {
     uint8_t *base;
@@ -29,6 +39,11 @@ typedef struct fk_arena {
     uint32_t n_chunks;
     uint32_t *free_holds;
     uint32_t n_free, cap_free;
+
+    /* blocks that this process has seen (view.c), guarded by `local` */
+    fk_view views[FK_MAX_VIEWS];
+    uint32_t n_views;
+    uint64_t views_kept; /* bytes of views */
 } fk_arena;
 
 /* Make a new arena of the largest size that the process's limits allow.

@@ -2,9 +2,20 @@
 
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#ifdef __SSE2__
+#include <x86intrin.h>
+#endif
 
 #define MIN_CLASS 7
 #define LARGE_CLASS 17 /* 128 KiB: worth a system call to give back */
+#define PAGE UINT64_C(4096)
+#define FILL_FROM 65536
+#define STREAM_FROM 65536
+#define PROBE 8192
+#define FILL_MOST (UINT64_C(1) << 20) /* at once: who gives pages back waits for it */
 
 static uint32_t class_of(uint64_t size)
 {
@@ -13,6 +24,11 @@ static uint32_t class_of(uint64_t size)
     while (k < FK_CLASSES && (UINT64_C(1) << k) < span)
         k++;
     return k;
+}
+
+static uint32_t pages_of(uint64_t size)
+{
+    return (uint32_t)((size + FK_BLOCK_HEAD + PAGE - 1) / PAGE);
 }
 
 /* Each change is one store, so a dead owner leaves the stacks whole; only the sum may be behind. */
@@ -24,8 +40,21 @@ static void lock_heap(fk_arena *a, fk_header *h)
     for (uint32_t k = LARGE_CLASS; k < FK_CLASSES; k++)
         for (fk_block *b = fk_block_at(a, atomic_load(&h->heap_free[k])); b;
              b = fk_block_at(a, atomic_load(&b->next)))
-            kept += b->kept ? UINT64_C(1) << k : 0;
+            kept += b->pages;
     atomic_store(&h->heap_kept, kept);
+}
+
+/* Under the heap's lock. NULL: the stack is empty. */
+static fk_block *pop(fk_arena *a, _Atomic uint64_t *stack, uint64_t *off)
+{
+    *off = atomic_load(stack);
+    fk_block *b = fk_block_at(a, *off);
+    if (b) {
+        fk_point("heap.pop");
+        atomic_store(stack, atomic_load(&b->next));
+        fk_point("heap.popped");
+    }
+    return b;
 }
 
 fk_status fk_block_new(fk_arena *a, uint64_t size, uint32_t kind, uint64_t *off)
@@ -34,22 +63,19 @@ fk_status fk_block_new(fk_arena *a, uint64_t size, uint32_t kind, uint64_t *off)
     uint32_t k = class_of(size);
     if (size > a->reserve || k >= FK_CLASSES)
         return FK_NOMEM;
-    uint64_t span = UINT64_C(1) << k;
+    uint64_t span = UINT64_C(1) << k, at;
 
     lock_heap(a, h);
-    uint64_t at = atomic_load(&h->heap_free[k]);
-    fk_block *b = fk_block_at(a, at);
-    if (b) {
-        fk_point("heap.pop");
-        atomic_store(&h->heap_free[k], atomic_load(&b->next));
-        fk_point("heap.popped");
-        if (b->kept)
-            atomic_fetch_sub(&h->heap_kept, span);
-    } else {
+    fk_block *b = pop(a, &h->heap_free[k], &at);
+    if (b && k >= LARGE_CLASS)
+        atomic_fetch_sub(&h->heap_kept, b->pages);
+    else if (!b && k >= LARGE_CLASS)
+        b = pop(a, &h->heap_bare[k], &at);
+    if (!b) {
         at = atomic_load(&h->heap_top);
         /* Large blocks start on a page, so that all of their pages can be given back. */
         if (k >= LARGE_CLASS)
-            at = (at + 4095) & ~UINT64_C(4095);
+            at = (at + PAGE - 1) & ~(PAGE - 1);
         b = (fk_block *)fk_at(a, at, span);
         if (b)
             atomic_store(&h->heap_top, at + span);
@@ -62,7 +88,9 @@ fk_status fk_block_new(fk_arena *a, uint64_t size, uint32_t kind, uint64_t *off)
     atomic_fetch_add(&h->heap_used, span);
     b->klass = k;
     b->kind = kind;
-    b->kept = 0;
+    b->fresh = k >= LARGE_CLASS && b->pages < pages_of(size);
+    if (b->fresh)
+        b->pages = pages_of(size);
     b->size = size;
     atomic_store_explicit(&b->travelled, 0, memory_order_relaxed);
     atomic_store(&b->refs, FK_REF_HOLD);
@@ -82,19 +110,20 @@ static void block_free(fk_arena *a, uint64_t off, fk_block *b)
         return; /* freed before */
     atomic_fetch_sub(&h->heap_used, span);
     fk_point("heap.freed");
-    b->kept = k >= LARGE_CLASS;
-    if (b->kept && atomic_load(&h->heap_kept) + span > FK_KEEP_BYTES) {
+    _Atomic uint64_t *stack = &h->heap_free[k];
+    if (k >= LARGE_CLASS && atomic_load(&h->heap_kept) + b->pages > FK_KEEP_BYTES / PAGE) {
         /* All but the first page, which has the head. */
-        madvise(a->base + off + 4096, span - 4096, MADV_REMOVE);
-        b->kept = 0;
+        madvise(a->base + off + PAGE, span - PAGE, MADV_REMOVE);
+        b->pages = 1;
+        stack = &h->heap_bare[k];
     }
     lock_heap(a, h);
-    atomic_store(&b->next, atomic_load(&h->heap_free[k]));
+    atomic_store(&b->next, atomic_load(stack));
     fk_point("heap.push");
-    atomic_store(&h->heap_free[k], off);
+    atomic_store(stack, off);
     fk_point("heap.pushed");
-    if (b->kept)
-        atomic_fetch_add(&h->heap_kept, span);
+    if (stack == &h->heap_free[k] && k >= LARGE_CLASS)
+        atomic_fetch_add(&h->heap_kept, b->pages);
     fk_lock_release(&h->heap_lock);
 }
 
@@ -102,6 +131,81 @@ void *fk_block_data(const fk_arena *a, uint64_t off)
 {
     fk_block *b = fk_block_at(a, off);
     return b ? fk_at(a, off + FK_BLOCK_HEAD, b->size) : NULL;
+}
+
+void fk_copy_past_caches(uint8_t *to, const uint8_t *from, uint64_t size)
+{
+#ifdef __SSE2__
+    uint64_t head = -(uintptr_t)to % sizeof(__m128i);
+    if (head < size) {
+        memcpy(to, from, head);
+        for (; size - head >= sizeof(__m128i); head += sizeof(__m128i))
+            _mm_stream_si128((__m128i *)(to + head),
+                             _mm_loadu_si128((const __m128i *)(from + head)));
+        _mm_sfence(); /* who finds the message finds what is in it */
+        to += head, from += head, size -= head;
+    }
+#endif
+    memcpy(to, from, size);
+}
+
+/* What was in a block may still be in the cache of the process that has read it. Then an ordinary store waits for
+ * its line to come from there, only to be overwritten. Where both processes have a cache in common that is
+ * quick, else it takes ten times as long as to go past it: so we try. */
+static void copy(uint8_t *to, const uint8_t *from, uint64_t size)
+{
+    uint64_t done = 0;
+#ifdef __SSE2__
+    if (size >= STREAM_FROM) {
+        uint64_t begun = __rdtsc();
+        memcpy(to, from, PROBE);
+        _mm_sfence();
+        uint64_t half = __rdtsc();
+        fk_copy_past_caches(to + PROBE, from + PROBE, PROBE);
+        done = UINT64_C(2) * PROBE;
+        if (half - begun > 2 * (__rdtsc() - half)) {
+            fk_copy_past_caches(to + done, from + done, size - done);
+            return;
+        }
+    }
+#endif
+    memcpy(to + done, from + done, size - done);
+}
+
+/* Whether the kernel may write into the arena: not when a limit of file sizes is in the way, as it would
+ * send SIGXFSZ. */
+static bool is_writable(const fk_arena *a)
+{
+    struct rlimit most;
+    return fk_arena_fd_is_good(a) && getrlimit(RLIMIT_FSIZE, &most) == 0 &&
+           (most.rlim_cur == RLIM_INFINITY || most.rlim_cur >= a->reserve);
+}
+
+/* Of those that write at once the kernel would let one wait for the other: one asks it, the others copy. */
+static bool begin_fill(const fk_arena *a, fk_lock *l)
+{
+    return fk_lock_try(a, l) == FK_OK ||
+           (!fk_slot_alive(a, fk_lock_owner(l)) && fk_lock_take_over(a, l) == FK_OK);
+}
+
+void fk_block_fill(const fk_arena *a, uint64_t off, void *to, const void *from, uint64_t size)
+{
+    const fk_block *b = fk_block_at(a, off);
+    fk_lock *l = &fk_head(a)->fill_lock;
+    uint64_t done = 0;
+    if (b && b->fresh && size >= FILL_FROM && is_writable(a) && begin_fill(a, l)) {
+        fk_point("heap.filling");
+        while (done < size) {
+            uint64_t some = size - done < FILL_MOST ? size - done : FILL_MOST;
+            ssize_t n =
+                pwrite(a->fd, (const uint8_t *)from + done, some, (off_t)(fk_off(a, to) + done));
+            if (n <= 0)
+                break;
+            done += (uint64_t)n;
+        }
+        fk_lock_release(l);
+    }
+    copy((uint8_t *)to + done, (const uint8_t *)from + done, size - done);
 }
 
 void fk_block_ref(fk_arena *a, uint64_t off, uint64_t ref)

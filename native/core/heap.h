@@ -2,7 +2,7 @@
  *
  * Sizes are powers of two, each with a stack of free blocks; what was never used comes from the top.
  * Nothing is joined or split: address space is plentiful, and the pages of large free blocks are
- * given back to the kernel (beyond FK_KEEP_BYTES). Each change commits with one store under
+ * given back to the kernel (beyond FK_KEEP_BYTES), and blocks that have theirs are used first. Each change commits with one store under
  * `heap_lock`. A process killed between taking a block and recording it, or between striking out
  * a ref and giving it up, leaves that block unused until the family ends: what is struck out before
  * it is given up is lost at the worst, and never given up twice. */
@@ -26,6 +26,13 @@ static inline fk_block *fk_block_at(const fk_arena *a, uint64_t off)
 
 /* The usable bytes of the block at `off`; NULL when the block is not sound. */
 void *fk_block_data(const fk_arena *a, uint64_t off);
+
+/* Copy `size` bytes to where `to` points in the block at `off`, which is new and for another process to read. Where
+ * it has no pages yet the kernel does it, in half of the time: it need not clear them, nor be asked for each. */
+void fk_block_fill(const fk_arena *a, uint64_t off, void *to, const void *from, uint64_t size);
+
+/* Copy by stores that do not fetch what they overwrite. */
+void fk_copy_past_caches(uint8_t *to, const uint8_t *from, uint64_t size);
 
 /* fk_block.refs: a live hold, a queued message, a pickled copy under way */
 #define FK_REF_HOLD UINT64_C(1)

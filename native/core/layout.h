@@ -78,9 +78,11 @@ typedef struct fk_header {
     fk_lock heap_lock FK_ALIGNED;
     _Atomic uint64_t heap_top;              /* first byte never handed out */
     _Atomic uint64_t heap_free[FK_CLASSES]; /* freed blocks by class, a stack each */
-    _Atomic uint64_t heap_kept;             /* bytes of large free blocks that keep their pages */
+    _Atomic uint64_t heap_bare[FK_CLASSES]; /* those of which the kernel has the pages back */
+    _Atomic uint64_t heap_kept;             /* pages that large free blocks keep */
     _Atomic uint64_t heap_used;             /* bytes in blocks handed out (for statistics) */
     _Atomic uint64_t next_tag;
+    fk_lock fill_lock; /* of who lets the kernel write into fresh blocks (fk_block_fill) */
 
     /* slots (slot.c) and board (board.c) */
     _Atomic uint32_t slot_high FK_ALIGNED; /* slots at and above were never used */
@@ -238,7 +240,8 @@ typedef struct fk_block {
     _Atomic uint64_t next; /* in a free list */
     uint32_t klass;
     uint32_t kind;
-    uint32_t kept; /* free and large, but still with its pages */
+    uint32_t pages; /* of a large block: it has so many at most, free or not */
+    uint32_t fresh; /* 1: it may have had less when it was taken into use */
     /* 1: a handle was pickled otherwise than for a child that is being started, so that whoever has
      * the bytes may make another handle of them, any time. */
     _Atomic uint32_t travelled;

@@ -133,18 +133,23 @@ static HARNESS_UNUSED uint64_t refs(const object *o)
 
 static HARNESS_UNUSED uint64_t heap_used(void) { return atomic_load(&fk_head(&A)->heap_used); }
 
-/* Every free block is nobody's. The bytes of those that keep their pages. */
+/* Every free block is nobody's. The pages that they keep. */
 static HARNESS_UNUSED uint64_t free_blocks_are_sound(void)
 {
     uint64_t kept = 0;
-    for (uint32_t k = 0; k < FK_CLASSES; k++)
-        for (fk_block *b = fk_block_at(&A, atomic_load(&fk_head(&A)->heap_free[k])); b;
+    for (uint32_t k = 0; k < 2 * FK_CLASSES; k++) {
+        bool bare = k >= FK_CLASSES;
+        _Atomic uint64_t *stack =
+            bare ? &fk_head(&A)->heap_bare[k - FK_CLASSES] : &fk_head(&A)->heap_free[k];
+        for (fk_block *b = fk_block_at(&A, atomic_load(stack)); b;
              b = fk_block_at(&A, atomic_load(&b->next))) {
-            CHECK_EQ(b->klass, k);
+            CHECK_EQ(b->klass, k % FK_CLASSES);
             CHECK_EQ(atomic_load(&b->tag), 0);
             CHECK_EQ(atomic_load(&b->refs), 0);
-            kept += b->kept ? UINT64_C(1) << k : 0;
+            CHECK(!bare || b->pages == 1);
+            kept += bare ? 0 : b->pages;
         }
+    }
     return kept;
 }
 

@@ -272,12 +272,136 @@ TEST(freed_large_blocks_keep_their_pages_up_to_a_bound)
     before = pages_of_file();
     fk_block_unref(&A, small, FK_REF_HOLD);
     CHECK_EQ(pages_of_file(), before);
-    CHECK_EQ(atomic_load(&fk_head(&A)->heap_kept), 2 << 20);
+    CHECK_EQ(atomic_load(&fk_head(&A)->heap_kept), 257); /* with the head */
     fk_block_unref(&A, large, FK_REF_HOLD);
     CHECK(pages_of_file() <= before - 250);
-    CHECK_EQ(atomic_load(&fk_head(&A)->heap_kept), 2 << 20);
+    CHECK_EQ(atomic_load(&fk_head(&A)->heap_kept), 257);
     CHECK_EQ(new_block(1 << 20), small);
     CHECK_EQ(atomic_load(&fk_head(&A)->heap_kept), 0);
+}
+
+TEST(a_block_that_has_its_pages_is_used_before_one_that_has_not)
+{
+    found();
+    uint64_t three[3], size = FK_KEEP_BYTES / 2 - 4096, used[2];
+    for (int i = 0; i < 3; i++)
+        three[i] = new_block(size);
+    for (int i = 0; i < 3; i++) /* the last one exceeds the bound */
+        fk_block_unref(&A, three[i], FK_REF_HOLD);
+    CHECK_EQ(free_blocks_are_sound(), FK_KEEP_BYTES / 4096);
+    for (int i = 0; i < 2; i++)
+        used[i] = new_block(size);
+    CHECK_EQ(used[0], three[1]);
+    CHECK_EQ(used[1], three[0]);
+    CHECK_EQ(atomic_load(&fk_head(&A)->heap_kept), 0);
+    CHECK_EQ(new_block(size), three[2]);
+}
+
+TEST(a_block_counts_for_the_pages_that_it_was_ever_used_for)
+{
+    found();
+    uint64_t off = new_block(FK_KEEP_BYTES - FK_BLOCK_HEAD);
+    fk_block_unref(&A, off, FK_REF_HOLD);
+    CHECK_EQ(new_block(FK_KEEP_BYTES / 2 + 1), off); /* of the same class */
+    fk_block_unref(&A, off, FK_REF_HOLD);
+    CHECK_EQ(atomic_load(&fk_head(&A)->heap_kept), FK_KEEP_BYTES / 4096);
+    CHECK_EQ(free_blocks_are_sound(), FK_KEEP_BYTES / 4096);
+}
+
+static void fill_and_look(uint64_t off, int byte, bool fresh)
+{
+    static uint8_t bytes[300001];
+    memset(bytes, byte, sizeof bytes);
+    CHECK_EQ(fk_block_at(&A, off)->fresh, fresh);
+    uint8_t *data = fk_block_data(&A, off);
+    data[0] = data[sizeof bytes + 1] = 99;
+    fk_block_fill(&A, off, data + 1, bytes, sizeof bytes);
+    CHECK(memcmp(data + 1, bytes, sizeof bytes) == 0);
+    CHECK_EQ(data[0], 99);
+    CHECK_EQ(data[sizeof bytes + 1], 99);
+}
+
+TEST(a_block_is_filled_whether_it_has_its_pages_or_not)
+{
+    signal(SIGXFSZ, SIG_DFL);
+    found();
+    uint64_t off = new_block(400000), before = pages_of_file();
+    fill_and_look(off, 1, true);
+    CHECK(pages_of_file() >= before + 73);
+    fk_block_unref(&A, off, FK_REF_HOLD);
+    CHECK_EQ(new_block(400000), off);
+    fill_and_look(off, 2, false);
+    struct rlimit small = {1 << 20, RLIM_INFINITY};
+    CHECK(setrlimit(RLIMIT_FSIZE, &small) == 0);
+    fill_and_look(new_block(400000), 3, true);
+    CHECK(setrlimit(RLIMIT_FSIZE, &(struct rlimit){RLIM_INFINITY, RLIM_INFINITY}) == 0);
+    int other = memfd_create("another", 0);
+    CHECK(other >= 0 && dup2(other, A.fd) == A.fd); /* its number is another file's */
+    fill_and_look(new_block(400000), 4, true);
+    struct stat st;
+    CHECK(fstat(other, &st) == 0 && st.st_size == 0);
+}
+
+TEST(a_block_is_filled_from_and_to_any_place)
+{
+    static const size_t sizes[] = {0, 1, 15, 16, 63, 65535, 65536, 65537, 65600, 70001};
+    static uint8_t bytes[80000];
+    found();
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)(i * 7 + i / 256);
+    uint64_t off = new_block(100000);
+    fk_block_at(&A, off)->fresh = 0;
+    uint8_t *data = fk_block_data(&A, off);
+    for (size_t i = 0; i < 2 * sizeof sizes / sizeof *sizes; i++)
+        for (size_t place = 0; place < 70; place += 3) {
+            size_t size = sizes[i / 2];
+            uint8_t *to = data + 100 + place;
+            memset(data, 99, 100000);
+            if (i % 2)
+                fk_copy_past_caches(to, bytes + place / 2, size);
+            else
+                fk_block_fill(&A, off, to, bytes + place / 2, size);
+            CHECK(memcmp(to, bytes + place / 2, size) == 0);
+            CHECK_EQ(to[-1], 99);
+            CHECK_EQ(to[size], 99);
+        }
+}
+
+static long faults_of_filling(void)
+{
+    static uint8_t bytes[1 << 20];
+    struct rusage before, after;
+    uint64_t off = new_block(sizeof bytes);
+    memset(bytes, 1, sizeof bytes);
+    uint8_t *data = fk_block_data(&A, off);
+    CHECK(getrusage(RUSAGE_SELF, &before) == 0);
+    fk_block_fill(&A, off, data, bytes, sizeof bytes);
+    CHECK(getrusage(RUSAGE_SELF, &after) == 0);
+    CHECK(memcmp(data, bytes, sizeof bytes) == 0);
+    return after.ru_minflt - before.ru_minflt;
+}
+
+static int fill_a_block(void *arg)
+{
+    faults_of_filling();
+    return arg != NULL;
+}
+
+TEST(of_those_that_fill_fresh_blocks_one_asks_the_kernel_and_a_dead_one_does_not_keep_it)
+{
+    found();
+    fk_lock *l = &fk_head(&A)->fill_lock;
+    long faults = faults_of_filling();
+    CHECK(faults < 100);
+    CHECK_EQ(fk_lock_owner(l), 0);
+    CORE(fk_lock_try(&A, l)); /* another thread is at it */
+    CHECK(faults_of_filling() > faults + 100);
+    fk_lock_release(l);
+    member dead;
+    CHECK(dies_at("heap.filling", 0, fill_a_block, NULL, &dead));
+    CHECK(fk_lock_owner(l) != 0);
+    CHECK(faults_of_filling() < 100);
+    CHECK_EQ(fk_lock_owner(l), 0);
 }
 
 TEST(offsets_that_name_no_block_are_refused)

@@ -6,6 +6,7 @@ from typing import Any, Generic, Literal, NoReturn, Self, SupportsIndex, TypeVar
 _K = TypeVar("_K")
 _T = TypeVar("_T")
 _V = TypeVar("_V")
+_Message = bytes | tuple[bytes, list[Any]]
 
 BY_PID: int
 OP_ACCEPT: int
@@ -168,11 +169,11 @@ class Condition(_Handle):
 class Queue(_Handle, Generic[_T]):
     def put(self, obj: _T, block: bool = True, timeout: float | None = None) -> None: ...
     def get(self, block: bool = True, timeout: float | None = None) -> _T: ...
-    def _put_bytes(self, data: bytes, meta: int, /) -> int: ...
-    def _put_many(self, data: list[bytes], meta: int, /) -> int: ...
+    def _put_bytes(self, message: _Message, meta: int, /) -> int: ...
+    def _put_many(self, list: list[_Message], meta: int, /) -> int: ...
     def _take_bytes(
         self,
-        into: list[tuple[int, int, bytes]],
+        into: list[tuple[int, int, bytes]] | list[tuple[int, int, _Message]],
         max: int,
         timeout: float | None,
         claim: Words | None = None,

@@ -259,7 +259,7 @@ def test_what_stands_in_an_object_twice_arrives_as_one(either: Any) -> None:
 # ---- large objects -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("size", [0, 1, 16_000, 16_384, 16_385, 1 << 20, 5_000_000])
+@pytest.mark.parametrize("size", [0, 1, 16_000, 16_384, 16_385, 1 << 20, 5_000_000, 33 << 20])
 def test_bytes_of_any_size_travel(fork: Any, size: int) -> None:
     q = fork.Queue()
     for kind in (bytes, bytearray):
@@ -323,6 +323,22 @@ def test_what_is_received_is_private(fork: Any) -> None:
     assert sent[5] == 5
     sent[:] = -2
     assert (got == -1).all()
+
+
+@pytest.mark.parametrize("size", [9_000, 130_000, 2_500_000])
+def test_what_was_written_into_an_array_is_not_in_those_that_come_after_it(
+    module: Any, size: int
+) -> None:
+    q = module.Queue()
+    for number in range(12):
+        q.put(np.full(size, number))
+        got = q.get(timeout=LONG)
+        assert (got == number).all()
+        if number % 3 == 2:
+            got[size // 2 :] = -1
+        del got
+    q.close()
+    q.join_thread()
 
 
 def test_many_arrays_in_one_object(fork: Any) -> None:
@@ -739,20 +755,21 @@ def take_report_and_hold(q: Any, n: int, done: int, taken: Any) -> None:
 
 def test_items_of_a_killed_consumer_are_given_to_another_before_the_rest(ctx: Any) -> None:
     q, taken, lock = ctx.JoinableQueue(redeliver=True), ctx.Event(), ctx.Lock()
-    large = np.arange(300_000)
-    put_all(q, ["done", "small", large, {"lock": lock}, "last"])
-    with running(ctx, take_report_and_hold, q, 4, 1, taken) as child:
+    large, whole = np.arange(300_000), os.urandom(300_000)
+    put_all(q, ["done", "small", large, whole, {"lock": lock}, "last"])
+    with running(ctx, take_report_and_hold, q, 5, 1, taken) as child:
         assert taken.wait(LONG)
         assert q.qsize() == 1
         kill(child)
-    assert q.statistics()[:6] == (1, 0, 5, 4, 4, 0)
+    assert q.statistics()[:6] == (1, 0, 6, 5, 5, 0)
     assert q.join(timeout=0) is False
     assert q.get() == "small"
     assert np.array_equal(q.get(), large)
+    assert q.get() == whole
     with q.get()["lock"]:
         assert lock.statistics().locked
     assert q.get() == "last"
-    for _ in range(4):
+    for _ in range(5):
         assert q.join(timeout=0) is False
         q.task_done()
     assert q.join(timeout=LONG) is True

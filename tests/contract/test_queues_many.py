@@ -57,8 +57,10 @@ def test_what_was_put_at_once_comes_out_in_order_one_by_one_or_at_once() -> None
 def test_arrays_and_handles_travel_in_a_batch() -> None:
     q, inner = forkful.Queue(), forkful.Queue()
     arrays = [np.arange(50_000) + i for i in range(3)]
-    q.put_many([*arrays, inner, "end"])
-    *got, also_inner, end = q.get_many(timeout=LONG)
+    whole = bytes(range(256)) * 100
+    q.put_many([*arrays, inner, whole, "end"])
+    *got, also_inner, same, end = q.get_many(timeout=LONG)
+    assert same == whole
     assert all((a == b).all() for a, b in zip(arrays, got, strict=True))
     also_inner.put("in it")
     assert (inner.get(timeout=LONG), end) == ("in it", "end")

@@ -39,6 +39,26 @@ def echo(x: Any) -> Any:
     return x
 
 
+def size_of(x: Any) -> int:
+    return len(x)
+
+
+def negate_in_place(array: Any) -> Any:
+    array *= -1
+    return array
+
+
+def fail_once(x: Any, failed: str) -> Any:
+    if not os.path.exists(failed):
+        Path(failed).touch()
+        raise OSError("the first time")
+    return x
+
+
+def kill_me_with(x: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def count_run(folder: str, x: int) -> int:
     """Leave one byte for each run of `x`."""
     with open(Path(folder, str(x)), "ab") as f:

@@ -574,6 +574,7 @@ def test_the_room_offers_what_it_should() -> None:
     assert set(wire.__all__) == {
         "LARGE",
         "advise",
+        "aside",
         "collecting",
         "dumps",
         "dumps_oob",

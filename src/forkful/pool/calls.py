@@ -8,15 +8,38 @@ from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 from forkful import _native, wire
-from forkful.pool.messages import FUNCTION_SIZE
+from forkful.pool.messages import FUNCTION_SIZE, Message
 
-__all__ = ["dump", "function_part"]
+__all__ = ["dump", "dump_to_keep", "function_part"]
 
 
-def dump(obj: Any, function: bytes) -> tuple[bytes, list[Any]]:
+def dump(obj: Any, function: bytes) -> tuple[Message, list[Any]]:
     """Return the message of a function's part and arguments; and the handles among these, to be held until
     the answer.
+
+    Large buffers stand beside the bytes and are the caller's memory: to be sent at once.
+
+    Args:
+        obj: A list of inputs, or `(args, kwargs)`.
+        function: The function's part.
     """
+    message = _native.write_plain(obj, function)
+    if message is not None:
+        return message, []
+    data = _native.pickle_plain(obj)
+    if data is not None:
+        return function + data, []
+    if type(obj) is list:
+        aside: Any = wire.aside(obj)
+    else:
+        aside = tuple(wire.aside(obj[0])), obj[1]
+    with wire.collecting() as held:
+        data, buffers = wire.dumps_oob(aside)
+    return (function + data, buffers) if buffers else function + data, held
+
+
+def dump_to_keep(obj: Any, function: bytes) -> tuple[bytes, list[Any]]:
+    """The same for arguments that may have to be sent again: nothing stands beside the bytes."""
     message = _native.write_plain(obj, function)
     if message is not None:
         return message, []

@@ -91,7 +91,7 @@ class Engine:
             max_tasks,
             max_memory,
         )
-        self._inbox: list[tuple[int, int, bytes]] = []
+        self._inbox: list[tuple[int, int, m.Message]] = []
         self.driver: int | None = None
         self._calls: deque[Callable[[], None]] = deque()
         self._next_look = 0.0
@@ -256,29 +256,29 @@ class Engine:
                 elif kind == m.ERROR:
                     task = tasks.pop(seq, None)
                     if task is not None:
-                        self._error(task, remote.unpack(data))
+                        self._error(task, remote.unpack(m.head(data)))
                 else:
-                    self._about_worker(seq, kind, data)
+                    self._about_worker(seq, kind, m.head(data))
                 read += 1
         finally:
             # After Ctrl-C the rest is for the next reader. To read an answer twice does no harm.
             del inbox[:read]
 
-    def _item(self, seq: int, kind: int, data: bytes) -> None:
+    def _item(self, seq: int, kind: int, data: m.Message) -> None:
         task = self.under_way.tasks.get(seq)
         if task is None or task.items is None:
             return
-        index, seconds, pid = m.ITEM.unpack_from(data)
+        index, seconds, pid = m.ITEM.unpack_from(m.head(data))
         if index < task.next:
             return
         task.next = index + 1
         if task.next == len(task.items):
             del self.under_way.tasks[seq]
-        payload = data[m.ITEM.size :]
         if kind == m.ITEM_DONE:
-            task.job.item(task, index, seconds, pid, payload)
+            task.job.item(task, index, seconds, pid, data)
         else:
-            self._failed(task, index, remote.unpack(payload), seconds, pid)
+            error = remote.unpack(m.head(data)[m.ITEM.size :])
+            self._failed(task, index, error, seconds, pid)
 
     def _error(self, task: Task, error: BaseException) -> None:
         """The worker could not do the task; of a batch: could not read it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
 
+from forkful.pool.messages import Message
 from forkful.pool.results import load
 from forkful.pool.state import Task
 from forkful.pool.stream import Stream
@@ -34,7 +35,8 @@ class IMapJob(Stream):
             # It takes the place of the chunk that it cut short, as with the stdlib.
             error, chunk = e, []
         held: list[Any] = []
-        message, refusal = b"", None
+        message: Message = b""
+        refusal = None
         if chunk:
             try:
                 message, held = self._dump(chunk, self._function)
@@ -56,7 +58,7 @@ class IMapJob(Stream):
             if error is not None or len(chunk) < self._chunksize:
                 self._end_of_inputs(error)
 
-    def result(self, task: Task, data: bytes) -> None:
+    def result(self, task: Task, data: Message) -> None:
         """A chunk's values."""
         self._land(task.index, *load(data))
 

@@ -4,11 +4,14 @@ A task is `FUNCTION_SIZE, the function's pickle, arguments`, with the kind as th
 number. An answer's meta number is `sequence number of the task << 4 | kind`. Arguments and values are
 pickled, or written as small plain objects are (`_native.write_plain`). The number of a task is never
 inside of them, so one that cannot be read fails only itself.
+
+A message is bytes, or `(bytes, buffers)` when large buffers stand beside the pickle at its end (`wire.dumps_oob`).
 """
 
 from __future__ import annotations
 
 from struct import Struct
+from typing import Any
 
 __all__ = [
     "APPLY",
@@ -24,6 +27,7 @@ __all__ = [
     "ITEM_DONE",
     "ITEM_ERROR",
     "MAP",
+    "Message",
     "READY",
     "RESULT",
     "RETIRED",
@@ -33,7 +37,13 @@ __all__ = [
     "TIMED_MAP",
     "TIMED_RESULT",
     "TIMED_STARMAP",
+    "behind",
+    "head",
+    "joined",
+    "size",
 ]
+
+Message = bytes | tuple[bytes, list[Any]]
 
 # Tasks.
 APPLY = 1  # arguments (args, kwargs); answered by RESULT or ERROR
@@ -57,6 +67,31 @@ RETIRED = 8  # it has done enough, and ends
 FUNCTION_SIZE = Struct("<I")  # bytes of the function's pickle
 SECONDS = Struct("<d")
 ITEM = Struct("<IdI")  # index in the batch, seconds, pid
+
+_COPIED = 4096  # bytes: a slice of a smaller message costs less than a view of it
+
+
+def behind(data: bytes, size: int) -> bytes | memoryview:
+    """Return what of a message's bytes is behind the first `size` of them."""
+    return data[size:] if len(data) < _COPIED else memoryview(data)[size:]
+
+
+def joined(prefix: bytes, message: Message) -> Message:
+    """Return a message with some bytes in front."""
+    return prefix + message if isinstance(message, bytes) else (prefix + message[0], message[1])
+
+
+def head(message: Message) -> bytes:
+    """Return a message's bytes."""
+    return message if isinstance(message, bytes) else message[0]
+
+
+def size(message: Message) -> int:
+    """Return how many bytes it is, with its buffers."""
+    if isinstance(message, bytes):
+        return len(message)
+    return len(message[0]) + sum(memoryview(b).nbytes for b in message[1])
+
 
 # A worker's claim: four words of its own. Written by the worker alone, while it lives.
 CLAIM_WORDS = 4

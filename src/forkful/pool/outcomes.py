@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any, Final
 
-from forkful.pool.messages import BATCH
+from forkful.pool.messages import BATCH, ITEM, Message
 from forkful.pool.outcome import Outcome
 from forkful.pool.results import load
 from forkful.pool.state import ChunkSizer, Task, describe_call
@@ -96,11 +96,11 @@ class OutcomeJob(Stream):
         """Send some items once more."""
         self._send(items, delay, attempts, task.deaths)
 
-    def item(self, task: Task, index: int, seconds: float, pid: int, data: bytes) -> None:
+    def item(self, task: Task, index: int, seconds: float, pid: int, data: Message) -> None:
         """An input has its result."""
         assert task.items is not None
         seq, x = task.items[index]
-        ok, value = load(data)
+        ok, value = load(data, ITEM.size)
         if self._timeout is None:
             self._sizer.took(1, seconds + 2e-5)
         if ok:

@@ -12,7 +12,7 @@ from forkful import errors
 from forkful.cpus import usable_cpus
 from forkful.launch.defaults import defaults
 from forkful.pool import messages as m
-from forkful.pool.calls import dump, function_part
+from forkful.pool.calls import dump, dump_to_keep, function_part
 from forkful.pool.collector import Collector
 from forkful.pool.engine import CLOSE, RUN, TERMINATE, Engine
 from forkful.pool.imap import IMapIterator, IMapJob, IMapUnorderedIterator
@@ -236,7 +236,8 @@ class Pool:
         args = tuple(args)
         job: AsyncResult[_T] = AsyncResult(engine, self, func, args, callback, error_callback)
         try:
-            message, held = dump((args, kwds), function_part(func))
+            to_message = dump_to_keep if retry.retries else dump
+            message, held = to_message((args, kwds), function_part(func))
         except Exception as e:
             with engine.lock, engine.books:
                 engine.check_running()
@@ -406,7 +407,7 @@ class Pool:
             chunksize,
             kind,
             function,
-            dump,
+            dump_to_keep if retry.retries else dump,
             timeout,
             retry,
             callback,
@@ -496,7 +497,7 @@ class Pool:
             iterable,
             ordered,
             function_part(func),
-            dump,
+            dump_to_keep if retry.retries else dump,
             timeout,
             retry,
             chunksize=chunksize,

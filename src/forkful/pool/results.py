@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 from collections.abc import Callable
 from multiprocessing import TimeoutError
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from forkful._native import rebuild, write_plain
-from forkful.pool.messages import SECONDS
+from forkful.pool import messages as m
+from forkful.pool.messages import SECONDS, Message
 from forkful.pool.state import ChunkSizer, Retry, Task, describe_call
 
 if TYPE_CHECKING:
@@ -20,10 +22,15 @@ _T = TypeVar("_T")
 _Callback = Callable[[Any], object] | None
 
 
-def load(data: bytes, at: int = 0) -> tuple[bool, Any]:
-    """Rebuild a result: (True, value), or (False, why not). Raises KeyboardInterrupt only."""
+def load(message: Message, at: int = 0) -> tuple[bool, Any]:
+    """Rebuild a result that is behind `at` bytes: (True, value), or (False, why not).
+
+    Raises KeyboardInterrupt only.
+    """
     try:
-        return True, rebuild(data, at)
+        if isinstance(message, bytes):
+            return True, rebuild(message, at)
+        return True, pickle.loads(m.behind(message[0], at), buffers=message[1])
     except KeyboardInterrupt:
         raise  # rather Ctrl-C here than the result's doing
     except BaseException as e:
@@ -140,7 +147,7 @@ class AsyncResult(Generic[_T]):
     def feed(self) -> None:
         """Everything has been sent."""
 
-    def result(self, task: Task, data: bytes) -> None:
+    def result(self, task: Task, data: Message) -> None:
         """The call returned."""
         ok, value = load(data)
         if not ok or self.callbacks or self._done:
@@ -201,11 +208,11 @@ class AsyncResult(Generic[_T]):
     def _is_being_told(self) -> bool:
         return self._calling or self._engine.will_call(self._call_back)
 
-    def timed_result(self, task: Task, data: bytes) -> None:
+    def timed_result(self, task: Task, data: Message) -> None:
         """Not of this kind of job."""
         raise NotImplementedError
 
-    def item(self, task: Task, index: int, seconds: float, pid: int, data: bytes) -> None:
+    def item(self, task: Task, index: int, seconds: float, pid: int, data: Message) -> None:
         """Not of this kind of job."""
         raise NotImplementedError
 
@@ -273,7 +280,7 @@ class MapResult(AsyncResult[list[_T]]):
         chunksize: int | None,
         kind: int,
         function: bytes,
-        dump: Callable[[Any, bytes], tuple[bytes, list[Any]]],
+        dump: Callable[[Any, bytes], tuple[Message, list[Any]]],
         timeout: float | None,
         retry: Retry,
         callback: _Callback = None,
@@ -324,14 +331,14 @@ class MapResult(AsyncResult[list[_T]]):
         plain = self._timeout is None and not self._retry.retries
         at, under_way = self._fed, self._bytes
         tasks: list[Task] = []
-        messages: list[bytes] = []
+        messages: list[Message] = []
         refused: list[tuple[int, Exception]] = []
         for chunk in chunks:
             if under_way >= most:
                 break
             size = len(chunk)
             try:
-                message = write_plain(chunk, function)
+                message: Message | None = write_plain(chunk, function)
                 held: list[Any] = []
                 if message is None:
                     message, held = dump(chunk, function)
@@ -340,7 +347,7 @@ class MapResult(AsyncResult[list[_T]]):
                 at += size
                 continue
             task = Task(self, kind, b"" if plain else message, at)
-            task.cost = cost = len(message)
+            task.cost = cost = len(message) if isinstance(message, bytes) else m.size(message)
             if size > 1:
                 task.size = size
             if held:
@@ -358,13 +365,13 @@ class MapResult(AsyncResult[list[_T]]):
         for size, error in refused:
             self._take_error(size, error)
 
-    def timed_result(self, task: Task, data: bytes) -> None:
+    def timed_result(self, task: Task, data: Message) -> None:
         """A chunk's values, and how long they took."""
         if self._success:
-            self._sizer.took(task.size, SECONDS.unpack_from(data)[0])
+            self._sizer.took(task.size, SECONDS.unpack_from(m.head(data))[0])
             self.result(task, data, SECONDS.size)
 
-    def result(self, task: Task, data: bytes, at: int = 0) -> None:
+    def result(self, task: Task, data: Message, at: int = 0) -> None:
         """A chunk's values."""
         if self._done or not self._success:  # given up
             return

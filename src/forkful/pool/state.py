@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from forkful.pool.messages import Message
+
 __all__ = [
     "ChunkSizer",
     "EXCEPTION",
@@ -55,13 +57,13 @@ class Job(Protocol):
     def has_lost(self, tasks: list[Task]) -> bool:
         """Whether an answer is missing, when these are the tasks that are not answered yet."""
 
-    def result(self, task: Task, data: bytes) -> None:
+    def result(self, task: Task, data: Message) -> None:
         """The task returned `data`."""
 
-    def timed_result(self, task: Task, data: bytes) -> None:
+    def timed_result(self, task: Task, data: Message) -> None:
         """The chunk returned `data`."""
 
-    def item(self, task: Task, index: int, seconds: float, pid: int, data: bytes) -> None:
+    def item(self, task: Task, index: int, seconds: float, pid: int, data: Message) -> None:
         """Item `index` of the batch returned `data`."""
 
     def failed(
@@ -155,7 +157,7 @@ class Task:
     next: int = 0  # of a batch: the first item not answered yet
     held: Sequence[Any] = ()  # handles in the arguments, kept until the answer
 
-    def __init__(self, job: Job, kind: int, data: bytes, index: int = 0) -> None:
+    def __init__(self, job: Job, kind: int, data: Message, index: int = 0) -> None:
         self.job = job
         self.kind = kind
         self.data = data  # the whole message; b"" once it is not needed again

@@ -13,6 +13,7 @@ from multiprocessing import TimeoutError
 from typing import TYPE_CHECKING, Any
 
 from forkful import _native
+from forkful.pool.messages import Message
 from forkful.pool.state import Retry, Task
 from forkful.pool.turns import make_bell
 
@@ -24,7 +25,7 @@ __all__ = ["Stream"]
 AHEAD = 16  # inputs read ahead of the consumer, for each worker
 _AT_ONCE = (list, tuple, range, str, bytes, set, frozenset, dict, deque)
 
-_Dump = Callable[[Any, bytes], tuple[bytes, list[Any]]]
+_Dump = Callable[[Any, bytes], tuple[Message, list[Any]]]
 
 
 class Stream:
@@ -240,15 +241,15 @@ class Stream:
         units = sum(1 if task.items is None else len(task.items) - task.next for task in tasks)
         return not self._done and self._read - self._landed != units
 
-    def result(self, task: Task, data: bytes) -> None:
+    def result(self, task: Task, data: Message) -> None:
         """Not of this kind of job."""
         raise NotImplementedError
 
-    def timed_result(self, task: Task, data: bytes) -> None:
+    def timed_result(self, task: Task, data: Message) -> None:
         """Not of this kind of job."""
         raise NotImplementedError
 
-    def item(self, task: Task, index: int, seconds: float, pid: int, data: bytes) -> None:
+    def item(self, task: Task, index: int, seconds: float, pid: int, data: Message) -> None:
         """Not of this kind of job."""
         raise NotImplementedError
 

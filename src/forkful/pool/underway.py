@@ -31,7 +31,7 @@ class UnderWay:
         self._sent = 0  # the next number
         self._later: list[tuple[float, int, Task]] = []  # a heap, by the time that each is due
         self._counter = itertools.count()
-        self._back: list[tuple[int, int, bytes]] = []  # messages taken back from the workers
+        self._back: list[tuple[int, int, m.Message]] = []  # messages taken back from the workers
 
     def __iter__(self) -> Iterator[Task]:
         return itertools.chain(self.tasks.values(), (task for _, _, task in self._later))
@@ -49,7 +49,7 @@ class UnderWay:
         if task.items is None and not task.retry.retries:
             task.data = b""
 
-    def send_all(self, tasks: list[Task], messages: list[bytes]) -> None:
+    def send_all(self, tasks: list[Task], messages: list[m.Message]) -> None:
         """The same for several tasks of one kind, waking the workers once."""
         if not tasks:
             return

@@ -103,7 +103,7 @@ class _Worker:
         )
         op = _native.OP_TASK
         claims, limited = c.claims, bool(c.max_tasks or c.max_memory)
-        taken: list[tuple[int, int, bytes]] = []
+        taken: list[tuple[int, int, m.Message]] = []
         done = 0
         while True:
             take(taken, 1, None, claims, claim_seq, op)
@@ -119,6 +119,7 @@ class _Worker:
             except BaseException as e:
                 self._answer(self._failure(e), seq << 4 | m.ERROR)
                 del e
+            del data  # or what is large in it would be kept until the next task comes
             set_word(since, 0)
             if not limited:
                 continue
@@ -133,14 +134,21 @@ class _Worker:
 
     # -- the kinds of tasks ------------------------------------------------------------------------
 
-    def _open(self, data: bytes) -> tuple[Callable[..., Any], Any]:
+    def _open(self, message: m.Message) -> tuple[Callable[..., Any], Any]:
         """Return function and arguments."""
+        buffers: list[Any] | None = None
+        if isinstance(message, bytes):
+            data = message
+        else:
+            data, buffers = message
         if data.startswith(self._prefix):
             func, at = self._last, self._behind
         else:
             func, at = self._find(data)
         try:
-            return func, rebuild(data, at)
+            if buffers is None:
+                return func, rebuild(data, at)
+            return func, wire.loads(m.behind(data, at), buffers)
         except (AttributeError, ImportError) as error:
             wire.advise(error)
             raise
@@ -164,36 +172,36 @@ class _Worker:
             self._last, self._prefix, self._behind = func, data[:at], at
         return func, at
 
-    def _apply(self, seq: int, data: bytes) -> None:
+    def _apply(self, seq: int, data: m.Message) -> None:
         func, (args, kwargs) = self._open(data)
         value = func(*args, **kwargs)
         self._answer(_dumps(value), seq << 4 | m.RESULT)
 
-    def _map(self, seq: int, data: bytes) -> None:
+    def _map(self, seq: int, data: m.Message) -> None:
         func, items = self._open(data)
         # list(map(...)) would take a StopIteration of func for the end.
         values = [func(x) for x in items] if len(items) > 1 else [func(items[0])]
-        self._answer(_dumps(values), seq << 4 | m.RESULT)
+        self._answer(_dumps(values, many=True), seq << 4 | m.RESULT)
 
-    def _starmap(self, seq: int, data: bytes) -> None:
+    def _starmap(self, seq: int, data: m.Message) -> None:
         func, items = self._open(data)
-        self._answer(_dumps([func(*x) for x in items]), seq << 4 | m.RESULT)
+        self._answer(_dumps([func(*x) for x in items], many=True), seq << 4 | m.RESULT)
 
-    def _timed_map(self, seq: int, data: bytes) -> None:
+    def _timed_map(self, seq: int, data: m.Message) -> None:
         begun = _clock()
         func, items = self._open(data)
         self._answer_timed(seq, begun, [func(x) for x in items])
 
-    def _timed_starmap(self, seq: int, data: bytes) -> None:
+    def _timed_starmap(self, seq: int, data: m.Message) -> None:
         begun = _clock()
         func, items = self._open(data)
         self._answer_timed(seq, begun, [func(*x) for x in items])
 
     def _answer_timed(self, seq: int, begun: float, values: list[Any]) -> None:
         seconds = _pack_seconds(_clock() - begun)
-        self._answer(_dumps(values, seconds), seq << 4 | m.TIMED_RESULT)
+        self._answer(_dumps(values, seconds, many=True), seq << 4 | m.TIMED_RESULT)
 
-    def _batch(self, seq: int, data: bytes) -> None:
+    def _batch(self, seq: int, data: m.Message) -> None:
         func, items = self._open(data)
         done, error = seq << 4 | m.ITEM_DONE, seq << 4 | m.ITEM_ERROR
         set_word, since, item = self._set, self._since, self._item
@@ -210,22 +218,23 @@ class _Worker:
                 answer, kind = self._failure(e), error
             # Told before the next is begun: whatever the next one does to this process, this
             # one's result is safe.
-            self._answer(pack(i, (now() - begun) / 1e9, pid) + answer, kind)
+            self._answer(m.joined(pack(i, (now() - begun) / 1e9, pid), answer), kind)
             set_word(since, 0)
 
 
-def _dumps(value: Any, head: bytes = b"") -> bytes:
-    """Return an answer: a value, behind `head`."""
+def _dumps(value: Any, head: bytes = b"", *, many: bool = False) -> m.Message:
+    """Return an answer: a value, or a list of `many`, behind `head`."""
     answer = write_plain(value, head)
-    if answer is None:
-        data = _native.pickle_plain(value)
-        if data is None:
-            try:
-                data = wire.dumps(value)
-            except Exception as e:
-                raise MaybeEncodingError(e, value) from e
-        answer = head + data
-    return answer
+    if answer is not None:
+        return answer
+    data = _native.pickle_plain(value)
+    if data is not None:
+        return head + data
+    try:
+        data, buffers = wire.dumps_oob(wire.aside(value) if many else value)
+    except Exception as e:
+        raise MaybeEncodingError(e, value) from e
+    return (head + data, buffers) if buffers else head + data
 
 
 def _resident() -> int:

@@ -9,6 +9,16 @@ the bad object: ``cannot pickle '_thread.lock' object: at object[1]['conn'].lock
 from __future__ import annotations
 
 from forkful.wire.handles import collecting, note_handle
-from forkful.wire.pickling import LARGE, advise, dumps, dumps_oob, explain, loads
+from forkful.wire.pickling import LARGE, advise, aside, dumps, dumps_oob, explain, loads
 
-__all__ = ["LARGE", "advise", "collecting", "dumps", "dumps_oob", "explain", "loads", "note_handle"]
+__all__ = [
+    "LARGE",
+    "advise",
+    "aside",
+    "collecting",
+    "dumps",
+    "dumps_oob",
+    "explain",
+    "loads",
+    "note_handle",
+]

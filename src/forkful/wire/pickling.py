@@ -128,6 +128,14 @@ def dumps_oob(obj: object, root: str = "object") -> tuple[bytes, list[pickle.Pic
     return data, left_out
 
 
+def aside(objs: Iterable[object]) -> list[object]:
+    """Return the objects for `dumps_oob` so that it leaves out large `bytes` among them, too.
+
+    `loads` returns bytes in their place.
+    """
+    return [_Whole(o) if type(o) is bytes and len(o) >= _WHOLE else o for o in objs]
+
+
 def loads(
     data: bytes | bytearray | memoryview,
     buffers: Iterable[bytes | bytearray | memoryview | pickle.PickleBuffer] | None = None,
