@@ -30,6 +30,7 @@ static struct {
 } term;
 
 static struct timespec orphans_grace;
+static int orphans_pipe; /* its end is the parent's */
 
 /* Starts of children under way in the main thread, where no exception must cut one in two. */
 static int held;
@@ -84,10 +85,20 @@ static void on_sigterm(int signum, siginfo_t *info, void *context)
     errno = saved;
 }
 
+static bool is_at_its_end(int pipe)
+{
+    struct pollfd now = {.fd = pipe, .events = POLLIN};
+    return poll(&now, 1, 0) > 0 && now.revents & (POLLIN | POLLHUP); /* and not closed here */
+}
+
 static void on_orphaned(int signum)
 {
     (void)signum;
     int saved = errno;
+    if (!is_at_its_end(orphans_pipe)) { /* the end of a thread of the parent's, which has forked us */
+        errno = saved;
+        return;
+    }
     later(SIGKILL, orphans_grace, NULL);
     kill(getpid(), SIGTERM);
     errno = saved;
@@ -259,16 +270,13 @@ static void signal_at_end(int pipe, int signum)
     fcntl(pipe, F_SETFL, fcntl(pipe, F_GETFL) | O_ASYNC);
 }
 
-/* The same by an opening of our own: whom to signal belongs to that, and the one which is inherited is
- * its siblings', too. */
-static bool signal_at_end_by_own(int pipe, int signum)
+/* Open the pipe anew: whom to signal belongs to an opening, and the one which is inherited is its siblings',
+ * too. -1: there is no /proc, or no descriptor left. */
+static int own_opening(int pipe)
 {
     char path[32];
     snprintf(path, sizeof path, "/proc/self/fd/%d", pipe);
-    int own = fk_above_streams(open(path, O_RDONLY | O_CLOEXEC));
-    if (own >= 0)
-        signal_at_end(own, signum);
-    return own >= 0;
+    return fk_above_streams(open(path, O_RDONLY | O_CLOEXEC));
 }
 
 static PyObject *die_with_parent(PyObject *m, PyObject *args)
@@ -278,18 +286,19 @@ static PyObject *die_with_parent(PyObject *m, PyObject *args)
     unsigned long long grace_ns;
     if (!PyArg_ParseTuple(args, "iiK", &pipe, &parent, &grace_ns))
         return NULL;
+    int first = own_opening(pipe), second = own_opening(pipe);
+    orphans_pipe = first >= 0 ? first : pipe;
     if (!arm_orphaned(grace_ns))
         return PyErr_SetFromErrno(PyExc_OSError);
-    /* The second is for who is stopped: it runs no handlers until it is continued. */
-    if (!signal_at_end_by_own(pipe, ORPHANED) || !signal_at_end_by_own(pipe, SIGCONT)) {
-        /* No /proc, or no descriptor left. The kernel's own way tells of the thread that has forked. */
-        if (getppid() == parent)
-            prctl(PR_SET_PDEATHSIG, ORPHANED);
-        else
-            signal_at_end(pipe, ORPHANED);
-    }
-    struct pollfd now = {.fd = pipe, .events = POLLIN};
-    if (poll(&now, 1, 0) > 0) /* it had gone before we asked */
+    if (first >= 0)
+        signal_at_end(first, ORPHANED);
+    else if (getppid() == parent)
+        prctl(PR_SET_PDEATHSIG, ORPHANED); /* the kernel's own way tells of the thread that has forked */
+    else
+        signal_at_end(pipe, ORPHANED);
+    if (second >= 0) /* for who is stopped: it runs no handlers until it is continued */
+        signal_at_end(second, SIGCONT);
+    if (is_at_its_end(orphans_pipe)) /* it had gone before we asked */
         kill(getpid(), ORPHANED);
     Py_RETURN_NONE;
 }

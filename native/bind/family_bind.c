@@ -82,8 +82,12 @@ static PyObject *set_name(PyObject *m, PyObject *arg)
 {
     (void)m;
     const char *name = PyUnicode_AsUTF8(arg);
-    if (!name)
-        return NULL;
+    if (!name) { /* not to be written down: lone surrogates */
+        if (!PyErr_ExceptionMatches(PyExc_UnicodeEncodeError))
+            return NULL;
+        PyErr_Clear();
+        name = "?";
+    }
     if (fk_family.base)
         fk_slot_set_name(&fk_family, name);
     Py_RETURN_NONE;

@@ -76,12 +76,17 @@ void fk_renew_files(void)
     close(fd);
 }
 
-static PyObject *replace_stdin(PyObject *m, PyObject *unused)
+static PyObject *open_null_at(PyObject *m, PyObject *arg)
 {
-    (void)m, (void)unused;
+    (void)m;
+    int at = (int)PyLong_AsLong(arg);
+    if (at == -1 && PyErr_Occurred())
+        return NULL;
+    if (fcntl(at, F_GETFD) >= 0)
+        Py_RETURN_FALSE; /* taken */
     int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    bool done = fd >= 0 && dup2(fd, STDIN_FILENO) == STDIN_FILENO;
-    if (fd > STDIN_FILENO)
+    bool done = fd >= 0 && (fd == at || dup3(fd, at, O_CLOEXEC) == at);
+    if (fd >= 0 && fd != at)
         close(fd);
     return PyBool_FromLong(done);
 }
@@ -91,7 +96,8 @@ PyMethodDef fk_files_methods[] = {
      "own_file($module, name, /)\n--\n\nReturn a new anonymous file, which is appended to. In each "
      "process that is forked from now on,\nthe descriptor is a file of its own, unless this one was "
      "closed."},
-    {"replace_stdin", replace_stdin, METH_NOARGS,
-     "replace_stdin($module, /)\n--\n\nLet descriptor 0 be /dev/null. Return whether it is."},
+    {"open_null_at", open_null_at, METH_O,
+     "open_null_at($module, fd, /)\n--\n\nLet this descriptor, if nothing has it, be /dev/null to read "
+     "from. Return whether it is."},
     {NULL, NULL, 0, NULL},
 };

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define STRETCH (INT64_C(16) << 20) /* what is not written takes no memory */
@@ -77,7 +78,6 @@ static PyObject *reserve_words(PyObject *m, PyObject *unused)
     return PyLong_FromSize_t(number);
 }
 
-/* Read a stretch, and make it empty for the next. */
 static PyObject *read_stretch(long number)
 {
     if (!fk_is_still(mine.fd, mine.id))
@@ -86,11 +86,17 @@ static PyObject *read_stretch(long number)
     if (!text)
         return NULL;
     ssize_t n = pread(mine.fd, PyBytes_AS_STRING(text), SHOWN, number * STRETCH);
-    if (n > 0)
-        (void)!fallocate(mine.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, number * STRETCH,
-                         STRETCH);
     _PyBytes_Resize(&text, n > 0 ? n : 0);
     return text;
+}
+
+/* Make a stretch empty for the next: also what nobody has read, of those that a child has forked itself. */
+static void empty_stretch(long number)
+{
+    struct stat s;
+    if (fstat(mine.fd, &s) == 0 && s.st_blocks && s.st_dev == mine.id.dev && s.st_ino == mine.id.ino)
+        (void)!fallocate(mine.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, number * STRETCH,
+                         STRETCH);
 }
 
 static PyObject *take_words(PyObject *m, PyObject *const *args, Py_ssize_t nargs)
@@ -101,11 +107,14 @@ static PyObject *take_words(PyObject *m, PyObject *const *args, Py_ssize_t nargs
     long number = PyLong_AsLong(args[0]);
     if (number == -1 && PyErr_Occurred())
         return NULL;
+    if (number < 0 || mine.pid != getpid())
+        Py_RETURN_NONE;
     size_t word = (size_t)number / 64;
     uint64_t bit = UINT64_C(1) << number % 64;
-    if (number < 0 || mine.pid != getpid() || word >= words || !(used[word] & bit))
+    if (word >= words || !(used[word] & bit))
         Py_RETURN_NONE;
     PyObject *text = args[1] == Py_True ? read_stretch(number) : Py_NewRef(Py_None);
+    empty_stretch(number);
     used[word] &= ~bit;
     if (!--children)
         close_file();
@@ -123,6 +132,19 @@ static PyObject *place_of_words(PyObject *m, PyObject *arg)
     return Py_BuildValue("iiKKl", mine.pid, mine.fd, mine.id.dev, mine.id.ino, number);
 }
 
+/* In a child: what its faulthandler writes to; and what that was. */
+static int listening = -1;
+static fk_identity listening_id;
+
+static PyObject *close_words(PyObject *m, PyObject *unused)
+{
+    (void)m, (void)unused;
+    if (listening >= 0 && fk_is_still(listening, listening_id))
+        close(listening);
+    listening = -1;
+    Py_RETURN_NONE;
+}
+
 static PyObject *open_words(PyObject *m, PyObject *place)
 {
     (void)m;
@@ -137,7 +159,8 @@ static PyObject *open_words(PyObject *m, PyObject *place)
     if (file.pid && number >= 0) {
         char path[64];
         snprintf(path, sizeof path, "/proc/%d/fd/%d", file.pid, file.fd);
-        int low = open(path, O_WRONLY | O_CLOEXEC);
+        /* Should it be another file by now, a FIFO or a terminal for example, this does not hang. */
+        int low = open(path, O_WRONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
         if (low >= 0) {
             off_t at = number * STRETCH;
             if (fk_is_still(low, file.id) && lseek(low, at, SEEK_SET) == at)
@@ -145,6 +168,8 @@ static PyObject *open_words(PyObject *m, PyObject *place)
             close(low);
         }
     }
+    listening = fd;
+    listening_id = file.id;
     return PyLong_FromLong(fd);
 }
 
@@ -163,5 +188,8 @@ PyMethodDef fk_lastwords_methods[] = {
      "open_words($module, place, /)\n--\n\nIn a child: open its stretch, given its number, or what "
      "place_of_words has returned. Return the\ndescriptor; -1: the parent has ended or has closed the "
      "file, or there is no /proc or no descriptor left."},
+    {"close_words", close_words, METH_NOARGS,
+     "close_words($module, /)\n--\n\nClose what open_words has opened, here or in the process that has "
+     "forked this one."},
     {NULL, NULL, 0, NULL},
 };

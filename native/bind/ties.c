@@ -10,39 +10,59 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define NONE (-1)
+
 static struct {
     int r, w;
-    size_t shares; /* children that have it; 0: there is no pipe */
+    fk_identity id;      /* of the pipe: a program may close what it does not know */
+    size_t shares;       /* children that have it; 0: there is no pipe */
+    uint64_t generation; /* of the pipe */
 } common;
 
 /* Whether this thread forks a child that is to have the common tie. */
 static _Thread_local bool starting;
 
+static bool common_is_there(void)
+{
+    return common.shares && fk_is_still(common.r, common.id) && fk_is_still(common.w, common.id);
+}
+
+static void close_common(void)
+{
+    if (fk_is_still(common.w, common.id))
+        close(common.w);
+    if (fk_is_still(common.r, common.id))
+        close(common.r);
+    common.shares = 0;
+}
+
 static bool take_share(void)
 {
     int ends[2];
-    if (!common.shares) {
+    if (!common_is_there()) {
+        if (common.shares)
+            close_common(); /* what is left of it */
         if (pipe2(ends, O_CLOEXEC) < 0)
             return false;
         common.r = fk_above_streams(ends[0]);
         common.w = fk_above_streams(ends[1]);
-        if (common.r < 0 || common.w < 0) {
+        if (common.r < 0 || common.w < 0 || !fk_identify(common.r, &common.id)) {
             int e = errno;
-            close(common.r < 0 ? common.w : common.r);
+            close(common.r);
+            close(common.w);
             errno = e;
             return false;
         }
+        common.generation++;
     }
     common.shares++;
     return true;
 }
 
-static void give_share_back(void)
+static void give_share_back(uint64_t generation)
 {
-    if (--common.shares == 0) {
-        close(common.w);
-        close(common.r);
-    }
+    if (generation == common.generation && common.shares && --common.shares == 0)
+        close_common();
 }
 
 /* The other ties of this process, a bit for each descriptor, under the GIL. A set of Python's would do, but not
@@ -74,10 +94,11 @@ void fk_tied(void) { starting = false; }
 void fk_cut_ties(void)
 {
     if (common.shares) {
-        close(common.w);
-        if (!starting)
-            close(common.r);
-        common.shares = 0;
+        int r = common.r;
+        if (starting)
+            common.r = NONE;
+        close_common();
+        common.r = r;
     }
     starting = false;
     for (size_t i = 0; i < words; i++) {
@@ -89,19 +110,18 @@ void fk_cut_ties(void)
     }
 }
 
-#define NONE (-1)
-
 typedef struct {
     PyObject_HEAD int tie; /* of its own; NONE: it has a share of the common one */
     int sentinel;          /* NONE: nobody has asked for it */
     pid_t owner;           /* who has to close them; 0: they are closed */
+    uint64_t generation;   /* of the common tie that it has a share of */
 } fk_ends;
 
 static void close_ends(fk_ends *e)
 {
     if (e->owner && e->owner == getpid()) { /* in a child the numbers mean something else */
         if (e->tie == NONE) {
-            give_share_back();
+            give_share_back(e->generation);
         } else {
             forget(e->tie);
             close(e->tie);
@@ -132,6 +152,7 @@ static PyObject *Ends_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         return PyErr_SetFromErrno(PyExc_OSError);
     }
     e->tie = tie, e->sentinel = sentinel, e->owner = getpid();
+    e->generation = common.generation;
     return (PyObject *)e;
 }
 
@@ -170,8 +191,8 @@ static PyObject *Ends_sentinel(PyObject *self, PyObject *arg)
     long pid = PyLong_AsLong(arg);
     if (pid == -1 && PyErr_Occurred())
         return NULL;
-    if (e->sentinel == NONE && e->owner == getpid()) {
-        int fd = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
+    if (e->sentinel == NONE && e->owner) { /* in a forked child, too: it is never closed there */
+        int fd = pid ? (int)syscall(SYS_pidfd_open, (pid_t)pid, 0) : of_the_dead();
         if (fd < 0 && errno == ESRCH)
             fd = of_the_dead();
         if ((fd = fk_above_streams(fd)) < 0)
@@ -197,7 +218,8 @@ static PyMethodDef methods[] = {
      "thread forks next keep it."},
     {"sentinel", Ends_sentinel, METH_O,
      "sentinel($self, pid, /)\n--\n\nReturn a descriptor that is ready when that child has ended: "
-     "the one that was given, or one that is\nmade now. Raises OSError."},
+     "the one that was given, or one that is\nmade now. pid 0: it has ended, and its number may be "
+     "another's. Raises OSError."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -15,6 +15,18 @@
 
 #define FK_LIKELY(x) __builtin_expect(!!(x), 1)
 #define FK_UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+/* ThreadSanitizer sees one process. Where another one carries on to a thread of this what a thread of this has
+ * released, it has to be told: who carries on says so, and who takes it. */
+#ifdef __SANITIZE_THREAD__
+void __tsan_acquire(void *addr);
+void __tsan_release(void *addr);
+#define FK_CARRIED_ON(what) __tsan_release((void *)(what))
+#define FK_TAKEN_ON(what) __tsan_acquire((void *)(what))
+#else
+#define FK_CARRIED_ON(what) ((void)0)
+#define FK_TAKEN_ON(what) ((void)0)
+#endif
 #define FK_COLD __attribute__((cold, noinline))
 #define FK_ALIGNED __attribute__((aligned(FK_CACHE_LINE)))
 

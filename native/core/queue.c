@@ -36,6 +36,7 @@ static void write_cursor(fk_end *e, position p)
     atomic_store_explicit(&c->seg, p.seg, memory_order_relaxed);
     atomic_store_explicit(&c->pos, p.pos, memory_order_relaxed);
     fk_point("queue.cursor");
+    FK_CARRIED_ON(e);
     /* release: queue.version - and seq_cst, for the event count's sake (sema.h) */
     atomic_store(&e->version, v);
 }
@@ -63,11 +64,15 @@ static uint64_t peek_size(const fk_queue *q)
 /* Under the head's lock: how many messages there are, as far as it matters to who wants `most`. */
 static uint64_t count(fk_queue *q, uint64_t head, uint64_t most)
 {
-    uint64_t there = atomic_load_explicit(&q->head.other, memory_order_relaxed) - head;
-    if (there >= most)
+    /* acquire: queue.other - what a consumer has seen that may have been killed before it gave up the lock */
+    uint64_t there = atomic_load_explicit(&q->head.other, memory_order_acquire) - head;
+    if (there >= most) {
+        FK_TAKEN_ON(&q->tail);
         return there;
+    }
     uint64_t tail = peek_seq(&q->tail);
-    atomic_store_explicit(&q->head.other, tail, memory_order_relaxed);
+    /* release: queue.other - and with it what the producers have written so far */
+    atomic_store_explicit(&q->head.other, tail, memory_order_release);
     return tail - head;
 }
 

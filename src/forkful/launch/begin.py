@@ -27,20 +27,21 @@ def begin(child: Any) -> None:
     oom.watch()
     sigterm.prepare()
     bootstrap.prepare()
-    number = child._last_words = _native.reserve_words()
-    _native.hold_sigterm()
+    number = None
     try:
-        try:
-            popen = child._Popen(child)
-        except BaseException:
-            _native.take_words(number, False)
-            raise
+        _native.hold_sigterm()
+        number = child._last_words = _native.reserve_words()
+        popen = child._Popen(child)
         popen.last_words = number
         child._popen = popen
         child._sentinel = None  # which is made when asked for; the stdlib's `close` deletes it
         # What the arguments refer to may end before this object does.
         del child._target, child._args, child._kwargs
         _stdlib._children.add(child)
+    except BaseException:
+        if number is not None and child._popen is None:
+            _native.take_words(number, False)
+        raise
     finally:
         _native.let_go_sigterm()
         sigterm.catch_up()

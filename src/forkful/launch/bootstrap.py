@@ -8,7 +8,9 @@ steps is the stdlib's.
 from __future__ import annotations
 
 import atexit
+import fcntl
 import itertools
+import os
 import signal
 import sys
 import threading
@@ -44,9 +46,14 @@ bootstrap."""
 # The process objects of the parent's children. To drop them would write to each.
 _inherited: list[Any] = []
 
-# A stdin that is at its end, made by the parent; and that of the parent which it is to replace.
+# A stdin that is at its end, made by the parent, whose descriptor the child opens; and that which it is to replace.
 _no_input: Any = None
+_no_input_fd = -1
 _input: Any = None
+_LEAST_FD = 240  # of it: see lastwords.c
+
+_BOOTSTRAP = "multiprocessing.process"
+"""The module of the stdlib's `BaseProcess._bootstrap`; of another one is what a tool has put in its place."""
 
 
 def clear_exit_functions() -> None:
@@ -64,17 +71,24 @@ def call_exit_functions() -> None:
 
 def prepare() -> None:
     """Make what children will need; before a fork."""
-    global _no_input, _input
+    global _no_input, _no_input_fd, _input
     stdin = sys.stdin
     if stdin is _input or stdin is _no_input:
         return
     _input = None
     if stdin is sys.__stdin__ and type(stdin) is TextIOWrapper:
         try:
-            if stdin.fileno() == 0:
-                _no_input, _input = open(0, encoding="utf-8", closefd=False), stdin  # noqa: SIM115
-        except (OSError, ValueError):
-            pass  # closed
+            null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return
+        try:
+            fd = fcntl.fcntl(null, fcntl.F_DUPFD_CLOEXEC, _LEAST_FD)
+            _no_input, _no_input_fd, _input = open(fd, encoding="utf-8", closefd=False), fd, stdin  # noqa: SIM115
+            os.close(fd)
+        except OSError:
+            pass  # no descriptor is left
+        finally:
+            os.close(null)
 
 
 def read_nothing() -> None:
@@ -96,9 +110,14 @@ def live(child: Any, parent_sentinel: int | None) -> int:
     signal.set_wakeup_fd(-1)  # the parent's event loop's: it would take our signals for its own
     if ledger.KEPT:
         ledger.began(child.name, child._parent_pid, child._start_method)
+    _print_by_lines(sys.stdout)
+    _print_by_lines(sys.stderr)
     lastwords.listen(child._last_words)
     if parent_sentinel is not None and child._config.get("daemon"):
         parent.die_with_parent(parent_sentinel, child._parent_pid)
+    if process.BaseProcess._bootstrap.__module__ != _BOOTSTRAP:
+        code: int = process.BaseProcess._bootstrap(child, parent_sentinel)
+        return code
     code = 1
     try:
         _become(child, parent_sentinel)
@@ -115,7 +134,9 @@ def live(child: Any, parent_sentinel: int | None) -> int:
             code = e.code
         else:
             sys.stderr.write(f"{e.code}\n")
+            code = 1
     except BaseException:
+        code = 1
         import traceback  # on first use: few processes fail
 
         sys.stderr.write(f"Process {child.name}:\n")
@@ -138,8 +159,6 @@ def _become(child: Any, parent_sentinel: int | None) -> None:
     _inherited.append(_process._children)
     _process._children = set()
     _let_nobody_read()
-    _print_by_lines(sys.stdout)
-    _print_by_lines(sys.stderr)
     before = _process._current_process
     _process._current_process = child
     _process._parent_process = _process._ParentProcess(
@@ -168,7 +187,7 @@ def _let_nobody_read() -> None:
     global _input
     if sys.stdin is None or sys.stdin is _no_input:
         return
-    if sys.stdin is _input and _native.replace_stdin():
+    if sys.stdin is _input and _native.open_null_at(_no_input_fd):
         sys.stdin = _no_input
         _input = None
     else:

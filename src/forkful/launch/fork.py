@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import threading
+import time
 import weakref
 from multiprocessing import popen_fork
 from multiprocessing.process import BaseProcess
@@ -74,7 +75,8 @@ class Popen(popen_fork.Popen):
         Raises:
             OSError: No descriptor is left.
         """
-        fd: int = self.finalizer.sentinel(self.pid)
+        with status_lock:  # so that the pid is still the child's
+            fd: int = self.finalizer.sentinel(self.pid if self.returncode is None else 0)
         return fd
 
     def keep(self, handle: Any) -> None:
@@ -122,10 +124,23 @@ class Popen(popen_fork.Popen):
             pidfd = os.pidfd_open(self.pid)
         except ProcessLookupError:
             return True
+        except OSError:  # no descriptor is left
+            return self._looks_until(time.monotonic() + seconds)
         try:
             return readable_within(pidfd, seconds)
         finally:
             os.close(pidfd)
+
+    def _looks_until(self, deadline: float) -> bool:
+        """The same by looking again and again."""
+        while time.monotonic() < deadline:
+            try:
+                if os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                    return True
+            except ChildProcessError:
+                return True
+            time.sleep(0.01)
+        return False
 
     def poll(self, flag: int = os.WNOHANG) -> int | None:
         """Return the exit code, or None while the child runs."""

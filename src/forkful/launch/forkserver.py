@@ -196,7 +196,7 @@ class Popen(fork.Popen):
         asked = _native.reserve()  # until the child has its slot: so that it counts as being born
         try:
             with collect.watching() as watch:
-                self._ask(preparation, process_obj.name.encode(), passenger)
+                self._ask(preparation, process_obj.name.encode("utf-8", "surrogatepass"), passenger)
                 watch(self.sentinel, process_obj)
         finally:
             _native.abandon(asked)

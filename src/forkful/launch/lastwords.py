@@ -12,7 +12,6 @@ enabled it) writes where the program wants it.
 from __future__ import annotations
 
 import faulthandler
-import os
 import re
 import signal
 
@@ -60,7 +59,7 @@ def listen(place: int | tuple[int, ...] | None) -> None:
         if _mine == NOWHERE:
             return  # the program's own
         faulthandler.disable()
-        os.close(_mine)
+        _native.close_words()
     _mine = NOWHERE if place is None else _native.open_words(place)
     if _mine != NOWHERE:
         faulthandler.enable(_mine)

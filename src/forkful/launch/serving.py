@@ -20,7 +20,7 @@ import socket
 import sys
 import time
 from importlib import import_module
-from multiprocessing import forkserver, process, reduction, resource_tracker, spawn, util
+from multiprocessing import forkserver, process, resource_tracker, spawn, util
 
 from forkful import _native, wire
 from forkful.launch import begin as begin  # here once: children may have children
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["serve"]
 
 
+_LEAST_FDS = 5  # of a request: see `live`
 _REFUSED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 
 
@@ -52,7 +53,9 @@ def serve(family: int, listener: int, alive_r: int, data_r: int, preload: list[s
     _native.join(family, 0)
     _native.set_name("forkserver")
     _serve_once_forked()
-    left = _prepare(_native.stream_take(data_r) or b"", "__main__" in preload)
+    data = inherit.board_for_children(_native.stream_take(data_r) or b"")
+    own = {name: list(data[name]) for name in ("sys_path", "sys_argv")} | {"dir": data["dir"]}
+    left = _prepare(data, "__main__" in preload)
     os.close(data_r)
     # What the stdlib's server hands to its children is its own client object; ours must be it.
     forkserver._forkserver = server
@@ -67,12 +70,11 @@ def serve(family: int, listener: int, alive_r: int, data_r: int, preload: list[s
     gc.collect()
     gc.freeze()
     with socket.socket(fileno=listener) as clients:
-        _Server(clients, alive_r, left).loop()
+        _Server(clients, alive_r, left, own).loop()
 
 
-def _prepare(preparation: bytes, with_main: bool) -> dict[str, Any]:
+def _prepare(data: dict[str, Any], with_main: bool) -> dict[str, Any]:
     """Do what all children would; return what of it is left to them."""
-    data = inherit.board_for_children(preparation)
     main = {key: data.pop(key) for key in list(data) if key.startswith("init_main_from")}
     # The server itself logs nothing: it would tell of its end.
     logs: dict[str, Any] = {
@@ -114,12 +116,16 @@ class _Server:
         clients: Where they connect.
         alive_r: At its end when none is left.
         left: What of the preparation is left to the children.
+        data: And what of it they do again.
     """
 
-    def __init__(self, clients: socket.socket, alive_r: int, left: dict[str, Any]) -> None:
+    def __init__(
+        self, clients: socket.socket, alive_r: int, left: dict[str, Any], data: dict[str, Any]
+    ) -> None:
         self.clients = clients
         self.alive_r = alive_r
-        self.left = left
+        self.left, self.data = left, data
+        self.handlers: tuple[tuple[int, Any], ...] = ()
         self.status_fds: dict[int, int] = {}  # by the child's pid
         self.woken_r, self.woken_w = os.pipe()
         os.set_blocking(self.woken_r, False)
@@ -128,8 +134,11 @@ class _Server:
         server._forkserver_address = clients.getsockname()
 
     def loop(self) -> None:
-        signal.signal(signal.SIGCHLD, lambda *_: None)  # so that it comes through the descriptor
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # SIGCHLD so that it comes through the descriptor. Children have what was there before.
+        self.handlers = (
+            (int(signal.SIGCHLD), _signal.signal(signal.SIGCHLD, lambda *_: None)),
+            (int(signal.SIGINT), _signal.signal(signal.SIGINT, _signal.SIG_IGN)),
+        )
         signal.set_wakeup_fd(self.woken_w)
         events = select.poll()
         for fd in (self.clients.fileno(), self.alive_r, self.woken_r):
@@ -162,13 +171,18 @@ class _Server:
         """Fork a child. A client that cannot be served learns it from its descriptors being closed."""
         try:
             with self.clients.accept()[0] as client:
-                fds = reduction.recvfds(client, forkserver.MAXFDS_TO_SEND + 1)
-        except (EOFError, RuntimeError, ConnectionAbortedError):
-            return  # it was killed between its connecting and its asking
+                said, fds, _, _ = socket.recv_fds(client, 1, forkserver.MAXFDS_TO_SEND + 1)
+        except ConnectionError:
+            return
         except OSError as e:
             if e.errno not in _REFUSED:
                 raise
             self.refuse_next()
+            return
+        # Nothing: it was killed between its connecting and its asking. Fewer than it says: there is no room for all.
+        if len(fds) < _LEAST_FDS or said != bytes([len(fds) % 256]):
+            for fd in fds:
+                os.close(fd)
             return
         try:
             pid = os.fork()
@@ -216,8 +230,9 @@ class _Server:
         """In a child: leave the server behind, read whom to be, and be that."""
         signal.set_wakeup_fd(-1)
         # Not `signal`, which converts to enumerations and so touches many pages.
-        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
-        _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+        for signum, handler in self.handlers:
+            if handler is not None:
+                _signal.signal(signum, handler)
         mine = (
             self.clients.detach(),
             self.alive_r,
@@ -245,11 +260,14 @@ class _Server:
         return code
 
     def board(self, here: Any, preparation: bytes, name: bytes) -> None:
-        here._name = name.decode()
+        here._name = name.decode("utf-8", "surrogatepass")
         if preparation:
             spawn.prepare(wire.loads(preparation))
         else:
             inherit.board_as_prepared()
+            # What preloaded modules may have changed in the server.
+            sys.path, sys.argv = self.data["sys_path"], self.data["sys_argv"]
+            os.chdir(self.data["dir"])
             if self.left:
                 spawn.prepare(self.left)
 
