@@ -14,6 +14,7 @@ import time
 from itertools import repeat
 from typing import Any
 
+import machine
 from crew import Span, run_crew
 from peers import LOOKALIKES, context
 from question import BEST_PEER, Bound, Entry, Question
@@ -23,6 +24,10 @@ ITEMS = 2**20 // 8
 PAGE = 4096 // 8
 WARM_UP = 10
 BOUND = 8
+HUGE = 4 * 2**30
+
+
+LACKS = "left out: needs 10 GiB of free memory" if machine.available_bytes() < 10 * 2**30 else ""
 
 
 def queue_of(name: str, maxsize: int) -> tuple[Any, Any]:
@@ -81,6 +86,56 @@ def copying(count: int) -> float:
     return (time.perf_counter() - begin) / count
 
 
+def huge(count: int) -> float:
+    """Send one array of 4 GiB; return the seconds from its `put` until each page of it has been read.
+
+    Raises:
+        AssertionError: It is not what was sent, or the receiver has made a copy of it.
+    """
+    import numpy
+
+    queue, process = queue_of("forkful", 0)
+    array = numpy.arange(HUGE // 8, dtype=numpy.float64)
+    pages = float(array[::PAGE].sum())
+
+    def produce() -> Span:
+        begin = time.perf_counter()
+        for _ in repeat(None, count):
+            queue.put(array)
+        return begin, time.perf_counter()
+
+    def consume() -> Span:
+        for _ in repeat(None, count):
+            before = own_memory()
+            got = queue.get()
+            if float(got[::PAGE].sum()) != pages:
+                raise AssertionError("the array that arrived is not the one that was sent")
+            if own_memory() > before + HUGE // 16:
+                raise AssertionError("the array was copied on its arrival")
+            del got
+        return 0.0, time.perf_counter()
+
+    spans = run_crew(process, [produce, consume])
+    return (spans[1][1] - spans[0][0]) / count
+
+
+def own_memory() -> int:
+    """Return the bytes that this process has for itself alone."""
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("RssAnon"))
+
+
+def copying_once(count: int) -> float:
+    """Copy an array of 4 GiB into memory that nobody has used yet."""
+    import numpy
+
+    array = numpy.arange(HUGE // 8, dtype=numpy.float64)
+    begin = time.perf_counter()
+    for _ in repeat(None, count):
+        array.copy()
+    return (time.perf_counter() - begin) / count
+
+
 def question(name: str, title: str, maxsize: int, fair: str) -> Question:
     names = [*LOOKALIKES, "faster-fifo"]
     if not maxsize:
@@ -113,6 +168,24 @@ QUESTIONS = [
         f"Queue(maxsize={BOUND}), NumPy array of 1 MiB",
         BOUND,
         f"Room for {BOUND} arrays, as a pipeline of large items would have.",
+    ),
+    Question(
+        name="queue_array.huge",
+        title="Queue(), NumPy array of 4 GiB",
+        unit="s",
+        per="array",
+        fair="From its put until the consumer has read each page. It fails if the consumer has a copy of its own.",
+        entries={
+            "forkful": Entry(huge, absent=LACKS),
+            "one copy": Entry(
+                copying_once, aside="floor: ndarray.copy, into memory not used before", absent=LACKS
+            ),
+        },
+        count=1,
+        quick=1,
+        rounds=2,
+        limit=180,
+        baseline="forkful",
     ),
 ]
 

@@ -24,8 +24,8 @@ typedef struct fk_bind_hooks {
     PyObject *dumps;      /* dumps(obj) -> (bytes, [PickleBuffer], [handle]) */
     PyObject *owner_died; /* (handle, pid, name, where) -> exception instance; where: str or None */
     PyObject *shut_down;  /* exception class */
-    PyObject *lost;    /* (handle, items) -> exception instance */
-    PyObject *quiet;   /* () -> whether only others can rouse this process */
+    PyObject *lost;       /* (handle, items) -> exception instance */
+    PyObject *quiet;      /* () -> whether only others can rouse this process */
     PyObject *examine; /* () -> an exception instance: a deadlock; None: perhaps, look again; False:
                           none. Both are None when nobody is to look. */
     PyObject *circle;  /* () -> the same for a circle of locks that this thread is in */
@@ -38,7 +38,7 @@ extern fk_bind_hooks fk_hooks;
 typedef struct fk_handle {
     PyObject_HEAD uint64_t off, tag;
     uint32_t hold;
-    bool closed; /* queues */
+    bool closed;  /* queues */
     void *data;   /* in the arena; NULL: no shared object yet */
     pid_t stower; /* the process whose ref is in none's table; 0: there is no such */
 } fk_handle;
@@ -163,10 +163,10 @@ int fk_above_streams(int fd);
 
 /* What a newborn does before any Python code of it runs, a part of each file. Not in Python, as each object of
  * the parent's that is touched is a page to be copied. */
-void fk_cut_ties(void);              /* ties.c: close what it must not keep */
-void fk_renew_files(void);           /* files.c: its own in the place of the parent's */
-void fk_lastwords_after_fork(void);  /* lastwords.c: it has no children that could leave any */
-void fk_sigterm_after_fork(void);    /* ending.c: nor any to be ended before it */
+void fk_cut_ties(void);             /* ties.c: close what it must not keep */
+void fk_renew_files(void);          /* files.c: its own in the place of the parent's */
+void fk_lastwords_after_fork(void); /* lastwords.c: it has no children that could leave any */
+void fk_sigterm_after_fork(void);   /* ending.c: nor any to be ended before it */
 
 /* In a parent once it has forked. */
 void fk_tied(void); /* ties.c */

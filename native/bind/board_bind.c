@@ -380,7 +380,8 @@ static PyObject *has_timer(PyObject *m, PyObject *unused)
 
 PyMethodDef fk_board_methods[] = {
     {"has_timer", has_timer, METH_NOARGS,
-     "has_timer($module, /)\n--\n\nReturn whether a timer of this process is running, its own or the "
+     "has_timer($module, /)\n--\n\nReturn whether a timer of this process is running, its own or "
+     "the "
      "kernel's for it."},
     {"board_enter", board_enter, METH_VARARGS,
      "board_enter($module, op, object, timeout, /)\n--\n\nSay that this thread is about to wait, "

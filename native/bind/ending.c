@@ -95,7 +95,8 @@ static void on_orphaned(int signum)
 {
     (void)signum;
     int saved = errno;
-    if (!is_at_its_end(orphans_pipe)) { /* the end of a thread of the parent's, which has forked us */
+    if (!is_at_its_end(
+            orphans_pipe)) { /* the end of a thread of the parent's, which has forked us */
         errno = saved;
         return;
     }
@@ -293,7 +294,8 @@ static PyObject *die_with_parent(PyObject *m, PyObject *args)
     if (first >= 0)
         signal_at_end(first, ORPHANED);
     else if (getppid() == parent)
-        prctl(PR_SET_PDEATHSIG, ORPHANED); /* the kernel's own way tells of the thread that has forked */
+        prctl(PR_SET_PDEATHSIG,
+              ORPHANED); /* the kernel's own way tells of the thread that has forked */
     else
         signal_at_end(pipe, ORPHANED);
     if (second >= 0) /* for who is stopped: it runs no handlers until it is continued */

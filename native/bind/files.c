@@ -94,10 +94,12 @@ static PyObject *open_null_at(PyObject *m, PyObject *arg)
 PyMethodDef fk_files_methods[] = {
     {"own_file", own_file, METH_O,
      "own_file($module, name, /)\n--\n\nReturn a new anonymous file, which is appended to. In each "
-     "process that is forked from now on,\nthe descriptor is a file of its own, unless this one was "
+     "process that is forked from now on,\nthe descriptor is a file of its own, unless this one "
+     "was "
      "closed."},
     {"open_null_at", open_null_at, METH_O,
-     "open_null_at($module, fd, /)\n--\n\nLet this descriptor, if nothing has it, be /dev/null to read "
+     "open_null_at($module, fd, /)\n--\n\nLet this descriptor, if nothing has it, be /dev/null to "
+     "read "
      "from. Return whether it is."},
     {NULL, NULL, 0, NULL},
 };

@@ -129,8 +129,10 @@ static PyObject *stow(PyObject *self, PyObject *unused)
 
 PyMethodDef fk_handle_methods[] = {
     {"_stow", stow, METH_NOARGS,
-     "_stow($self, /)\n--\n\nKeep the object for this process alone: those that it forks from now on "
-     "do not keep it alive,\nand must not use it. For what a process has many of, as each fork copies "
+     "_stow($self, /)\n--\n\nKeep the object for this process alone: those that it forks from now "
+     "on "
+     "do not keep it alive,\nand must not use it. For what a process has many of, as each fork "
+     "copies "
      "what it holds.\nIf it is killed, the object stays until the family ends."},
     {"_attach", attach, METH_VARARGS,
      "_attach($self, off, tag, kind, /)\n--\n\nBecome a handle of the shared object that another "

@@ -13,7 +13,8 @@
 
 #define STRETCH (INT64_C(16) << 20) /* what is not written takes no memory */
 #define SHOWN (64 << 10)            /* so many bytes of it are read */
-#define LEAST_FD 250 /* of the child: a program that closes what it does not know opens lower ones */
+#define LEAST_FD                                                                                   \
+    250 /* of the child: a program that closes what it does not know opens lower ones */
 
 typedef struct place_file {
     int pid; /* of the process that has it, 0: there is none */
@@ -94,7 +95,8 @@ static PyObject *read_stretch(long number)
 static void empty_stretch(long number)
 {
     struct stat s;
-    if (fstat(mine.fd, &s) == 0 && s.st_blocks && s.st_dev == mine.id.dev && s.st_ino == mine.id.ino)
+    if (fstat(mine.fd, &s) == 0 && s.st_blocks && s.st_dev == mine.id.dev &&
+        s.st_ino == mine.id.ino)
         (void)!fallocate(mine.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, number * STRETCH,
                          STRETCH);
 }
@@ -178,18 +180,23 @@ PyMethodDef fk_lastwords_methods[] = {
      "reserve_words($module, /)\n--\n\nReturn the number of a stretch for a child that is about to "
      "start; -1: no descriptor is left for the file."},
     {"take_words", (PyCFunction)(void (*)(void))take_words, METH_FASTCALL,
-     "take_words($module, number, read, /)\n--\n\nThe child has ended, or was not started: give its "
-     "stretch back, and return what it holds (bytes) if\n`read` is True. None: not asked for, or not "
+     "take_words($module, number, read, /)\n--\n\nThe child has ended, or was not started: give "
+     "its "
+     "stretch back, and return what it holds (bytes) if\n`read` is True. None: not asked for, or "
+     "not "
      "this process's."},
     {"place_of_words", place_of_words, METH_O,
-     "place_of_words($module, number, /)\n--\n\nReturn what tells a process that is not forked where "
+     "place_of_words($module, number, /)\n--\n\nReturn what tells a process that is not forked "
+     "where "
      "its stretch is, for open_words; None: nowhere."},
     {"open_words", open_words, METH_O,
      "open_words($module, place, /)\n--\n\nIn a child: open its stretch, given its number, or what "
-     "place_of_words has returned. Return the\ndescriptor; -1: the parent has ended or has closed the "
+     "place_of_words has returned. Return the\ndescriptor; -1: the parent has ended or has closed "
+     "the "
      "file, or there is no /proc or no descriptor left."},
     {"close_words", close_words, METH_NOARGS,
-     "close_words($module, /)\n--\n\nClose what open_words has opened, here or in the process that has "
+     "close_words($module, /)\n--\n\nClose what open_words has opened, here or in the process that "
+     "has "
      "forked this one."},
     {NULL, NULL, 0, NULL},
 };

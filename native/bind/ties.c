@@ -214,7 +214,8 @@ static PyMethodDef methods[] = {
     {"childs", Ends_childs, METH_NOARGS,
      "childs($self, /)\n--\n\nReturn the child's end of the common tie."},
     {"for_fork", Ends_for_fork, METH_NOARGS,
-     "for_fork($self, /)\n--\n\nReturn the child's end of the common tie, and let the child that this "
+     "for_fork($self, /)\n--\n\nReturn the child's end of the common tie, and let the child that "
+     "this "
      "thread forks next keep it."},
     {"sentinel", Ends_sentinel, METH_O,
      "sentinel($self, pid, /)\n--\n\nReturn a descriptor that is ready when that child has ended: "
@@ -231,7 +232,8 @@ static PyType_Slot slots[] = {
     {Py_tp_doc,
      "Ends(tie=-1, sentinel=-1, /)\n--\n\nA parent's ends of what ties a child to it, closed when "
      "called or gone.\n\n"
-     "Args:\n    tie: What children that are forked meanwhile close at once; -1: a share of the one "
+     "Args:\n    tie: What children that are forked meanwhile close at once; -1: a share of the "
+     "one "
      "that all forked\n        children of this process have.\n"
      "    sentinel: Ready when the child has ended; -1: made when asked for."},
     {0, NULL},
