@@ -17,24 +17,31 @@ class Births:
 
     def __init__(self) -> None:
         self.failures = 0
+        self._own = 0  # of these, those that were not brought about from outside
         self._not_before = 0.0
 
     def succeeded(self) -> None:
         """A worker is ready."""
-        self.failures = 0
+        self.failures = self._own = 0
         self._not_before = 0.0
 
-    def failed(self, now: float) -> float:
-        """A worker died before it was ready. Return the seconds until the next is tried."""
+    def failed(self, now: float, *, killed: bool = False) -> float:
+        """A worker died before it was ready. Return the seconds until the next is tried.
+
+        Args:
+            now: The time, in seconds.
+            killed: Somebody has killed it, which does not tell that the next one will fare no better.
+        """
         pause = min(_FIRST * 2.0**self.failures, _LONGEST)
         self.failures += 1
+        self._own += not killed
         self._not_before = now + pause
         return pause
 
     @property
     def hopeless(self) -> bool:
         """Whether to give up, if nobody works."""
-        return self.failures >= _ENOUGH
+        return self._own >= _ENOUGH
 
     def allowed(self, missing: int, being_born: int, now: float) -> int:
         """Return how many to start now of those that are missing."""

@@ -221,7 +221,8 @@ class Server(BaseServer[_Worker]):
             if not worker.doomed:
                 logger.error("%s%s: another takes its place", self._how(worker), with_client)
             return
-        pause = self._births.failed(time.monotonic())
+        killed = worker.process.exitcode == -signal.SIGKILL
+        pause = self._births.failed(time.monotonic(), killed=killed)
         logger.error("%s before it was ready: another is tried in %g s", self._how(worker), pause)
         if self._births.hopeless and not self._is_ready():
             raise errors.WorkerDied(
