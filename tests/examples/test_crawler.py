@@ -64,8 +64,10 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def client_pid(self) -> int:
-        port = self.client_address[1]
-        (pid,) = {c.pid for c in psutil.net_connections("tcp") if c.laddr.port == port}
+        # By both ends: another connection may have the same port of its own, to another place.
+        ends = self.client_address[1], self.connection.getsockname()[1]
+        found = (c for c in psutil.net_connections("tcp") if c.raddr)
+        (pid,) = {c.pid for c in found if (c.laddr.port, c.raddr.port) == ends}
         assert pid is not None
         return pid
 

@@ -85,8 +85,9 @@ def is_tracker(proc: procs.Proc) -> bool:
 
 def pid_that_serves(client: Client) -> int:
     """The process that holds the other end of a client's connection."""
-    port = client.socket.getsockname()[1]
-    (pid,) = {c.pid for c in psutil.net_connections("tcp") if c.raddr and c.raddr.port == port}
+    ends = client.socket.getpeername()[1], client.socket.getsockname()[1]
+    found = (c for c in psutil.net_connections("tcp") if c.raddr)
+    (pid,) = {c.pid for c in found if (c.laddr.port, c.raddr.port) == ends}
     assert pid is not None
     return pid
 
