@@ -1,8 +1,8 @@
 /* What tells a child of its parent's end, and the parent of the child's: see launch/parent.py.
  *
- * All children that a process forks itself have the read end of one pipe, whose write end it alone has: their
- * tie. It is there while one of them is known, and takes two descriptors however many they are. A child that is
- * sent what it is to do has the read end of that pipe for its tie. */
+ * All children that a process forks itself, or lets its fork server fork, have the read end of one pipe, whose
+ * write end it alone has: their tie. It is there while one of them is known, and takes two descriptors however
+ * many they are. One by spawn has the pipe for its tie that it is told through what it is to do. */
 #include "bind.h"
 
 #include <errno.h>
