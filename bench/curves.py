@@ -2,7 +2,7 @@
 
     python bench/curves.py build/bench.json docs/plots
 
-Writes an SVG for each curve of `growth.py` that the run has at least two numbers of.
+Writes an SVG for each curve that the run has at least two numbers of.
 """
 
 import json
@@ -14,9 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import growth
-from question import OURS
+import many
+from question import OURS, Curve
 
-_NAME = re.compile(r"growth\.(\w+)\.(\d+)")
+CURVES = growth.CURVES + many.CURVES
+
+_NAME = re.compile(r"\w+\.(\w+)\.(\d+)")
 
 Points = dict[int, tuple[float, float, float]]
 """By the number: median, least and most."""
@@ -34,7 +37,7 @@ def points(answers: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Points]]
     return found
 
 
-def draw(curve: growth.Curve, lines: Mapping[str, Points], unit: str, target: Path) -> None:
+def draw(curve: Curve, lines: Mapping[str, Points], unit: str, target: Path) -> None:
     """Write one plot: both axes logarithmic, the range of the rounds as a band."""
     import matplotlib
 
@@ -47,7 +50,7 @@ def draw(curve: growth.Curve, lines: Mapping[str, Points], unit: str, target: Pa
         numbers = sorted(by_number)
         middle, least, most = zip(*(by_number[n] for n in numbers), strict=True)
         (line,) = axes.plot(
-            numbers, middle, marker="o", lw=2.5 if name == OURS else 1.2, label=name
+            numbers, middle, marker="o", lw=2.5 if name.startswith(OURS) else 1.2, label=name
         )
         axes.fill_between(numbers, least, most, color=line.get_color(), alpha=0.15)
     axes.set(xscale="log", yscale="log", xlabel=curve.number, ylabel=unit, title=curve.title)
@@ -61,7 +64,7 @@ def main(run: Mapping[str, Any], folder: Path) -> list[Path]:
     """Draw every curve that the run has; return the files."""
     folder.mkdir(parents=True, exist_ok=True)
     found, drawn = points(run["answers"]), []
-    for curve in growth.CURVES:
+    for curve in CURVES:
         lines = found.get(curve.name, {})
         if max(map(len, lines.values()), default=0) < 2:
             continue
@@ -76,4 +79,4 @@ if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit(__doc__)
     written = main(json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2]))
-    print(*written or ["the run has no curve: see growth.py"], sep="\n")
+    print(*written or ["the run has no curve: see growth.py and many.py"], sep="\n")

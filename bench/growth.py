@@ -8,13 +8,11 @@ Each curve is a row of questions that differ in one number, which their names en
 import functools
 import resource
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import repeat
 
 from crew import Span, run_crew
 from peers import context
-from question import Entry, Question
+from question import Curve, Entry, Question
 from queue_small import stream
 from side_by_side import main
 
@@ -22,28 +20,6 @@ PEERS = ("forkful", "multiprocessing")
 MOVED = 2**30  # bytes in one measurement of a size, at most
 MOST_MESSAGES = 20_000
 PAGE = 4096
-
-
-@dataclass(frozen=True)
-class Curve:
-    """Questions that differ in one number.
-
-    Attributes:
-        name: The questions are ``growth.name.number``.
-        title: What grows, and what it is measured by.
-        number: What the number is.
-        numbers: In growing order.
-        at: The question for a number.
-    """
-
-    name: str
-    title: str
-    number: str
-    numbers: tuple[int, ...]
-    at: Callable[["Curve", int], Question]
-
-    def questions(self) -> list[Question]:
-        return [self.at(self, number) for number in self.numbers]
 
 
 # -- the size of a message ------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import resource
 from pathlib import Path
 
 import machine
-from question import Bound, Entry, Question
+from question import Bound, Curve, Entry, Question
 from side_by_side import main
 from startup import seconds_told_by
 
@@ -63,13 +63,14 @@ def too_many(kind: str, count: int) -> str:
     return ""
 
 
-def alive(count: int, bounds: list[Bound]) -> Question:
+def alive(curve: Curve, count: int) -> Question:
+    bounds = [Bound("forkful, forkserver", 2), Bound("forkful, fork", 2)] if count > 100 else []
     entries = {
         k: Entry(functools.partial(ask, "time", k), absent=too_many(k, count)) for k in KINDS
     }
     return Question(
-        name=f"many.alive_{count}",
-        title=f"{count:,} processes alive at once",
+        name=f"many.{curve.name}.{count}",
+        title=f"{curve.title}: {count:,}",
         unit="ms",
         per="process",
         fair="Each waits for an event of its package; time until the last one is there.",
@@ -128,11 +129,11 @@ def idle(count: int) -> Question:
     )
 
 
+CURVES = [
+    Curve("alive", "Processes alive at once", "processes", (10, 100, 1000, 3000, 10_000), alive)
+]
 QUESTIONS = [
-    alive(100, []),
-    alive(1000, [Bound("forkful, forkserver", 2), Bound("forkful, fork", 2)]),
-    alive(3000, [Bound("forkful, forkserver", 2), Bound("forkful, fork", 2)]),
-    alive(10_000, [Bound("forkful, forkserver", 2), Bound("forkful, fork", 2)]),
+    *(question for curve in CURVES for question in curve.questions()),
     weigh(300),
     idle(250),
     idle(1000),

@@ -5,7 +5,8 @@
 The task is the builtin `abs` on a small integer: it takes no time, and every peer pickles it as a
 name, so the figures are the pools' own cost. Every pool has two workers, started and used before
 the clock. The results are checked after the clock. In `pool.large` the task returns the array that it
-was given, and whoever asked reads one number of each of its pages.
+was given, and whoever asked reads one number of each of its pages. In `pool.common` an array is the same for all tasks,
+and each task reads one number of each of its pages.
 """
 
 import concurrent.futures
@@ -49,6 +50,39 @@ def large(call: Callable[[Callable[[Any], Any], Any], Any]) -> Job:
     return there_and_back
 
 
+def on_page(array: Any, number: int) -> int:
+    return int(array[::PAGE].sum()) * PAGE // ITEMS - 1 + number
+
+
+def on_page_of(table: Any, number: int) -> int:
+    return on_page(table.value, number)
+
+
+def with_common(map_each: Callable[[Callable[[int], int], range], list[int]]) -> Job:
+    """`map_each` returns what a function returns in workers for each of some numbers."""
+
+    def all_numbers(numbers: range) -> list[int]:
+        import numpy
+
+        return map_each(functools.partial(on_page, numpy.ones(ITEMS)), numbers)
+
+    return all_numbers
+
+
+def broadcast() -> dict[str, Job]:
+    from forkful.shared import Broadcast
+
+    pool = context("forkful").Pool(WORKERS)
+
+    def all_numbers(numbers: range) -> list[int]:
+        import numpy
+
+        table = Broadcast(numpy.ones(ITEMS))
+        return pool.map(functools.partial(on_page_of, table), numbers, chunksize=1)
+
+    return {"common": all_numbers}
+
+
 def lookalike(name: str) -> dict[str, Job]:
     pool = context(name).Pool(WORKERS)
 
@@ -58,6 +92,7 @@ def lookalike(name: str) -> dict[str, Job]:
     return {
         "apply": lambda numbers: [pool.apply(abs, (n,)) for n in numbers],
         "large": large(lambda function, x: pool.apply(function, (x,))),
+        "common": with_common(lambda function, xs: pool.map(function, xs, chunksize=1)),
         "map_each": lambda numbers: pool.map(abs, numbers, chunksize=1),
         "map_default": lambda numbers: pool.map(abs, numbers),
         "many": many,
@@ -71,6 +106,7 @@ def executor(pool: concurrent.futures.Executor) -> dict[str, Job]:
     return {
         "apply": lambda numbers: [pool.submit(abs, n).result() for n in numbers],
         "large": large(lambda function, x: pool.submit(function, x).result()),
+        "common": with_common(lambda function, xs: list(pool.map(function, xs, chunksize=1))),
         "map_each": lambda numbers: list(pool.map(abs, numbers, chunksize=1)),
         "map_default": lambda numbers: list(pool.map(abs, numbers)),
         "many": many,
@@ -90,12 +126,16 @@ def joblib() -> dict[str, Job]:
     module = importlib.import_module("joblib")
     call = module.delayed(abs)
 
-    def parallel(batch_size: int | str) -> Job:
+    def parallel(batch_size: int | str) -> Any:
         # As a context the workers stay between calls.
-        work = module.Parallel(n_jobs=WORKERS, batch_size=batch_size).__enter__()
-        return lambda numbers: work(call(n) for n in numbers)
+        return module.Parallel(n_jobs=WORKERS, batch_size=batch_size).__enter__()
 
-    return {"map_each": parallel(1), "map_default": parallel("auto")}
+    each, chosen = parallel(1), parallel("auto")
+    return {
+        "common": with_common(lambda f, xs: each(module.delayed(f)(x) for x in xs)),
+        "map_each": lambda numbers: each(call(n) for n in numbers),
+        "map_default": lambda numbers: chosen(call(n) for n in numbers),
+    }
 
 
 def mpire() -> dict[str, Job]:
@@ -108,6 +148,7 @@ def mpire() -> dict[str, Job]:
     return {
         "apply": lambda numbers: [pool.apply(abs, n) for n in numbers],
         "large": large(lambda function, x: pool.apply(function, (x,))),
+        "common": with_common(lambda function, xs: pool.map(function, xs, chunk_size=1)),
         "map_each": lambda numbers: pool.map(abs, numbers, chunk_size=1),
         "map_default": lambda numbers: pool.map(abs, numbers),
         "many": many,
@@ -124,6 +165,7 @@ def pebble() -> dict[str, Job]:
     return {
         "apply": lambda numbers: [pool.schedule(abs, args=(n,)).result() for n in numbers],
         "large": large(lambda function, x: pool.schedule(function, args=(x,)).result()),
+        "common": with_common(lambda f, xs: list(pool.map(f, xs, chunksize=1).result())),
         "map_each": lambda numbers: list(pool.map(abs, numbers, chunksize=1).result()),
         "map_default": lambda numbers: list(pool.map(abs, numbers).result()),
         "many": many,
@@ -168,13 +210,19 @@ def question(
             return Entry(absent=WITHOUT[name, job])
         return Entry(functools.partial(timed, POOLS[name], job))
 
+    others = {"forkful, Broadcast": broadcast} if job == "common" else {}
+
     return Question(
         name=f"pool.{job}",
         title=title,
         unit="us",
         per="task",
         fair=f"{tasks}, {WORKERS} workers, a warm pool. {fair}",
-        entries={name: entry(name) for name in POOLS},
+        entries={name: entry(name) for name in POOLS}
+        | {
+            name: Entry(functools.partial(timed, jobs, job), aside="other calls: forkful.shared")
+            for name, jobs in others.items()
+        },
         count=count,
         quick=count // 5,
         bounds=bounds,
@@ -228,6 +276,14 @@ QUESTIONS = [
         400,
         [Bound("forkful", 6, "multiprocessing"), Bound("forkful", 1, BEST_PEER)],
         tasks="A function that returns its argument",
+    ),
+    question(
+        "common",
+        "A NumPy array of 1 MiB that all tasks of a map have in common",
+        "As functools.partial(function, array); every task travels alone.",
+        400,
+        [Bound("forkful", 6, "multiprocessing"), Bound("forkful", 1, BEST_PEER)],
+        tasks="A function that reads one number of each page",
     ),
 ]
 

@@ -192,3 +192,25 @@ class Answer:
             },
             "bounds": [{"must": b.must, "kept": kept, "text": text} for b, kept, text in judged],
         }
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Questions that differ in one number, with which their names end.
+
+    Attributes:
+        name: Its short name.
+        title: What grows, and what it is measured by.
+        number: What the number is.
+        numbers: In growing order.
+        at: The question for a number.
+    """
+
+    name: str
+    title: str
+    number: str
+    numbers: tuple[int, ...]
+    at: Callable[["Curve", int], Question]
+
+    def questions(self) -> list[Question]:
+        return [self.at(self, number) for number in self.numbers]

@@ -6,6 +6,8 @@ is the median of the rounds, and ratios of medians of the same run.
 """
 
 import argparse
+import compileall
+import importlib.util
 import json
 import sys
 from collections.abc import Sequence
@@ -29,6 +31,7 @@ def main(questions: Sequence[Question]) -> None:
         print("\n".join(f"{q.name:32} {q.title}" for q in questions))
         sys.exit(0 if options.list else f"no question's name contains {' or '.join(options.only)}")
 
+    _compile("forkful")
     facts = machine.describe()
     tables.show_machine(facts)
     answers = []
@@ -44,6 +47,13 @@ def main(questions: Sequence[Question]) -> None:
     if options.check:
         sys.exit(_check(answers))
     sys.exit(0)
+
+
+def _compile(package: str) -> None:
+    """Do what pip has done for the peers: an editable package may have no bytecode, and imports would compile it."""
+    spec = importlib.util.find_spec(package)
+    for folder in (spec and spec.submodule_search_locations) or ():
+        compileall.compile_dir(folder, quiet=1)
 
 
 def _keep(file: Path, quick: bool, facts: dict[str, Any], answers: Sequence[Answer]) -> None:

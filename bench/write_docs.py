@@ -2,7 +2,7 @@
 
     python bench/write_docs.py build/bench.json docs/benchmarks.md
 
-Replaces what stands between the marks of the page, and draws the curves of `growth.py` into `plots` beside it.
+Replaces what stands between the marks of the page, and draws the curves into `plots` beside it.
 """
 
 import json

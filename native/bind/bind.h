@@ -138,15 +138,16 @@ static inline bool fk_plain_is(const uint8_t *data, size_t size)
 /* Pack bytes and what goes with them, (bytes, list of buffers[, list of handles]) or NULL, into a new block,
  * which the caller then holds by *hold. None goes with bytes that are the object, and no pickle. 0 or -1. */
 int fk_block_pack(PyObject *data, PyObject *extras, uint64_t *off, uint32_t *hold);
-/* The object in a block that was packed so; takes the hold over in every case. */
-PyObject *fk_block_unpack(uint32_t hold);
+/* The object in a block that was packed so; takes the hold over in every case. Its buffers are private to this
+ * process, or if `shared` read-only and the block itself. */
+PyObject *fk_block_unpack(uint32_t hold, bool shared);
 /* What was packed: bytes, or (bytes, list of buffers) if there are any; takes the hold over. */
 PyObject *fk_block_message(uint32_t hold);
 
 /* one spec for each *_type.c */
 extern PyType_Spec fk_lock_spec, fk_rlock_spec, fk_sema_spec, fk_event_spec, fk_cond_spec,
-    fk_queue_spec, fk_words_spec, fk_memory_spec, fk_block_spec, fk_guard_spec, fk_guarded_spec,
-    fk_items_spec, fk_attribute_spec, fk_ends_spec;
+    fk_queue_spec, fk_words_spec, fk_memory_spec, fk_packed_spec, fk_block_spec, fk_guard_spec,
+    fk_guarded_spec, fk_items_spec, fk_attribute_spec, fk_ends_spec;
 extern PyTypeObject *fk_lock_type, *fk_rlock_type, *fk_block_type, *fk_guard_type, *fk_guarded_type;
 extern PyMethodDef fk_family_methods[], fk_board_methods[], fk_peek_methods[], fk_stream_methods[],
     fk_ending_methods[], fk_files_methods[], fk_lastwords_methods[];

@@ -8,7 +8,8 @@
  *
  * The receiver's objects are backed by the block until the last of them goes. Big blocks are seen
  * through a private view, so that what the receiver writes is its own, also after a fork; from
- * smaller ones, and where a view takes longer, it is copied out. */
+ * smaller ones, and where a view takes longer, it is copied out. Or all see the block itself, and none
+ * may write to it. */
 #include "bind.h"
 
 #include <sys/mman.h>
@@ -24,7 +25,7 @@ PyTypeObject *fk_block_type;
 
 typedef struct block {
     PyObject_HEAD uint32_t hold; /* FK_NO_HOLD: a copy */
-    fk_view view;                /* of what is held */
+    fk_view view;                /* of what is held; without a map: it is seen where it lies */
     uint8_t *copy;               /* or malloc'ed */
     uint8_t *data;               /* the block's bytes in either */
     uint64_t size;
@@ -35,7 +36,8 @@ static void block_dealloc(PyObject *self)
     block *b = (block *)self;
     PyTypeObject *type = Py_TYPE(self);
     if (b->hold != FK_NO_HOLD) {
-        fk_view_close(&fk_family, &b->view, b->hold);
+        if (b->view.map)
+            fk_view_close(&fk_family, &b->view, b->hold);
         fk_hold_drop(&fk_family, b->hold);
     } else {
         PyMem_RawFree(b->copy);
@@ -47,7 +49,8 @@ static void block_dealloc(PyObject *self)
 static int block_buffer(PyObject *self, Py_buffer *view, int flags)
 {
     block *b = (block *)self;
-    return PyBuffer_FillInfo(view, self, b->data, (Py_ssize_t)b->size, 0, flags);
+    int read_only = b->hold != FK_NO_HOLD && !b->view.map;
+    return PyBuffer_FillInfo(view, self, b->data, (Py_ssize_t)b->size, read_only, flags);
 }
 
 static PyType_Slot slots[] = {
@@ -161,7 +164,7 @@ static uint64_t held(uint32_t hold)
 }
 
 /* A Block over (or a copy of) what the hold names; takes the hold over. */
-static PyObject *block_open(uint32_t hold)
+static PyObject *block_open(uint32_t hold, bool shared)
 {
     uint64_t off = held(hold);
     uint8_t *data = fk_block_data(&fk_family, off);
@@ -180,6 +183,11 @@ static PyObject *block_open(uint32_t hold)
     }
     b->size -= skip;
     data += skip;
+    if (shared) {
+        b->data = data;
+        b->hold = hold;
+        return (PyObject *)b;
+    }
     if (b->size >= VIEW_FROM && fk_view_open(&fk_family, off, &b->view) == FK_OK) {
         b->data = b->view.map + FK_BLOCK_HEAD + skip;
         b->hold = hold;
@@ -279,7 +287,7 @@ static PyObject *copy_bytes(const uint8_t *from, uint64_t size)
     return bytes;
 }
 
-PyObject *fk_block_unpack(uint32_t hold)
+PyObject *fk_block_unpack(uint32_t hold, bool shared)
 {
     uint64_t size;
     bool whole;
@@ -294,7 +302,7 @@ PyObject *fk_block_unpack(uint32_t hold)
         return obj;
     }
     uint32_t kept = keep_parcel(hold);
-    PyObject *opened = block_open(hold);
+    PyObject *opened = block_open(hold, shared);
     PyObject *list = opened ? parts(opened) : NULL;
     PyObject *buffers = list ? PyList_GetSlice(list, 1, PyList_GET_SIZE(list)) : NULL;
     PyObject *obj = buffers ? fk_unpickle(PyList_GET_ITEM(list, 0), buffers) : NULL;
@@ -316,7 +324,7 @@ PyObject *fk_block_message(uint32_t hold)
         fk_hold_drop(&fk_family, hold);
         return data;
     }
-    PyObject *opened = block_open(hold);
+    PyObject *opened = block_open(hold, false);
     PyObject *list = opened ? parts(opened) : NULL;
     PyObject *data = list ? PyBytes_FromObject(PyList_GET_ITEM(list, 0)) : NULL;
     PyObject *buffers = data ? PyList_GetSlice(list, 1, PyList_GET_SIZE(list)) : NULL;

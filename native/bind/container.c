@@ -176,7 +176,7 @@ PyObject *fk_copy_object(fk_copy *c)
     if (c->hold != FK_NO_HOLD) {
         uint32_t hold = c->hold;
         c->hold = FK_NO_HOLD;
-        return fk_block_unpack(hold);
+        return fk_block_unpack(hold, false);
     }
     PyObject *o = fk_unpickle(c->data, NULL);
     Py_CLEAR(c->data);

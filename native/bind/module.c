@@ -125,6 +125,7 @@ static int exec(PyObject *m)
         add_type(m, &fk_cond_spec, true, NULL) < 0 || add_type(m, &fk_queue_spec, true, NULL) < 0 ||
         add_type(m, &fk_words_spec, true, NULL) < 0 ||
         add_type(m, &fk_memory_spec, true, NULL) < 0 ||
+        add_type(m, &fk_packed_spec, true, NULL) < 0 ||
         add_type(m, &fk_dict_spec, true, NULL) < 0 || add_type(m, &fk_list_spec, true, NULL) < 0 ||
         add_type(m, &fk_block_spec, false, &fk_block_type) < 0 ||
         add_type(m, &fk_guard_spec, false, &fk_guard_type) < 0 ||

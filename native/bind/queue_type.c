@@ -276,7 +276,7 @@ static PyObject *Queue_get(PyObject *self, PyObject *const *args, Py_ssize_t nar
         fk_raise_of_queue("Empty");
         return NULL;
     }
-    return out.block ? fk_block_unpack(pass_hold()) : object_of(&c, &out);
+    return out.block ? fk_block_unpack(pass_hold(), false) : object_of(&c, &out);
 }
 
 /* (seq, meta, data); takes `data` over. */
@@ -445,7 +445,7 @@ static int rebuild_all(PyObject *list, const take_call *c, first_error *e)
     if (made < n)
         note_error(e);
     for (Py_ssize_t i = 0; i < made + last; i++) {
-        PyObject *obj = i < made ? fk_rebuild(raw[i], 0) : fk_block_unpack(hold);
+        PyObject *obj = i < made ? fk_rebuild(raw[i], 0) : fk_block_unpack(hold, false);
         if (!obj || PyList_Append(list, obj) < 0)
             note_error(e);
         Py_XDECREF(obj);

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     _H = TypeVar("_H", bound="Handle")
 
-__all__ = ["Handle", "Words"]
+__all__ = ["Handle", "Words", "pack"]
 
 
 def _owner_died(handle: Any, pid: int, name: str, where: str | None) -> LockOwnerDied:
@@ -50,8 +50,10 @@ def _items_lost(handle: Any, items: int) -> Exception:
     )
 
 
-def _dumps(obj: Any) -> tuple[bytes, Sequence[Any], list[object]]:
-    """Pickle for a queue: what is sent, and the handles inside, which go with the message."""
+def pack(obj: Any) -> tuple[bytes, Sequence[Any], list[object]]:
+    """Pickle for a block of shared memory: the bytes, the large buffers that stand beside them, and the
+    handles inside, which go with the block.
+    """
     with wire.collecting() as handles:
         data, buffers = wire.dumps_oob(obj)
     return data, buffers, handles
@@ -70,7 +72,7 @@ def _examine_circle() -> errors.DeadlockError | None:
 
 
 _native.configure(
-    _dumps,
+    pack,
     _owner_died,
     ShutDown,
     _items_lost,

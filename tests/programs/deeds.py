@@ -48,6 +48,48 @@ def negate_in_place(array: Any) -> Any:
     return array
 
 
+def value_of(handle: Any) -> Any:
+    return handle.value
+
+
+def look_at_value(handle: Any, x: int) -> int:
+    assert handle.value is not None
+    return x
+
+
+def put_into_value(handle: Any, x: int) -> None:
+    array, queue = handle.value
+    queue.put(int(array[x]))
+
+
+def item_of(common: Any, x: int) -> Any:
+    item = common[x]
+    return item if isinstance(item, int) else int(item)
+
+
+def negated_item_in_place(array: Any, x: int) -> int:
+    array *= -1
+    return int(array[x])
+
+
+def put_item_of(array: Any, queue: Any, x: int) -> None:
+    queue.put(int(array[x]))
+
+
+def item_or_death(array: Any, died: str, x: int) -> int:
+    """The first to come dies."""
+    try:
+        Path(died).touch(exist_ok=False)
+    except FileExistsError:
+        return int(array[x])
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
+
+
+def kill_me_with_both(common: Any, x: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def fail_once(x: Any, failed: str) -> Any:
     if not os.path.exists(failed):
         Path(failed).touch()

@@ -8,7 +8,8 @@ from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 from forkful import _native, wire
-from forkful.pool.messages import FUNCTION_SIZE, Message
+from forkful.family import Handle, pack
+from forkful.pool.messages import FUNCTION_SIZE, KEPT, Message
 
 __all__ = ["dump", "dump_to_keep", "function_part"]
 
@@ -50,23 +51,44 @@ def dump_to_keep(obj: Any, function: bytes) -> tuple[bytes, list[Any]]:
         return function + wire.dumps(obj), held
 
 
-_by_name: dict[tuple[str, str], bytes] = {}
+_by_name: dict[tuple[str, str], tuple[bytes, list[Any]]] = {}
 """Messages' parts for functions that travel by name: the same each time."""
 
 
-def function_part(func: Callable[..., Any]) -> bytes:
-    """Return the function's part of a message."""
+def function_part(func: Callable[..., Any]) -> tuple[bytes, list[Any]]:
+    """Return the function's part of a message; and the handles in it, to be held until all is answered.
+
+    What is large in it (an argument of a `functools.partial`, what a closure has) is common to all calls, so it is
+    written into shared memory once, and not for each. Each task has it for its own all the same.
+    """
     if type(func) is FunctionType or type(func) is BuiltinFunctionType:
         module = sys.modules.get(func.__module__)
         name = func.__qualname__
         if module is not None and module.__dict__.get(name) is func:
             part = _by_name.get((func.__module__, name))
             if part is None:
-                part = _by_name[func.__module__, name] = _pickled_function(func)
+                part = _by_name[func.__module__, name] = _framed(wire.dumps(func)), []
             return part
-    return _pickled_function(func)
+    data, buffers, held = pack(func)
+    if not buffers and len(data) < wire.LARGE:
+        return _framed(data), held
+    kept = _Kept()
+    kept._create(data, buffers, held)
+    with wire.collecting() as held:
+        data = wire.dumps(kept)
+    return _framed(data, KEPT), held
 
 
-def _pickled_function(func: Callable[..., Any]) -> bytes:
-    data = wire.dumps(func)
-    return FUNCTION_SIZE.pack(len(data)) + data
+def _framed(data: bytes, kept: int = 0) -> bytes:
+    return FUNCTION_SIZE.pack(len(data) | kept) + data
+
+
+class _Kept(Handle, _native.Packed):
+    """Something in shared memory, which a pickled handle of it is replaced by."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _get_kept, super().__reduce__()
+
+
+def _get_kept(arrive: Callable[..., _Kept], args: tuple[Any, ...]) -> Any:
+    return arrive(*args)._load(False)

@@ -26,6 +26,7 @@ __all__ = [
     "ITEM",
     "ITEM_DONE",
     "ITEM_ERROR",
+    "KEPT",
     "MAP",
     "Message",
     "READY",
@@ -64,7 +65,8 @@ READY = 6  # of the worker whose number stands for the task's: it is initialised
 FAILED_START = 7  # its initializer raised: remote.pack
 RETIRED = 8  # it has done enough, and ends
 
-FUNCTION_SIZE = Struct("<I")  # bytes of the function's pickle
+FUNCTION_SIZE = Struct("<I")  # bytes of the function's pickle; and
+KEPT = 1 << 31  # if that only names where in shared memory the function is
 SECONDS = Struct("<d")
 ITEM = Struct("<IdI")  # index in the batch, seconds, pid
 

@@ -237,7 +237,8 @@ class Pool:
         job: AsyncResult[_T] = AsyncResult(engine, self, func, args, callback, error_callback)
         try:
             to_message = dump_to_keep if retry.retries else dump
-            message, held = to_message((args, kwds), function_part(func))
+            function, common = function_part(func)
+            message, held = to_message((args, kwds), function)
         except Exception as e:
             with engine.lock, engine.books:
                 engine.check_running()
@@ -246,8 +247,8 @@ class Pool:
             engine.poll()
             return job
         task = Task(job, m.APPLY, message)
-        if held:
-            task.held = held
+        if held or common:
+            task.held = held + common
         if timeout is not None:
             task.timeout = timeout
         if retry is not NO_RETRY:
@@ -392,7 +393,8 @@ class Pool:
             chunksize = 1  # both are then of an input
         if chunksize is not None and chunksize < 1:
             chunksize = 1
-        function, refusal = b"", None
+        function: tuple[bytes, list[Any]] = b"", []
+        refusal = None
         try:
             function = function_part(func)
         except Exception as e:

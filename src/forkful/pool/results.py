@@ -261,7 +261,7 @@ class MapResult(AsyncResult[list[_T]]):
         inputs: All inputs.
         chunksize: How many to send in a message; None: as suits how long they take.
         kind: The kind of the messages.
-        function: The function's part of a message.
+        function: The function's part of a message, and the handles in it.
         dump: Makes a message of inputs and the function's part, and says which handles it holds.
     """
 
@@ -279,7 +279,7 @@ class MapResult(AsyncResult[list[_T]]):
         inputs: Any,
         chunksize: int | None,
         kind: int,
-        function: bytes,
+        function: tuple[bytes, list[Any]],
         dump: Callable[[Any, bytes], tuple[Message, list[Any]]],
         timeout: float | None,
         retry: Retry,
@@ -297,7 +297,8 @@ class MapResult(AsyncResult[list[_T]]):
         self._bytes = 0
         self._chunksize = chunksize
         self._sizer = ChunkSizer(engine.size, target=0.005, most=1 << 16)
-        self._kind, self._function, self._dump = kind, function, dump
+        self._kind, self._dump = kind, dump
+        self._function, self._held = function
         self._timeout, self._retry = timeout, retry
 
     def feed(self) -> None:
@@ -413,6 +414,10 @@ class MapResult(AsyncResult[list[_T]]):
         if task.size == 1:
             return f"task {task.index}: " + describe_call(self._func, (self._inputs[task.index],))
         return f"{name} over inputs {task.index} to {task.index + task.size - 1}"
+
+    def _set_done(self) -> None:
+        self._held = []
+        super()._set_done()
 
     def _landed(self, task: Task) -> None:
         self._under_way -= 1

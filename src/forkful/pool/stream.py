@@ -37,7 +37,7 @@ class Stream:
         func: For error messages.
         inputs: Where the inputs come from.
         ordered: Whether results come out in the order of the inputs.
-        function: The function's part of a message.
+        function: The function's part of a message, and the handles in it.
         dump: Makes a message of inputs and the function's part, and says which handles it holds.
     """
 
@@ -51,7 +51,7 @@ class Stream:
         func: Callable[..., Any],
         inputs: Iterable[Any],
         ordered: bool,
-        function: bytes,
+        function: tuple[bytes, list[Any]],
         dump: _Dump,
         timeout: float | None,
         retry: Retry,
@@ -62,7 +62,8 @@ class Stream:
         self._inputs: Iterator[Any] = iter(inputs)
         self._inline = isinstance(inputs, _AT_ONCE)
         self._ordered = ordered
-        self._function, self._dump = function, dump
+        self._function, self._held = function
+        self._dump = dump
         self._timeout, self._retry = timeout, retry
         self._read = 0  # units (chunks, or inputs) read
         self._given = 0  # units given to the consumer
@@ -164,6 +165,7 @@ class Stream:
     def _finish(self) -> None:
         self._done = True
         self._pool = None
+        self._held = []
         self._room.set()
         self._engine.closed_job(self)
 

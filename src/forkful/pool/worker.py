@@ -157,19 +157,20 @@ class _Worker:
         """Return the function, and where its part of the message ends."""
         (size,) = m.FUNCTION_SIZE.unpack_from(data)
         begin = m.FUNCTION_SIZE.size
-        at = begin + size
+        at = begin + (size & ~m.KEPT)
         key = data[begin:at]
         func = self._functions.get(key)
         if func is None:
             func = wire.loads(key)
             # What has no state of its own is the same each time. The rest is made anew for each
             # task, so that no task sees what another one did to it.
-            if isinstance(func, (FunctionType, BuiltinFunctionType, type)):
+            if not isinstance(func, (FunctionType, BuiltinFunctionType, type)):
+                return func, at
+            if not size & m.KEPT:  # of those that have much memory only the last one stays
                 if len(self._functions) >= _CACHED_FUNCTIONS:
                     self._functions.clear()
                 self._functions[key] = func
-        if key in self._functions:
-            self._last, self._prefix, self._behind = func, data[:at], at
+        self._last, self._prefix, self._behind = func, data[:at], at
         return func, at
 
     def _apply(self, seq: int, data: m.Message) -> None:

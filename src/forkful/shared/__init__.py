@@ -1,4 +1,4 @@
-"""State that processes share at memory speed, without a server: `Dict`, `List`, `Namespace`.
+"""State that processes share at memory speed, without a server: `Dict`, `List`, `Namespace`, `Broadcast`.
 
     from forkful import Process
     from forkful.shared import Dict
@@ -12,18 +12,21 @@
 Each is a handle of an object in the family's shared memory, which lives as long as any process has one.
 Handles may be passed to children, to tasks, through queues, and be values of one another.
 
-What is kept is a copy of each value, pickled; what is read is another copy. Changing that changes
+What a container keeps is a copy of each value, pickled; what is read is another copy. Changing that changes
 nothing that is shared: set it again, or use `apply`. Each operation is one step for all processes,
 whole or not at all, also when a process is killed in it; nothing is left locked.
+
+A `Broadcast` is an object that is written once, and that all read where it lies.
 
 `Value` and `Array` are those of `forkful.sharedctypes`: C types in shared memory, with a lock.
 """
 
 from __future__ import annotations
 
+from forkful.shared.broadcast import Broadcast
 from forkful.shared.dicts import Dict
 from forkful.shared.lists import List
 from forkful.shared.namespaces import Namespace
 from forkful.sharedctypes import Array, Value
 
-__all__ = ["Array", "Dict", "List", "Namespace", "Value"]
+__all__ = ["Array", "Broadcast", "Dict", "List", "Namespace", "Value"]
