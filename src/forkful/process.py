@@ -263,7 +263,8 @@ class Process(BaseProcess):
 
     def _report_result(self, value: Any) -> None:
         try:
-            self._report._put_bytes(wire.dumps(value), _RESULT)
+            data, buffers = wire.dumps_oob(value)
+            self._report._put_bytes((data, buffers) if buffers else data, _RESULT)
         except Exception as e:
             # Who never asks for the result is not bothered with that it cannot be sent.
             self._report_exception(e)
@@ -283,7 +284,7 @@ class Process(BaseProcess):
 
     def _take_report(self) -> None:
         """Read what the process has left, if it has."""
-        messages: list[tuple[int, int, bytes]] = []
+        messages: list[tuple[int, int, Any]] = []
         if self._outcome is None and self._report._take_bytes(messages, 1, 0):
             _, kind, data = messages[0]
             self._outcome = kind, self._unpack(kind, data)
@@ -296,7 +297,7 @@ class Process(BaseProcess):
         kind, content = self._outcome
         return int(content) if kind == _EXIT else int(kind == _EXCEPTION)
 
-    def _unpack(self, kind: int, data: bytes) -> Any:
+    def _unpack(self, kind: int, data: Any) -> Any:
         if kind == _EXCEPTION:
             from forkful import remote
 
@@ -304,7 +305,7 @@ class Process(BaseProcess):
         if kind == _EXIT:
             return int(data)
         try:
-            return wire.loads(data)
+            return wire.loads(data) if isinstance(data, bytes) else wire.loads(*data)
         except Exception as e:
             e.add_note(f"the result of {self.name} (pid {self.pid}) cannot be unpickled here")
             return _Unreadable(e)

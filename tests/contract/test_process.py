@@ -23,7 +23,7 @@ import pytest
 
 import forkful
 from forkful.launch import forkserver
-from tests.contract.children import LONG, is_gone, until
+from tests.contract.children import LONG, is_gone, until, used
 from tests.programs import deeds
 
 
@@ -501,6 +501,19 @@ def test_a_large_result_is_read_after_the_join(ctx: Any) -> None:
     process = ended(started(ctx, deeds.big, size))
     assert process.exitcode == 0
     assert process.result() == b"x" * size
+
+
+def test_a_large_array_comes_whole_and_is_the_askers_own(ctx: Any) -> None:
+    process = ended(started(ctx, deeds.ones, 1 << 20))
+    before = used()
+    array = process.result()
+    assert (array.sum(), array.flags.writeable) == (1 << 20, True)
+    array[0] = 2
+    assert process.result() is array
+    del process
+    assert (array[0], array.sum()) == (2, (1 << 20) + 1)
+    del array
+    assert used() < before - (8 << 20)
 
 
 # ---- ends --------------------------------------------------------------------------------------

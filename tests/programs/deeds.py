@@ -373,6 +373,12 @@ def sys_exit(code: Any) -> NoReturn:
     sys.exit(code)
 
 
+def ones(size: int) -> Any:
+    import numpy
+
+    return numpy.ones(size)
+
+
 def big(size: int) -> bytes:
     return b"x" * size
 
