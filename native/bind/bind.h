@@ -116,6 +116,8 @@ PyFrameObject *fk_callers_frame(void);
 /* bytes; *extras: NULL, or (bytes, buffers, handles) if any of the latter two go with them */
 PyObject *fk_pickle(PyObject *obj, PyObject **extras);
 PyObject *fk_pickle_plain(PyObject *obj); /* bytes; None if it is not of plain types */
+/* The same as plain.c writes it, if it does; behind `head` (bytes or NULL). For fk_rebuild. */
+PyObject *fk_dumps_plain(PyObject *obj, PyObject *head);
 PyObject *fk_unpickle(PyObject *data, PyObject *buffers /* or NULL */);
 /* The object in bytes from `at` on, be they a pickle or plain.c's. */
 PyObject *fk_rebuild(PyObject *data, Py_ssize_t at);

@@ -36,14 +36,27 @@ static PyObject *pickle_plain(PyObject *m, PyObject *obj)
     return fk_pickle_plain(obj);
 }
 
-static PyObject *write_plain(PyObject *m, PyObject *const *args, Py_ssize_t nargs)
+typedef PyObject *(*plain_fn)(PyObject *obj, PyObject *head);
+
+static PyObject *with_head(plain_fn fn, PyObject *const *args, Py_ssize_t nargs)
 {
-    (void)m;
     if (nargs < 1 || nargs > 2 || (nargs == 2 && !PyBytes_CheckExact(args[1]))) {
         PyErr_SetString(PyExc_TypeError, "an object, and bytes that stand before it, expected");
         return NULL;
     }
-    return fk_plain_bytes(args[0], nargs == 2 ? args[1] : NULL);
+    return fn(args[0], nargs == 2 ? args[1] : NULL);
+}
+
+static PyObject *write_plain(PyObject *m, PyObject *const *args, Py_ssize_t nargs)
+{
+    (void)m;
+    return with_head(fk_plain_bytes, args, nargs);
+}
+
+static PyObject *dumps_plain(PyObject *m, PyObject *const *args, Py_ssize_t nargs)
+{
+    (void)m;
+    return with_head(fk_dumps_plain, args, nargs);
 }
 
 static PyObject *rebuild(PyObject *m, PyObject *const *args, Py_ssize_t nargs)
@@ -67,6 +80,9 @@ static PyMethodDef methods[] = {
      "bytes behind `head`, in less time than it takes to\npickle it; None if it is no such object. "
      "Its "
      "first byte is none that a pickle begins with."},
+    {"dumps_plain", (PyCFunction)(void (*)(void))dumps_plain, METH_FASTCALL,
+     "dumps_plain($module, obj, head=b'', /)\n--\n\nReturn an object of exact builtin types as "
+     "bytes behind `head`: as write_plain() does, or else\npickled. None if it is no such object."},
     {"rebuild", (PyCFunction)(void (*)(void))rebuild, METH_FASTCALL,
      "rebuild($module, data, at=0, /)\n--\n\nReturn the object whose pickle, or what write_plain() "
      "made of it, stands in the bytes from `at` on."},

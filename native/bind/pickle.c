@@ -50,6 +50,20 @@ PyObject *fk_pickle_plain(PyObject *obj)
     return PyObject_Vectorcall(fk_hooks.pickle_dumps, args, 2, NULL);
 }
 
+PyObject *fk_dumps_plain(PyObject *obj, PyObject *head)
+{
+    PyObject *data = fk_plain_bytes(obj, head);
+    if (data != Py_None)
+        return data;
+    Py_DECREF(data);
+    PyObject *pickled = fk_pickle_plain(obj);
+    if (!head || !pickled || pickled == Py_None)
+        return pickled;
+    Py_INCREF(head);
+    PyBytes_ConcatAndDel(&head, pickled);
+    return head;
+}
+
 PyObject *fk_pickle(PyObject *obj, PyObject **extras)
 {
     *extras = NULL;

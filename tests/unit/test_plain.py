@@ -8,10 +8,10 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from forkful._native import rebuild, write_plain
+from forkful._native import dumps_plain, rebuild, write_plain
 
 INTS = [
     0,
@@ -90,6 +90,22 @@ class Int(int):
 )
 def test_what_is_large_or_of_another_type_is_left_to_pickle(obj: Any) -> None:
     assert write_plain(obj) is None
+
+
+@given(objects, st.binary(max_size=9))
+def test_either_way_it_stands_behind_the_head(obj: Any, head: bytes) -> None:
+    data = dumps_plain(obj, head)
+    assume(data is not None)  # nested too deep
+    assert data.startswith(head)
+    assert same(rebuild(data, len(head)), obj)
+    assert same(rebuild(dumps_plain(obj) or b""), obj)
+
+
+def test_what_is_not_of_builtin_types_is_neither() -> None:
+    for obj in (Int(1), [Int(1)], 1j, {1}, object(), b"x" * (1 << 18)):
+        assert dumps_plain(obj, b"head") is None
+    with pytest.raises(TypeError):
+        dumps_plain(1, "head")  # type: ignore[arg-type]
 
 
 def test_what_stands_in_it_twice_is_left_to_pickle() -> None:

@@ -24,12 +24,9 @@ def dump(obj: Any, function: bytes) -> tuple[Message, list[Any]]:
         obj: A list of inputs, or `(args, kwargs)`.
         function: The function's part.
     """
-    message = _native.write_plain(obj, function)
+    message = _native.dumps_plain(obj, function)
     if message is not None:
         return message, []
-    data = _native.pickle_plain(obj)
-    if data is not None:
-        return function + data, []
     if type(obj) is list:
         aside: Any = wire.aside(obj)
     else:
@@ -41,12 +38,9 @@ def dump(obj: Any, function: bytes) -> tuple[Message, list[Any]]:
 
 def dump_to_keep(obj: Any, function: bytes) -> tuple[bytes, list[Any]]:
     """The same for arguments that may have to be sent again: nothing stands beside the bytes."""
-    message = _native.write_plain(obj, function)
+    message = _native.dumps_plain(obj, function)
     if message is not None:
         return message, []
-    data = _native.pickle_plain(obj)
-    if data is not None:
-        return function + data, []
     with wire.collecting() as held:
         return function + wire.dumps(obj), held
 

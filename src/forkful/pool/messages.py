@@ -2,7 +2,7 @@
 
 A task is `FUNCTION_SIZE, the function's pickle, arguments`, with the kind as the message's meta
 number. An answer's meta number is `sequence number of the task << 4 | kind`. Arguments and values are
-pickled, or written as small plain objects are (`_native.write_plain`). The number of a task is never
+pickled, or written as small plain objects are (`_native.dumps_plain`). The number of a task is never
 inside of them, so one that cannot be read fails only itself.
 
 A message is bytes, or `(bytes, buffers)` when large buffers stand beside the pickle at its end (`wire.dumps_oob`).

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from multiprocessing import TimeoutError
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from forkful._native import rebuild, write_plain
+from forkful._native import dumps_plain, rebuild
 from forkful.pool import messages as m
 from forkful.pool.messages import SECONDS, Message
 from forkful.pool.state import ChunkSizer, Retry, Task, describe_call
@@ -339,7 +339,7 @@ class MapResult(AsyncResult[list[_T]]):
                 break
             size = len(chunk)
             try:
-                message: Message | None = write_plain(chunk, function)
+                message: Message | None = dumps_plain(chunk, function)
                 held: list[Any] = []
                 if message is None:
                     message, held = dump(chunk, function)

@@ -19,7 +19,7 @@ from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 from forkful import _native, ledger, remote, wire
-from forkful._native import rebuild, write_plain
+from forkful._native import dumps_plain, rebuild
 from forkful.family import Words
 from forkful.launch import interrupts, sigterm
 from forkful.launch.defaults import defaults
@@ -225,12 +225,9 @@ class _Worker:
 
 def _dumps(value: Any, head: bytes = b"", *, many: bool = False) -> m.Message:
     """Return an answer: a value, or a list of `many`, behind `head`."""
-    answer = write_plain(value, head)
+    answer = dumps_plain(value, head)
     if answer is not None:
         return answer
-    data = _native.pickle_plain(value)
-    if data is not None:
-        return head + data
     try:
         data, buffers = wire.dumps_oob(wire.aside(value) if many else value)
     except Exception as e:
