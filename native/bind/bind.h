@@ -108,6 +108,9 @@ int fk_parse_timeout(PyObject *timeout, fk_wait *w);
 PyObject *fk_lock_enter(PyObject *lock, uint32_t kind);
 PyObject *fk_lock_exit(PyObject *lock, uint32_t kind, PyObject *const *args, Py_ssize_t nargs);
 
+/* with.c: let `with` call the type's __enter__ and __exit__ in less time. 0 or -1. */
+int fk_hasten_with(PyTypeObject *type);
+
 /* here.c: the innermost frame that is not forkful's own; if all are, the innermost one. A new
  * reference; NULL: there is none. */
 PyFrameObject *fk_callers_frame(void);

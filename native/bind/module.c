@@ -113,7 +113,8 @@ static int add_derived(PyObject *m, PyType_Spec *spec, PyTypeObject *base, bool 
             return -1;
         }
     }
-    int r = PyModule_AddType(m, (PyTypeObject *)type);
+    int r =
+        fk_hasten_with((PyTypeObject *)type) < 0 ? -1 : PyModule_AddType(m, (PyTypeObject *)type);
     if (keep && r == 0)
         *keep = (PyTypeObject *)type; /* the module's one reference more: for good */
     else
