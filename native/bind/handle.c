@@ -84,29 +84,39 @@ static PyObject *attach(PyObject *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
-static PyObject *identity(PyObject *self, PyObject *unused)
+static PyObject *ident(fk_handle *h, uint32_t departed)
 {
-    (void)unused;
-    fk_handle *h = (fk_handle *)self;
     if (!fk_handle_data(h))
         return NULL;
     return Py_BuildValue("KKI", (unsigned long long)h->off, (unsigned long long)h->tag,
-                         fk_block_at(&fk_family, h->off)->kind);
+                         fk_block_at(&fk_family, h->off)->kind | departed);
 }
 
-static PyObject *embark(PyObject *self, PyObject *unused)
+static PyObject *identity(PyObject *self, PyObject *unused)
 {
-    fk_handle *h = (fk_handle *)self;
-    PyObject *id = identity(self, unused);
+    (void)unused;
+    return ident((fk_handle *)self, 0);
+}
+
+static PyObject *leave(fk_handle *h, uint32_t departed)
+{
+    PyObject *id = ident(h, departed);
     if (id)
         atomic_store(&fk_block_at(&fk_family, h->off)->travelled, 1);
     return id;
 }
 
+static PyObject *embark(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    return leave((fk_handle *)self, 0);
+}
+
 static PyObject *depart(PyObject *self, PyObject *unused)
 {
+    (void)unused;
     fk_handle *h = (fk_handle *)self;
-    PyObject *id = embark(self, unused);
+    PyObject *id = leave(h, FK_DEPARTED);
     if (id)
         fk_block_ref(&fk_family, h->off, FK_REF_TRANSIT);
     return id;
@@ -127,7 +137,21 @@ static PyObject *stow(PyObject *self, PyObject *unused)
     Py_RETURN_NONE;
 }
 
+static PyObject *let_go(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    fk_handle *h = (fk_handle *)self;
+    if (h->hold != FK_NO_HOLD)
+        fk_hold_drop(&fk_family, h->hold);
+    h->hold = FK_NO_HOLD;
+    h->data = NULL;
+    Py_RETURN_NONE;
+}
+
 PyMethodDef fk_handle_methods[] = {
+    {"_let_go", let_go, METH_NOARGS,
+     "_let_go($self, /)\n--\n\nHold the object no longer, though the handle stays: it cannot be "
+     "used."},
     {"_stow", stow, METH_NOARGS,
      "_stow($self, /)\n--\n\nKeep the object for this process alone: those that it forks from now "
      "on "

@@ -228,8 +228,8 @@ static void parcel_destroy(fk_arena *a, fk_block *b, uint64_t off)
     }
 }
 
-/* The last ref is gone: what the kind holds inside, then the block. */
-static void destroy(fk_arena *a, uint64_t off, fk_block *b)
+/* What the kind holds inside, then the block. */
+static void destroy_one(fk_arena *a, uint64_t off, fk_block *b)
 {
     if (b->kind == FK_KIND_QUEUE)
         fk_queue_destroy(a, off);
@@ -242,6 +242,29 @@ static void destroy(fk_arena *a, uint64_t off, fk_block *b)
     else if (b->kind == FK_KIND_ITEM)
         fk_item_destroy(a, off);
     block_free(a, off, b);
+}
+
+#define DEEPEST 64 /* blocks within blocks that are destroyed within one another */
+static _Thread_local int depth;
+static _Thread_local uint64_t
+    doomed; /* blocks further down, without refs, linked by their `next` */
+
+/* The last ref is gone. What goes with a block goes as soon as it is struck out, so that who dies at it leaves
+ * little; but a long chain would need too much of the stack. */
+static void destroy(fk_arena *a, uint64_t off, fk_block *b)
+{
+    if (depth == DEEPEST) {
+        atomic_store(&b->next, doomed);
+        doomed = off;
+        return;
+    }
+    depth++;
+    destroy_one(a, off, b);
+    while (depth == 1 && doomed && (b = fk_block_at(a, off = doomed)) != NULL) {
+        doomed = atomic_load(&b->next);
+        destroy_one(a, off, b);
+    }
+    depth--;
 }
 
 bool fk_block_was_last(fk_arena *a, uint64_t off, uint64_t ref)
@@ -266,13 +289,15 @@ void fk_block_unref(fk_arena *a, uint64_t off, uint64_t ref)
 fk_status fk_block_arrive(fk_arena *a, uint64_t off, uint64_t tag, uint32_t kind)
 {
     fk_block *b = fk_block_at(a, off);
+    uint64_t least = kind & FK_DEPARTED ? FK_REF_TRANSIT : UINT64_MAX;
+    kind &= ~FK_DEPARTED;
     if (!b || (off & 63) || tag == 0 || atomic_load(&b->tag) != tag)
         return FK_STALE;
     uint64_t refs = atomic_load(&b->refs), then;
     do {
         if (refs == 0)
             return FK_STALE;
-        then = refs + FK_REF_HOLD - (refs >= FK_REF_TRANSIT ? FK_REF_TRANSIT : 0);
+        then = refs + FK_REF_HOLD - (refs >= least ? FK_REF_TRANSIT : 0);
     } while (!atomic_compare_exchange_weak(&b->refs, &refs, then));
     /* The block may have been freed and used again in between: then this is somebody else's. */
     if (atomic_load(&b->tag) == tag && (kind == 0 || b->kind == kind))

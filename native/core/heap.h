@@ -49,8 +49,12 @@ void fk_block_unref(fk_arena *a, uint64_t off, uint64_t ref);
 bool fk_block_was_last(fk_arena *a, uint64_t off, uint64_t ref);
 void fk_block_finish(fk_arena *a, uint64_t off, uint64_t tag);
 
-/* Turn a pickled copy under way (off, tag) into a hold ref. A copy may be loaded more than once:
- * the later ones find no copy under way, and succeed while somebody else keeps the block alive.
+/* With a kind: the bytes with the handle are a copy under way, which has a ref of its own (FK_REF_TRANSIT). */
+#define FK_DEPARTED (UINT32_C(1) << 31)
+
+/* Turn a pickled handle (off, tag) into a hold ref. A copy under way may be loaded more than once:
+ * the later ones find none under way, and succeed while somebody else keeps the block alive, as all other
+ * handles do.
  * Returns FK_OK; FK_STALE when the block is gone or of another kind (kind 0: any). */
 fk_status fk_block_arrive(fk_arena *a, uint64_t off, uint64_t tag, uint32_t kind);
 

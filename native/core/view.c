@@ -113,13 +113,15 @@ static bool is_unwritten(const fk_arena *a, const fk_view *v)
     return true;
 }
 
-/* Whether nobody will ever look into the block again, once this process lets go of it. */
+/* Whether nobody will ever look into the block again, once this process lets go of it. A message has one
+ * receiver; of a handle that was pickled, bytes may be anywhere, and arrive at any time. */
 static bool is_ours_alone(const fk_arena *a, uint64_t off, uint32_t hold)
 {
     const fk_hold *h =
         fk_hold_at(a, hold); /* none: what the parent had before a fork is not ours */
     const fk_block *b = fk_block_at(a, off);
     return h && atomic_load(&h->off) == off && atomic_load(&b->refs) == FK_REF_HOLD &&
+           !atomic_load(&b->travelled) &&
            b->kind == FK_KIND_RAW; /* a parcel begins with what is to be given up */
 }
 

@@ -435,9 +435,9 @@ TEST(a_pickled_copy_keeps_a_block_until_it_arrives)
     fk_block_ref(&A, off, FK_REF_TRANSIT);
     fk_block_unref(&A, off, FK_REF_HOLD); /* the sender's handle is gone */
     CHECK_EQ(heap_used(), used);
-    CORE(fk_block_arrive(&A, off, tag, FK_KIND_RAW));
+    CORE(fk_block_arrive(&A, off, tag, FK_KIND_RAW | FK_DEPARTED));
     CHECK_EQ(atomic_load(refs), FK_REF_HOLD);
-    CORE(fk_block_arrive(&A, off, tag, 0)); /* the same copy, loaded once more */
+    CORE(fk_block_arrive(&A, off, tag, FK_DEPARTED)); /* the same copy, loaded once more */
     CHECK_EQ(atomic_load(refs), 2 * FK_REF_HOLD);
     fk_block_unref(&A, off, FK_REF_HOLD);
     fk_block_unref(&A, off, FK_REF_HOLD);

@@ -16,7 +16,7 @@ static int come_in(void *arg)
     CHECK_EQ(fk_family_join(&guest, i->fd, i->me), FK_OK);
     if (i->off) {
         uint32_t index;
-        CHECK_EQ(fk_block_arrive(&guest, i->off, i->tag, FK_KIND_LOCK), FK_OK);
+        CHECK_EQ(fk_block_arrive(&guest, i->off, i->tag, FK_KIND_LOCK | FK_DEPARTED), FK_OK);
         CHECK_EQ(fk_hold_new(&guest, i->off, &index), FK_OK);
         CHECK_EQ(fk_lock_try(&guest, fk_block_data(&guest, i->off)), FK_OK);
     }

@@ -54,6 +54,24 @@ TEST(what_nobody_receives_is_freed_with_the_queue)
     CHECK_EQ(refs(&keeps_a_chunk), FK_REF_HOLD);
 }
 
+TEST(a_chain_of_parcels_is_freed_however_long_it_is)
+{
+    found();
+    object last = make(FK_KIND_WORDS, 8);
+    uint64_t used = heap_used();
+    object o = last;
+    for (int i = 0; i < 300000; i++) {
+        object next = pack(&o, 1);
+        if (i)
+            fk_hold_drop(&A, o.index);
+        o = next;
+    }
+    CHECK(heap_used() > used);
+    fk_hold_drop(&A, o.index);
+    CHECK_EQ(heap_used(), used);
+    CHECK_EQ(refs(&last), FK_REF_HOLD);
+}
+
 TEST(a_parcel_may_hold_less_than_it_says)
 {
     found();

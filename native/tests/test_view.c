@@ -64,6 +64,25 @@ TEST(a_block_that_comes_again_has_a_view_that_is_kept_and_shows_each_message)
     CHECK_EQ(A.views_kept, 0); /* one message has it */
 }
 
+TEST(a_block_that_others_may_come_to_is_only_read)
+{
+    found();
+    for (int i = 0; i < 4; i++) {
+        object o = arrive(1);
+        atomic_store(&fk_block_at(&A, o.off)->travelled, 1);
+        fk_view v;
+        if (fk_view_open(&A, o.off, &v) == FK_OK) {
+            fk_view_close(&A, &v, o.index);
+            CHECK_EQ(A.views_kept, 0);
+            for (size_t at = 0; at < SIZE; at++)
+                CHECK_EQ(((uint8_t *)o.data)[at], 1);
+        } else {
+            CHECK_EQ(i, 0);
+        }
+        fk_hold_drop(&A, o.index);
+    }
+}
+
 TEST(a_large_block_has_a_view_at_once_that_is_kept_from_the_second_message_on)
 {
     found();

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from multiprocessing import process
-from multiprocessing.context import get_spawning_popen
+from multiprocessing.context import get_spawning_popen, set_spawning_popen
 
 from forkful import _native, errors, quiet, stacks, wire
 from forkful.errors import ForkfulError, LockOwnerDied, ShutDown
@@ -54,8 +54,15 @@ def pack(obj: Any) -> tuple[bytes, Sequence[Any], list[object]]:
     """Pickle for a block of shared memory: the bytes, the large buffers that stand beside them, and the
     handles inside, which go with the block.
     """
-    with wire.collecting() as handles:
-        data, buffers = wire.dumps_oob(obj)
+    popen = get_spawning_popen()
+    if popen is not None:  # what is pickled for a child that is being started, this is not
+        set_spawning_popen(None)
+    try:
+        with wire.collecting() as handles:
+            data, buffers = wire.dumps_oob(obj)
+    finally:
+        if popen is not None:
+            set_spawning_popen(popen)
     return data, buffers, handles
 
 
@@ -115,6 +122,7 @@ class Handle:
     """
 
     # Of the native base class that each subclass has beside this one.
+    _let_go: Callable[[], None]
     _attach: Callable[..., None]
     _identity: Callable[[], tuple[int, int, int]]
     _embark: Callable[[], tuple[int, int, int]]
@@ -132,7 +140,10 @@ class Handle:
             ident = self._embark()
         else:
             ident = self._depart()
-        return _arrive, (type(self), _native.identity(), ident, self.__dict__ or None)
+        state = self.__dict__
+        if "__orig_class__" in state:  # of Queue[int](): for who checks types
+            state = {name: value for name, value in state.items() if name != "__orig_class__"}
+        return _arrive, (type(self), _native.identity(), ident, state or None)
 
 
 class Words(Handle, _native.Words):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import functools
+import gc
 import pickle
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from forkful.shared import Broadcast
+from forkful import _native
+from forkful.shared import Broadcast, Dict, broadcast
 from tests.contract.children import LONG, kill, running, until, used
 from tests.programs import deeds
 
@@ -51,6 +55,10 @@ def address(array: np.ndarray[Any, Any]) -> int:
 def tell(table: Broadcast[Any], answers: Any) -> None:
     value = table.value
     answers.put((address(value), value.flags.writeable, int(value.sum())))
+
+
+def forget_latest() -> None:
+    broadcast._latest.clear()
 
 
 def hold(table: Broadcast[Any], there: Any) -> None:
@@ -157,6 +165,112 @@ def test_what_a_killed_process_used_is_given_back(fork: Any) -> None:
     child.close()
     del there, child
     until(lambda: used() == before)
+
+
+def test_all_handles_in_a_process_have_the_same_value(fork: Any) -> None:
+    table, queue = Broadcast([1, 2]), fork.Queue()
+    queue.put(table)
+    value = table.value
+    assert copy.copy(table).value is queue.get().value is pickle.loads(pickle.dumps(table)).value
+    assert copy.copy(table).value is value
+    other = copy.deepcopy(table)
+    assert other.value is value
+    del table
+    assert copy.copy(other).value is value
+
+
+class MadeByTwo:
+    """Is made by two threads at once, or by none."""
+
+    barrier = threading.Barrier(2)
+
+    def __reduce__(self) -> Any:
+        return MadeByTwo.make, ()
+
+    @staticmethod
+    def make() -> MadeByTwo:
+        MadeByTwo.barrier.wait(LONG)
+        return MadeByTwo()
+
+
+def test_threads_that_make_it_at_once_have_the_same() -> None:
+    table, values = Broadcast(MadeByTwo()), []
+    threads = [threading.Thread(target=lambda: values.append(table.value)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(LONG)
+    assert values[0] is values[1] is table.value
+
+
+def test_a_pickle_keeps_it_alive_whoever_else_it_was_sent_to(fork: Any) -> None:
+    table, queue = Broadcast(np.arange(SIZE)), fork.Queue()
+    stored = pickle.dumps(table)
+    queue.put(table)
+    assert item(queue.get(), 5) == 5
+    del table
+    forget_latest()
+    assert item(pickle.loads(stored), 6) == 6
+
+
+class Carrier:
+    """Makes a broadcast when it is pickled, with an object that nobody else has."""
+
+    table: Any
+
+    def __getstate__(self) -> Any:
+        return {"table": Broadcast({"inside": Dict(x=1)})}
+
+
+def pass_back(carrier: Carrier, queue: Any) -> None:
+    queue.put(carrier.table)
+
+
+def test_what_is_made_as_a_process_is_started_owns_what_is_in_it(ctx: Any) -> None:
+    queue, carrier = ctx.Queue(), Carrier()
+    carrier.table = Broadcast({"inside": Dict(x=1)})
+    with running(ctx, pass_back, carrier, queue):
+        pass
+    del carrier
+    assert queue.get(timeout=LONG).value["inside"]["x"] == 1
+
+
+def test_children_that_have_ended_hold_nothing(ctx: Any) -> None:
+    table = Broadcast(np.arange(SIZE))
+    answers = ctx.Queue()
+    for _ in range(2):
+        with running(ctx, tell, table, answers):
+            answers.get(timeout=LONG)
+    before = _native.statistics()["used"]  # as it is: `used` would give back what the dead have
+    with running(ctx, tell, table, answers):
+        answers.get(timeout=LONG)
+    del table
+    forget_latest()
+    gc.collect()
+    assert _native.statistics()["used"] < before - SIZE * 8
+
+
+def test_it_may_be_subscripted_and_subclassed() -> None:
+    class Local:
+        pass
+
+    class Forwarding(Broadcast[Any]):
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.value, name)
+
+    table = Broadcast[Local]([1])  # type: ignore[arg-type]
+    assert pickle.loads(pickle.dumps(table)).value == [1]
+    assert Forwarding([1, 2]).index(2) == 1
+
+
+def test_a_chain_is_freed_however_long_it_is() -> None:
+    before = used()
+    table: Any = None
+    for _ in range(20_000):
+        table = Broadcast(table)
+    assert used() > before
+    del table
+    assert used() < before + 2**18
 
 
 def test_what_cannot_be_pickled_is_refused_at_once() -> None:

@@ -126,6 +126,50 @@ def test_its_memory_is_given_back(fork: Any, pool: Any, tmp_path: Path) -> None:
     assert len(results) == 10
 
 
+def test_workers_that_come_in_between_do_not_keep_it(fork: Any) -> None:
+    array = np.arange(SIZE)
+    with fork.Pool(2, maxtasksperchild=2) as pool:
+        pool.map(deeds.echo, range(4), chunksize=1)
+        before = used()
+        for _ in range(3):
+            function = functools.partial(deeds.item_of, array)
+            assert pool.map(function, range(10), chunksize=1) == list(range(10))
+        until(lambda: used() < before + array.nbytes)
+        pool.terminate()
+        pool.join()
+
+
+def test_nor_do_calls_that_were_cut_off(fork: Any, tmp_path: Path) -> None:
+    before = used()
+    pool = fork.Pool(2)
+    function = functools.partial(deeds.arrive_with, np.arange(SIZE), str(tmp_path / "there"))
+    result = pool.map_async(function, range(10), chunksize=1)
+    deeds.wait_for_file(str(tmp_path / "there"))
+    pool.terminate()
+    pool.join()
+    assert used() < before + SIZE * 8
+    assert not result.ready()
+
+
+def test_a_worker_keeps_no_function_but_the_last(fork: Any) -> None:
+    array = np.arange(1 << 20)  # so large that it is never copied
+    with fork.Pool(1) as pool:
+        pool.map(deeds.echo, range(4), chunksize=1)
+        before = used()
+        assert pool.map(lambda x: int(array[x]), range(4), chunksize=1) == list(range(4))
+        assert used() > before + array.nbytes
+        assert pool.apply(functools.partial(deeds.item_of, [3]), (0,)) == 3
+        until(lambda: used() < before + array.nbytes)
+        pool.terminate()
+        pool.join()
+
+
+def test_what_is_slow_to_make_does_not_keep_chunks_small(pool: Any, tmp_path: Path) -> None:
+    slow = deeds.SlowToMake(str(tmp_path / "made"))
+    assert pool.map(functools.partial(deeds.second, slow), range(300)) == list(range(300))
+    assert (tmp_path / "made").stat().st_size < 150
+
+
 def test_a_killed_workers_further_attempt_has_it(pool: Any, tmp_path: Path) -> None:
     function = functools.partial(deeds.item_or_death, np.arange(SIZE), str(tmp_path / "died"))
     assert pool.map(function, range(8), chunksize=1, retries=1, retry_on=WorkerDied) == list(

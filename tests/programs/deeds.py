@@ -76,6 +76,28 @@ def put_item_of(array: Any, queue: Any, x: int) -> None:
     queue.put(int(array[x]))
 
 
+def arrive_with(array: Any, arrived: str, x: int) -> None:
+    Path(arrived).touch()
+    signal.pause()
+
+
+def second(x: Any, y: Any) -> Any:
+    return y
+
+
+class SlowToMake:
+    """Leaves a byte in a file each time it is made from a pickle."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __setstate__(self, state: dict[str, str]) -> None:
+        self.__dict__.update(state)
+        time.sleep(0.01)  # sleep: stands for the time that much data takes
+        with open(self.path, "ab") as f:
+            f.write(b".")
+
+
 def item_or_death(array: Any, died: str, x: int) -> int:
     """The first to come dies."""
     try:

@@ -248,16 +248,12 @@ def test_slow_inputs_travel_alone_again_at_once() -> None:
     assert sizer.size == 1
 
 
-def test_towards_the_end_chunks_shrink_as_far_as_a_message_is_worth_it() -> None:
+def test_towards_the_end_chunks_shrink() -> None:
     sizer = ChunkSizer(2, 0.005, 64)
     for _ in range(5):
-        sizer.took(sizer.size, sizer.size * 0.0001)
-    assert sizer.size == 50
-    lefts = (1000, 200, 100, 32, 24, 16, 7, 4, 1)
-    assert [sizer.chunk(left) for left in lefts] == [50, 50, 25, 8, 6, 6, 6, 4, 1]
-    assert sizer.chunk(None) == 50
-    sizer.took(1, 1.0)
-    assert [sizer.chunk(left) for left in (1000, 4, 1)] == [1, 1, 1]
+        sizer.took(sizer.size, 0.0)
+    assert [sizer.chunk(left) for left in (1000, 256, 100, 16, 4, 3, 1)] == [64, 64, 25, 4, 1, 1, 1]
+    assert sizer.chunk(None) == 64
 
 
 def test_chunks_are_never_empty_and_cover_all() -> None:

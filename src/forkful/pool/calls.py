@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
+from weakref import WeakSet
 
 from forkful import _native, wire
 from forkful.family import Handle, pack
@@ -53,7 +55,8 @@ def function_part(func: Callable[..., Any]) -> tuple[bytes, list[Any]]:
     """Return the function's part of a message; and the handles in it, to be held until all is answered.
 
     What is large in it (an argument of a `functools.partial`, what a closure has) is common to all calls, so it is
-    written into shared memory once, and not for each. Each task has it for its own all the same.
+    written into shared memory once, and not for each. A partial is made from there for each message, so its
+    arguments are that message's own; a function that travels by value is made once in a worker, as any is.
     """
     if type(func) is FunctionType or type(func) is BuiltinFunctionType:
         module = sys.modules.get(func.__module__)
@@ -66,8 +69,9 @@ def function_part(func: Callable[..., Any]) -> tuple[bytes, list[Any]]:
     data, buffers, held = pack(func)
     if not buffers and len(data) < wire.LARGE:
         return _framed(data), held
-    kept = _Kept()
+    kept = Kept()
     kept._create(data, buffers, held)
+    _kept.add(kept)
     with wire.collecting() as held:
         data = wire.dumps(kept)
     return _framed(data, KEPT), held
@@ -77,12 +81,18 @@ def _framed(data: bytes, kept: int = 0) -> bytes:
     return FUNCTION_SIZE.pack(len(data) | kept) + data
 
 
-class _Kept(Handle, _native.Packed):
-    """Something in shared memory, which a pickled handle of it is replaced by."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _get_kept, super().__reduce__()
+class Kept(Handle, _native.Packed):
+    """A function's part that is in shared memory: the worker loads it from there."""
 
 
-def _get_kept(arrive: Callable[..., _Kept], args: tuple[Any, ...]) -> Any:
-    return arrive(*args)._load(False)
+_kept: WeakSet[Kept] = WeakSet()
+
+
+def _forget_kept() -> None:
+    """In a forked child: a pool's calls are its parent's, and what they keep, too."""
+    for kept in _kept:
+        kept._let_go()
+    _kept.clear()
+
+
+os.register_at_fork(after_in_child=_forget_kept)

@@ -415,6 +415,11 @@ class MapResult(AsyncResult[list[_T]]):
             return f"task {task.index}: " + describe_call(self._func, (self._inputs[task.index],))
         return f"{name} over inputs {task.index} to {task.index + task.size - 1}"
 
+    def cut_off(self, error: BaseException) -> None:
+        """The pool was terminated."""
+        self._held = []
+        super().cut_off(error)
+
     def _set_done(self) -> None:
         self._held = []
         super()._set_done()

@@ -273,9 +273,6 @@ class Roster:
         return self._deaths_at_start < max(3, self.size)
 
 
-_MESSAGES_WORTH = 8  # pieces of a target's time: smaller ones cost more than what they even out
-
-
 class ChunkSizer:
     """How many inputs to send in one message, from how long they take.
 
@@ -293,7 +290,6 @@ class ChunkSizer:
         self._workers = workers
         self._target = target
         self._most = most
-        self._least = 1
         self.size = 1
 
     def took(self, inputs: int, seconds: float) -> None:
@@ -301,15 +297,13 @@ class ChunkSizer:
         each = max(seconds / inputs, 1e-9)
         wanted = int(self._target / each)
         self.size = max(1, min(wanted, 4 * self.size, self._most))
-        self._least = min(self.size, wanted // _MESSAGES_WORTH)
 
     def chunk(self, left: int | None) -> int:
         """Return the next size, when `left` inputs are left (None: not known)."""
         if left is None:
             return self.size
-        # Towards the end in smaller pieces, so that all workers finish together; but none whose time is nothing.
-        piece = max(self._least, -(-left // (2 * self._workers)))
-        return max(1, min(self.size, piece, left))
+        # Towards the end in smaller pieces, so that all workers finish together.
+        return max(1, min(self.size, -(-left // (2 * self._workers))))
 
 
 def describe_call(func: Callable[..., Any] | str, args: tuple[Any, ...]) -> str:

@@ -49,6 +49,7 @@ class WorkerConfig:
     max_memory: int | None  # bytes of resident memory
 
 
+_NO_PREFIX = b"\0" * 5  # no message begins like this
 _clock = time.perf_counter
 _pack_seconds = m.SECONDS.pack
 
@@ -63,8 +64,9 @@ class _Worker:
         self._where = f"{current_process().name} (pid {os.getpid()})"
         self._functions: dict[bytes, Callable[..., Any]] = {}
         self._last: Callable[..., Any] = _nothing  # the function of the task before, if it is kept,
-        self._prefix = b"\0" * 5  # and the message's part for it; no message begins like this
+        self._prefix = _NO_PREFIX  # and the message's part for it
         self._behind = 0  # its length
+        self._making = 0.0  # seconds that it took to make the last function
         self._answer = config.answers._put_bytes
         self._set = config.claims.store
         self._since = config.place + m.CLAIM_SINCE
@@ -159,14 +161,19 @@ class _Worker:
         begin = m.FUNCTION_SIZE.size
         at = begin + (size & ~m.KEPT)
         key = data[begin:at]
+        self._last, self._prefix = _nothing, _NO_PREFIX  # it may have much memory
         func = self._functions.get(key)
         if func is None:
+            begun = _clock()
             func = wire.loads(key)
-            # What has no state of its own is the same each time. The rest is made anew for each
-            # task, so that no task sees what another one did to it.
+            if size & m.KEPT:
+                func = func._load(False)
+            self._making = _clock() - begun
+            # Functions and classes are the same each time. The rest (a partial, a bound method) is made anew
+            # for each message, so that none sees what another one did to it.
             if not isinstance(func, (FunctionType, BuiltinFunctionType, type)):
                 return func, at
-            if not size & m.KEPT:  # of those that have much memory only the last one stays
+            if not size & m.KEPT:
                 if len(self._functions) >= _CACHED_FUNCTIONS:
                     self._functions.clear()
                 self._functions[key] = func
@@ -189,17 +196,18 @@ class _Worker:
         self._answer(_dumps([func(*x) for x in items], many=True), seq << 4 | m.RESULT)
 
     def _timed_map(self, seq: int, data: m.Message) -> None:
-        begun = _clock()
+        begun, self._making = _clock(), 0.0
         func, items = self._open(data)
         self._answer_timed(seq, begun, [func(x) for x in items])
 
     def _timed_starmap(self, seq: int, data: m.Message) -> None:
-        begun = _clock()
+        begun, self._making = _clock(), 0.0
         func, items = self._open(data)
         self._answer_timed(seq, begun, [func(*x) for x in items])
 
     def _answer_timed(self, seq: int, begun: float, values: list[Any]) -> None:
-        seconds = _pack_seconds(_clock() - begun)
+        # To make the function takes the same for few inputs and for many.
+        seconds = _pack_seconds(_clock() - begun - self._making)
         self._answer(_dumps(values, seconds, many=True), seq << 4 | m.TIMED_RESULT)
 
     def _batch(self, seq: int, data: m.Message) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections import OrderedDict
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
+from weakref import WeakValueDictionary
 
 from forkful import _native
 from forkful.family import Handle, pack
@@ -12,9 +15,24 @@ __all__ = ["Broadcast"]
 
 _T = TypeVar("_T")
 _KEPT = 8
+_OWN = frozenset({"_cell", "_made"})
 
-# Of handles that came by pickle. With each task comes a new one, often of the same object.
-_latest: OrderedDict[tuple[int, int, int], Any] = OrderedDict()
+
+class _Cell:
+    """A value, as this process has it. All handles of one object have the same."""
+
+    __slots__ = ("__weakref__", "value")
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+_Key = tuple[int, int, int]
+_cells: WeakValueDictionary[_Key, _Cell] = WeakValueDictionary()
+# With each task comes a new handle, often of the same object.
+_latest: OrderedDict[_Key, _Cell] = OrderedDict()
+_lock = threading.RLock()
+os.register_at_fork(after_in_child=_lock._at_fork_reinit)  # type: ignore[attr-defined]
 
 
 class Broadcast(Handle, _native.Packed, Generic[_T]):
@@ -24,13 +42,13 @@ class Broadcast(Handle, _native.Packed, Generic[_T]):
         pool.map(functools.partial(look_up, table), words)  # look_up(table, word) uses table.value
 
     It is pickled and written into shared memory when this is made, and not for each task; `value` is made from
-    there once in each process. Large buffers in it (NumPy arrays, Arrow tables; not `bytes`) are not
+    there once in each process. Buffers of 32 KiB and more in it (NumPy arrays, Arrow tables; not `bytes`) are not
     copied: they are the same memory in all processes, and read-only. What else is in it is the
     process's own, as a global variable is: what a process changes there, no other sees.
 
     A handle may be passed to children, to tasks, and through queues. The memory is given back with the last
-    handle and the last value. A process keeps the values of the last 8 whose handles
-    it was sent, as the next task may bring the same.
+    handle and the last value. A process keeps the values of the last 8 whose handles it was sent, as the next task
+    may bring the same; and a child by fork keeps what it has inherited, as with every handle.
 
     Args:
         value: The object.
@@ -40,9 +58,8 @@ class Broadcast(Handle, _native.Packed, Generic[_T]):
         MemoryError: The family's shared memory has no room left.
     """
 
-    # No attributes in the `__dict__`, which travels.
-    __slots__ = ("_made", "_value")
-    _value: _T
+    _cell: _Cell | None = None
+    _made = False  # here
 
     def __init__(self, value: _T) -> None:
         self._create(*pack(value))
@@ -55,28 +72,34 @@ class Broadcast(Handle, _native.Packed, Generic[_T]):
         Raises:
             Exception: What making it from its pickle raises.
         """
-        try:
-            return self._value
-        except AttributeError:
-            pass
-        if hasattr(self, "_made"):
-            value = self._load(True)
-        else:
-            value = _of_latest(self)
-        self._value = value
-        return cast(_T, value)
+        cell = self._cell
+        if cell is None:
+            cell = self._cell = _cell_of(self)
+        value: _T = cell.value
+        return value
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        arrive, (*names, state) = super().__reduce__()
+        left = {name: value for name, value in (state or {}).items() if name not in _OWN}
+        return arrive, (*names, left or None)
 
 
-def _of_latest(handle: Broadcast[Any]) -> Any:
+def _cell_of(handle: Broadcast[Any]) -> _Cell:
     key = handle._identity()
-    try:
-        value = _latest[key]
-    except KeyError:
-        value = _latest.setdefault(key, handle._load(True))
-    try:
-        _latest.move_to_end(key)
-        if len(_latest) > _KEPT:
-            _latest.popitem(last=False)
-    except KeyError:
-        pass  # another thread was quicker
-    return value
+    with _lock:
+        cell = _cells.get(key)
+    # Not under the lock: that runs code of others'. Of two threads that are at it, one makes it for nothing.
+    made = _Cell(handle._load(True)) if cell is None else None
+    old = None
+    with _lock:
+        if made is not None:
+            cell = _cells.setdefault(key, made)
+        assert cell is not None
+        if key in _latest:
+            _latest.move_to_end(key)
+        elif cell is made and not handle._made:
+            _latest[key] = cell
+            if len(_latest) > _KEPT:
+                old = _latest.popitem(last=False)
+    del old  # not under the lock: its end may run anything
+    return cell
