@@ -323,8 +323,9 @@ typedef struct fk_rlock {
     _Atomic uint32_t count;
 } fk_rlock;
 
-/* fk_sema.state: low 32 bits: value; high 32 bits: ticket, one up at each change.
- * The store of `state` commits a change; `lock` is held for it. */
+/* fk_sema.state: low 32 bits: value; high 32 bits: ticket.
+ * A permit that goes into no entry is a step of the value, (t, v) -> (t, v +- 1), by anybody. A change with an
+ * entry is (t, v) -> (t + 1, v +- n), which commits it; `lock` is held for it. */
 typedef struct fk_sema {
     fk_lock lock;
     fk_ec ec;

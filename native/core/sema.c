@@ -58,49 +58,83 @@ static fk_status lock(fk_arena *a, fk_sema *s, fk_wait *w)
     return st;
 }
 
-/* One change of value, and of the entry's count to `taken`, under the lock. What is written in
- * this order is found in this order: release is enough where nobody looks without the lock. */
-static void change(fk_arena *a, fk_sema *s, fk_hold *hold, uint64_t state, uint32_t value,
-                   uint32_t taken)
+/* Permits that are nobody's in particular: a step of the value alone, without the lock. The ticket stays, so
+ * that the change of one who holds the lock is told by it. */
+static bool take_one(fk_sema *s)
 {
+    uint64_t state = atomic_load(&s->state);
+    while (value_of(state) > 0)
+        if (atomic_compare_exchange_weak(&s->state, &state, state - 1))
+            return true;
+    return false;
+}
+
+static bool give_one(fk_sema *s)
+{
+    uint64_t state = atomic_load(&s->state);
+    while (value_of(state) < s->max)
+        if (atomic_compare_exchange_weak(&s->state, &state, state + 1))
+            return true;
+    return false;
+}
+
+/* How many of `n` permits can be given, or taken. */
+static uint32_t possible(const fk_sema *s, uint64_t state, bool give, uint32_t n)
+{
+    uint32_t most = give ? s->max - value_of(state) : value_of(state);
+    return n < most ? n : most;
+}
+
+/* One change of the value by up to `n`, and of the entry's count to `taken`, under the lock. By how many; 0:
+ * none was possible. What is written in this order is found in this order: release is enough where nobody
+ * looks without the lock. */
+static uint32_t change(fk_arena *a, fk_sema *s, fk_hold *hold, bool give, uint32_t n,
+                       uint32_t taken)
+{
+    uint64_t state = atomic_load(&s->state);
+    if (!(n = possible(s, state, give, n)))
+        return 0;
     uint32_t ticket = ticket_of(state) + 1;
     if (ticket == 0)
         ticket = 1; /* claim 0 is "none" */
-    uint64_t next = (uint64_t)ticket << 32 | value;
-    if (!hold) {
-        atomic_store(&s->state, next);
-        return;
-    }
     atomic_store_explicit(&hold->pending, taken, memory_order_relaxed);
     atomic_store_explicit(&s->txn, fk_off(a, hold), memory_order_release);
     atomic_store_explicit(&hold->claim, ticket, memory_order_release); /* release: sema.claim */
     fk_point("sema.claimed");
-    atomic_store(&s->state, next); /* commit; seq_cst, for the event count's sake */
+    while ((n = possible(s, state, give, n)) != 0) {
+        uint64_t value = give ? value_of(state) + n : value_of(state) - n;
+        /* commit; seq_cst, for the event count's sake */
+        if (atomic_compare_exchange_weak(&s->state, &state, (uint64_t)ticket << 32 | value))
+            break;
+    }
     fk_point("sema.committed");
-    atomic_store_explicit(&hold->taken, taken, memory_order_release);
+    if (n)
+        atomic_store_explicit(&hold->taken, taken, memory_order_release);
     atomic_store_explicit(&hold->claim, 0, memory_order_release);
     fk_point("sema.settled");
     atomic_store_explicit(&s->txn, 0, memory_order_release);
+    return n;
+}
+
+/* FK_OK, FK_AGAIN: there is none; or why not even that can be told. */
+static fk_status take_for(fk_arena *a, fk_sema *s, fk_hold *hold, fk_wait *w)
+{
+    fk_status st = lock(a, s, w);
+    if (FK_UNLIKELY(st != FK_OK)) {
+        fk_ec_notify(&s->ec, 1); /* who gives up here may have been woken: see sema.h */
+        return st;
+    }
+    bool got = change(a, s, hold, false, 1, atomic_load(&hold->taken) + 1);
+    fk_lock_release(&s->lock);
+    return got ? FK_OK : FK_AGAIN;
 }
 
 fk_status fk_sema_acquire(fk_arena *a, fk_sema *s, fk_hold *hold, fk_wait *w)
 {
     for (;;) {
-        fk_status st = lock(a, s, w);
-        if (FK_UNLIKELY(st != FK_OK)) {
-            fk_ec_notify(&s->ec, 1); /* who gives up here may have been woken: see sema.h */
+        fk_status st = hold ? take_for(a, s, hold, w) : take_one(s) ? FK_OK : FK_AGAIN;
+        if (st != FK_AGAIN || w->deadline_ns == 0)
             return st;
-        }
-        uint64_t state = atomic_load(&s->state);
-        if (value_of(state) > 0) {
-            change(a, s, hold, state, value_of(state) - 1,
-                   hold ? atomic_load(&hold->taken) + 1 : 0);
-            fk_lock_release(&s->lock);
-            return FK_OK;
-        }
-        fk_lock_release(&s->lock);
-        if (w->deadline_ns == 0)
-            return FK_AGAIN;
         uint32_t e = fk_ec_prepare(&s->ec);
         if (fk_sema_value(s) > 0)
             continue;
@@ -110,17 +144,19 @@ fk_status fk_sema_acquire(fk_arena *a, fk_sema *s, fk_hold *hold, fk_wait *w)
     }
 }
 
-fk_status fk_sema_release(fk_arena *a, fk_sema *s, fk_hold *hold)
+static bool give_for(fk_arena *a, fk_sema *s, fk_hold *hold)
 {
     if (fk_lock_force(a, &s->lock) == FK_OWNER_DIED)
         recover(a, s);
-    uint64_t state = atomic_load(&s->state);
-    bool full = value_of(state) >= s->max;
-    uint32_t taken = hold ? atomic_load(&hold->taken) : 0;
-    if (!full)
-        change(a, s, hold, state, value_of(state) + 1, taken ? taken - 1 : 0);
+    uint32_t taken = atomic_load(&hold->taken);
+    bool given = change(a, s, hold, true, 1, taken ? taken - 1 : 0);
     fk_lock_release(&s->lock);
-    if (full)
+    return given;
+}
+
+fk_status fk_sema_release(fk_arena *a, fk_sema *s, fk_hold *hold)
+{
+    if (!(hold ? give_for(a, s, hold) : give_one(s)))
         return FK_OVERFLOW;
     fk_ec_notify(&s->ec, 1);
     return FK_OK;
@@ -130,14 +166,11 @@ void fk_sema_give_back(fk_arena *a, fk_sema *s, fk_hold *hold)
 {
     if (fk_lock_force(a, &s->lock) == FK_OWNER_DIED)
         recover(a, s);
-    uint64_t state = atomic_load(&s->state);
-    uint32_t n = atomic_load(&hold->taken), room = s->max - value_of(state);
-    if (n > room)
-        n = room; /* somebody else has given them already */
-    if (n) {      /* in one change with the entry: a reaper that dies here gives nothing twice */
-        change(a, s, hold, state, value_of(state) + n, 0);
+    /* As many as there is room for: somebody else may have given some already. In one change with the
+     * entry: a reaper that dies here gives nothing twice. */
+    uint32_t n = change(a, s, hold, true, atomic_load(&hold->taken), 0);
+    if (n)
         atomic_fetch_add(&s->returned, n);
-    }
     fk_lock_release(&s->lock);
     if (n)
         fk_ec_notify(&s->ec, n > INT_MAX ? INT_MAX : (int)n);

@@ -188,6 +188,77 @@ static int go_in_and_out(void *arg)
     return 0;
 }
 
+static int go_in_and_out_as_nobody(void *arg)
+{
+    inside *in = arg;
+    for (int i = 0; i < 3000; i++) {
+        fk_wait w = patient();
+        CHECK_EQ(fk_sema_acquire(&A, in->sema, NULL, &w), FK_OK);
+        CHECK(atomic_fetch_add(&in->now, 1) < 2);
+        atomic_fetch_sub(&in->now, 1);
+        CHECK_EQ(fk_sema_release(&A, in->sema, NULL), FK_OK);
+    }
+    return 0;
+}
+
+TEST(those_with_an_entry_and_those_without_count_as_one)
+{
+    found();
+    inside *in = shared_page(4096);
+    in->sema = new_sema(2, 2);
+    member m[4];
+    for (int i = 0; i < 4; i++)
+        m[i] = spawn_member(i % 2 ? go_in_and_out : go_in_and_out_as_nobody, in);
+    for (int i = 0; i < 4; i++)
+        CHECK_EQ(bury(m[i]), 0);
+    CHECK_EQ(fk_sema_value(in->sema), 2);
+    CHECK_EQ(fk_sema_release(&A, in->sema, NULL), FK_OVERFLOW);
+    CHECK_EQ(fk_sema_release(&A, in->sema, hold_of(&o)), FK_OVERFLOW);
+    CHECK_EQ(atomic_load(&in->sema->txn), 0);
+}
+
+/* Two with entries die at each step, while two without go on: none of them is inside for good. */
+static int go_on(void *arg)
+{
+    inside *in = arg;
+    while (!atomic_load(&in->most)) {
+        if (try_it(in->sema, NULL) == FK_OK)
+            CHECK_EQ(fk_sema_release(&A, in->sema, NULL), FK_OK);
+    }
+    return 0;
+}
+
+static int go_in_until_dead(void *arg)
+{
+    for (int i = 0; i < 1000000; i++)
+        if (try_it(arg, hold_of(&o)) == FK_OK)
+            CHECK_EQ(fk_sema_release(&A, arg, hold_of(&o)), FK_OK);
+    return 0;
+}
+
+TEST(permits_are_exact_wherever_one_dies_beside_those_without_an_entry)
+{
+    static const char *points[] = {"sema.claimed", "sema.committed", "sema.settled",
+                                   "lock.released"};
+    found();
+    inside *in = shared_page(4096);
+    in->sema = new_sema(3, 3);
+    member others[2];
+    for (int i = 0; i < 2; i++)
+        others[i] = spawn_member(go_on, in);
+    for (int i = 0; i < 4; i++)
+        for (int skip = 0; skip < 40; skip++) {
+            member dead;
+            CHECK(dies_at(points[i], skip, go_in_until_dead, in->sema, &dead));
+            CHECK(fk_reap(&A, dead.owner));
+        }
+    atomic_store(&in->most, 1);
+    for (int i = 0; i < 2; i++)
+        CHECK_EQ(bury(others[i]), 0);
+    CHECK_EQ(fk_sema_value(in->sema), 3);
+    CHECK_EQ(atomic_load(&in->sema->txn), 0);
+}
+
 TEST(no_more_are_inside_than_permits)
 {
     found();
@@ -306,9 +377,11 @@ TEST(a_try_can_be_interrupted_where_a_process_is_stopped_inside)
     fk_sema *s = new_sema(1, 1);
     member m = spawn_member(stay_inside, s);
     WAIT_UNTIL(fk_lock_owner(&s->lock) == m.owner);
-    CHECK_EQ(try_it(s, NULL), FK_INTR);
+    CHECK_EQ(try_it(s, hold_of(&o)), FK_INTR);
+    CHECK_EQ(try_it(s, NULL), FK_OK); /* what goes into no entry needs no lock */
+    CHECK_EQ(fk_sema_release(&A, s, NULL), FK_OK);
     kill_at(m.pid);
-    CHECK_EQ(try_it(s, NULL), FK_OK);
+    CHECK_EQ(try_it(s, hold_of(&o)), FK_OK);
     bury(m);
 }
 

@@ -102,64 +102,105 @@ def lock_sema(how: str) -> Process:
     return st
 
 
+@follows("sema.c", "load s->state", "cas s->state")
+def take_one() -> Process:
+    state = yield load("s.state")
+    while state[1] > 0:
+        was = yield cas("s.state", state, (state[0], state[1] - 1))
+        if was == state:
+            return True
+        state = was
+    return False
+
+
+@follows("sema.c", "load s->state", "cas s->state")
+def give_one(most: int) -> Process:
+    state = yield load("s.state")
+    while state[1] < most:
+        was = yield cas("s.state", state, (state[0], state[1] + 1))
+        if was == state:
+            return True
+        state = was
+    return False
+
+
+def possible(state: tuple[int, int], most: int, give: bool, n: int) -> int:
+    return min(n, most - state[1] if give else state[1])
+
+
 @follows(
     "sema.c",
-    "store s->state",
+    "load s->state",
     "store hold->pending",
     "store s->txn",
     "store hold->claim",
     "point sema.claimed",
-    "store s->state",
+    "cas s->state",
     "point sema.committed",
     "store hold->taken",
     "store hold->claim",
     "point sema.settled",
     "store s->txn",
 )
-def change(hold: int, state: tuple[int, int], value: int, taken: int) -> Process:
-    following = (state[0] + 1, value)
-    if not hold:
-        yield store("s.state", following)
-        return
+def change(hold: int, most: int, give: bool, n: int, taken: int) -> Process:
+    state = yield load("s.state")
+    n = possible(state, most, give, n)
+    if not n:
+        return 0
+    ticket = state[0] + 1
     yield store(f"h{hold}.pending", taken)
     yield store("s.txn", hold)
-    yield store(f"h{hold}.claim", following[0])
-    yield store("s.state", following)
-    yield store(f"h{hold}.taken", taken)
+    yield store(f"h{hold}.claim", ticket)
+    while n := possible(state, most, give, n):
+        was = yield cas("s.state", state, (ticket, state[1] + (n if give else -n)))
+        if was == state:
+            break
+        state = was
+    was = state = None
+    if n:
+        yield store(f"h{hold}.taken", taken)
     yield store(f"h{hold}.claim", 0)
     yield store("s.txn", 0)
+    return n
 
 
 @follows(
     "sema.c",
     "call lock",
     "call fk_ec_notify",
-    "load s->state",
     "call change",
     "load hold->taken",
     "call fk_lock_release",
-    "call fk_lock_release",
+)
+def take_for(hold: int, how: str) -> Process:
+    st = yield from lock_sema(how)
+    if st != OK:
+        yield from fk_ec_notify("s.ec", 1)
+        return st
+    taken = yield load(f"h{hold}.taken")
+    got = yield from change(hold, EVERYBODY, False, 1, taken + 1)
+    taken = None
+    yield unlock("s.lock")
+    return OK if got else AGAIN
+
+
+@follows(
+    "sema.c",
+    "call take_for",
+    "call take_one",
     "call fk_ec_prepare",
     "call fk_sema_value",
     "call fk_futex_wait",
 )
 def fk_sema_acquire(hold: int, how: str) -> Process:
     while True:
-        st = state = taken = None
-        st = yield from lock_sema(how)
-        if st != OK:
-            yield from fk_ec_notify("s.ec", 1)
+        st = None
+        if hold:
+            st = yield from take_for(hold, how)
+        else:
+            st = OK if (yield from take_one()) else AGAIN
+        if st != AGAIN or how == TRY:
             return st
-        state = yield load("s.state")
-        if state[1] > 0:
-            taken = (yield load(f"h{hold}.taken")) + 1 if hold else 0
-            yield from change(hold, state, state[1] - 1, taken)
-            yield unlock("s.lock")
-            return OK
-        yield unlock("s.lock")
-        if how == TRY:
-            return AGAIN
-        state = None
         e = yield from fk_ec_prepare("s.ec")
         if (yield load("s.state"))[1] > 0:
             continue
@@ -172,22 +213,23 @@ def fk_sema_acquire(hold: int, how: str) -> Process:
     "sema.c",
     "call fk_lock_force",
     "call recover",
-    "load s->state",
     "load hold->taken",
     "call change",
     "call fk_lock_release",
-    "call fk_ec_notify",
 )
-def fk_sema_release(hold: int, most: int) -> Process:
+def give_for(hold: int, most: int) -> Process:
     if (yield lock("s.lock", FORCE)) == OWNER_DIED:
         yield from recover()
-    state = yield load("s.state")
-    taken = (yield load(f"h{hold}.taken")) if hold else 0
-    full = state[1] >= most
-    if not full:
-        yield from change(hold, state, state[1] + 1, max(taken - 1, 0))
+    taken = yield load(f"h{hold}.taken")
+    given = yield from change(hold, most, True, 1, max(taken - 1, 0))
+    taken = None
     yield unlock("s.lock")
-    if full:
+    return given
+
+
+@follows("sema.c", "call give_for", "call give_one", "call fk_ec_notify")
+def fk_sema_release(hold: int, most: int) -> Process:
+    if not ((yield from give_for(hold, most)) if hold else (yield from give_one(most))):
         return OVERFLOW
     yield from fk_ec_notify("s.ec", 1)
     return OK
@@ -197,9 +239,8 @@ def fk_sema_release(hold: int, most: int) -> Process:
     "sema.c",
     "call fk_lock_force",
     "call recover",
-    "load s->state",
-    "load hold->taken",
     "call change",
+    "load hold->taken",
     "add s->returned",
     "call fk_lock_release",
     "call fk_ec_notify",
@@ -207,11 +248,8 @@ def fk_sema_release(hold: int, most: int) -> Process:
 def fk_sema_give_back(hold: int, most: int) -> Process:
     if (yield lock("s.lock", FORCE)) == OWNER_DIED:
         yield from recover()
-    state = yield load("s.state")
     n = yield load(f"h{hold}.taken")
-    n = min(n, most - state[1])
-    if n:
-        yield from change(hold, state, state[1] + n, 0)
+    n = yield from change(hold, most, True, n, 0)
     yield unlock("s.lock")
     if n:
         yield from fk_ec_notify("s.ec", n)
@@ -252,6 +290,13 @@ def pass_on(me: int, how: str) -> Process:
     """Take a permit and give it to the next."""
     if (yield from acquire(me, 0, how, EVERYBODY, ())) == OK:
         yield from fk_sema_release(0, EVERYBODY)
+
+
+def borrow(me: int, most: int) -> Process:
+    """Take a permit that goes into no entry, and give it: beside those with one."""
+    if (yield from fk_sema_acquire(0, NEVER)) == OK:
+        yield pause("inside")
+        yield from fk_sema_release(0, most)
 
 
 def signal(me: int, n: int) -> Process:
