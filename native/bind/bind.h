@@ -83,9 +83,6 @@ enum { FK_ONE_WAIT, FK_STANDING_FIRST, FK_STANDING_AGAIN };
 int fk_blocking_on(fk_wait_fn fn, void *arg, fk_wait *w, uint32_t op, uint64_t object,
                    fk_status *st, int standing);
 
-/* Where the caller stands, for the board: the end of the file's path and the line. */
-uint32_t fk_site(char *file, size_t size);
-
 /* fk_still_family without the GIL. */
 bool fk_is_standstill(void);
 

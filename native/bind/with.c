@@ -1,16 +1,15 @@
 /* __enter__ and __exit__ as descriptors of our own.
  *
- * For each `with` the interpreter asks both descriptors for a bound method, calls it once, and drops it. What a
- * method descriptor gives is known to the garbage collector, and half of the statement's time goes into making and
- * ending the two. These give an object that is not, and the last ones are kept and used again. (So one that is kept
- * by what its own object holds is never freed. Nobody keeps an __enter__ there.) */
+ * For each `with` the interpreter asks both descriptors for a bound method, calls it once, and drops it. Half of
+ * the statement's time goes into allocating what a method descriptor gives, and freeing it again. What these give
+ * is used again. */
 #include "bind.h"
 
 #include <structmember.h>
 
 typedef struct special { /* the descriptor */
     PyObject_HEAD vectorcallfunc call;
-    PyTypeObject *objclass; /* borrowed: for good, as the module's types are */
+    PyTypeObject *objclass;
     const PyMethodDef *def; /* METH_NOARGS or METH_FASTCALL */
 } special;
 
@@ -18,13 +17,14 @@ typedef struct bound { /* what it gives */
     PyObject_HEAD vectorcallfunc call;
     PyObject *self;
     special *of;
+    PyObject *weak;
 } bound;
 
 static PyTypeObject *special_type, *bound_type;
 
-#define KEPT 8
-static bound *kept[KEPT];
-static int n_kept;
+#define MOST_IDLE 8
+static bound *idle[MOST_IDLE];
+static int n_idle;
 
 static PyObject *call_with(const PyMethodDef *def, PyObject *self, PyObject *const *args,
                            Py_ssize_t n, PyObject *kwnames)
@@ -53,28 +53,42 @@ static PyObject *bound_call(PyObject *callable, PyObject *const *args, size_t n,
 static PyObject *bound_new(special *of, PyObject *self)
 {
     bound *b;
-    if (FK_LIKELY(n_kept)) {
-        b = kept[--n_kept];
+    if (FK_LIKELY(n_idle)) {
+        b = idle[--n_idle];
         PyObject_Init((PyObject *)b, bound_type);
-    } else if (!(b = PyObject_New(bound, bound_type))) {
+    } else if (!(b = PyObject_GC_New(bound, bound_type))) {
         return NULL;
     }
     b->call = bound_call;
     b->self = Py_NewRef(self);
     b->of = (special *)Py_NewRef(of);
+    b->weak = NULL;
+    PyObject_GC_Track(b);
     return (PyObject *)b;
+}
+
+static int bound_traverse(PyObject *callable, visitproc visit, void *arg)
+{
+    bound *b = (bound *)callable;
+    Py_VISIT(Py_TYPE(callable));
+    Py_VISIT(b->self);
+    Py_VISIT(b->of);
+    return 0;
 }
 
 static void bound_dealloc(PyObject *callable)
 {
     bound *b = (bound *)callable;
-    PyObject *self = b->self;
-    Py_DECREF(b->of);
-    if (n_kept < KEPT)
-        kept[n_kept++] = b;
+    PyObject_GC_UnTrack(b);
+    if (FK_UNLIKELY(b->weak != NULL))
+        PyObject_ClearWeakRefs(callable);
+    PyObject *self = b->self, *of = (PyObject *)b->of;
+    if (FK_LIKELY(n_idle < MOST_IDLE))
+        idle[n_idle++] = b;
     else
-        PyObject_Free(b);
+        PyObject_GC_Del(b);
     Py_DECREF(bound_type);
+    Py_DECREF(of);
     Py_DECREF(self); /* last: it may run anything, another `with` too */
 }
 
@@ -85,18 +99,11 @@ static PyObject *bound_repr(PyObject *callable)
                                 Py_TYPE(b->self)->tp_name, (void *)b->self);
 }
 
-/* As getattr(self, name), as builtin methods are pickled. */
-static PyObject *bound_reduce(PyObject *callable, PyObject *unused)
+/* It is bound already. That it is a descriptor says to `inspect` that it is a method. */
+static PyObject *bound_get(PyObject *callable, PyObject *obj, PyObject *type)
 {
-    (void)unused;
-    bound *b = (bound *)callable;
-    PyObject *builtins = PyEval_GetBuiltins(); /* borrowed */
-    PyObject *get = builtins ? PyDict_GetItemString(builtins, "getattr") : NULL;
-    if (!get) {
-        PyErr_SetString(PyExc_RuntimeError, "getattr is not to be found");
-        return NULL;
-    }
-    return Py_BuildValue("O(Os)", get, b->self, b->of->def->ml_name);
+    (void)obj, (void)type;
+    return Py_NewRef(callable);
 }
 
 static PyObject *bound_compare(PyObject *x, PyObject *y, int op)
@@ -143,6 +150,22 @@ static PyObject *special_get(PyObject *self, PyObject *obj, PyObject *type)
     return bound_new(s, obj);
 }
 
+/* No tp_clear: in a circle with its class the class is cleared. */
+static int special_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(((special *)self)->objclass);
+    return 0;
+}
+
+static void special_dealloc(PyObject *self)
+{
+    PyObject_GC_UnTrack(self);
+    Py_DECREF(((special *)self)->objclass);
+    PyObject_GC_Del(self);
+    Py_DECREF(special_type);
+}
+
 static PyObject *special_repr(PyObject *self)
 {
     special *s = (special *)self;
@@ -155,6 +178,21 @@ static PyObject *special_repr(PyObject *self)
 static const special *method_of(PyObject *o)
 {
     return Py_TYPE(o) == bound_type ? ((bound *)o)->of : (special *)o;
+}
+
+/* As getattr(object or class, name), as other methods are pickled. */
+static PyObject *reduce(PyObject *o, PyObject *unused)
+{
+    (void)unused;
+    PyObject *builtins = PyEval_GetBuiltins(); /* borrowed */
+    PyObject *get = builtins ? PyDict_GetItemString(builtins, "getattr") : NULL;
+    if (!get) {
+        PyErr_SetString(PyExc_RuntimeError, "getattr is not to be found");
+        return NULL;
+    }
+    const special *s = method_of(o);
+    PyObject *of = Py_TYPE(o) == bound_type ? ((bound *)o)->self : (PyObject *)s->objclass;
+    return Py_BuildValue("O(Os)", get, of, s->def->ml_name);
 }
 
 static PyObject *get_name(PyObject *o, void *unused)
@@ -211,29 +249,45 @@ static PyMemberDef special_members[] = {
 
 static PyMemberDef bound_members[] = {
     {"__vectorcalloffset__", T_PYSSIZET, offsetof(bound, call), READONLY, NULL},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(bound, weak), READONLY, NULL},
     {"__self__", T_OBJECT, offsetof(bound, self), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 
-static PyMethodDef bound_methods[] = {
-    {"__reduce__", bound_reduce, METH_NOARGS, NULL},
+static PyMethodDef methods[] = {
+    {"__reduce__", reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
 static PyType_Slot special_slots[] = {
-    {Py_tp_call, PyVectorcall_Call}, {Py_tp_descr_get, special_get},   {Py_tp_repr, special_repr},
-    {Py_tp_getset, getset},          {Py_tp_members, special_members}, {0, NULL},
+    {Py_tp_dealloc, special_dealloc},
+    {Py_tp_traverse, special_traverse},
+    {Py_tp_call, PyVectorcall_Call},
+    {Py_tp_descr_get, special_get},
+    {Py_tp_repr, special_repr},
+    {Py_tp_getset, getset},
+    {Py_tp_members, special_members},
+    {Py_tp_methods, methods},
+    {0, NULL},
 };
 
 static PyType_Slot bound_slots[] = {
-    {Py_tp_dealloc, bound_dealloc},     {Py_tp_call, PyVectorcall_Call}, {Py_tp_repr, bound_repr},
-    {Py_tp_richcompare, bound_compare}, {Py_tp_hash, bound_hash},        {Py_tp_getset, getset},
-    {Py_tp_members, bound_members},     {Py_tp_methods, bound_methods},  {0, NULL},
+    {Py_tp_dealloc, bound_dealloc},
+    {Py_tp_traverse, bound_traverse},
+    {Py_tp_call, PyVectorcall_Call},
+    {Py_tp_descr_get, bound_get},
+    {Py_tp_repr, bound_repr},
+    {Py_tp_richcompare, bound_compare},
+    {Py_tp_hash, bound_hash},
+    {Py_tp_getset, getset},
+    {Py_tp_members, bound_members},
+    {Py_tp_methods, methods},
+    {0, NULL},
 };
 
 #define FLAGS                                                                                      \
     (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_DISALLOW_INSTANTIATION |         \
-     Py_TPFLAGS_IMMUTABLETYPE)
+     Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_HAVE_GC)
 static PyType_Spec special_spec = {.name = "forkful._native.SpecialMethod",
                                    .basicsize = sizeof(special),
                                    .flags = FLAGS | Py_TPFLAGS_METHOD_DESCRIPTOR,
@@ -254,12 +308,13 @@ int fk_hasten_with(PyTypeObject *type)
         PyObject *found = PyDict_GetItemString(type->tp_dict, NAMES[i]); /* borrowed */
         if (!found || Py_TYPE(found) != &PyMethodDescr_Type)
             continue;
-        special *s = PyObject_New(special, special_type);
+        special *s = PyObject_GC_New(special, special_type);
         if (!s)
             return -1;
         s->call = special_call;
-        s->objclass = type;
+        s->objclass = (PyTypeObject *)Py_NewRef(type);
         s->def = ((PyMethodDescrObject *)found)->d_method;
+        PyObject_GC_Track(s);
         int r = PyObject_SetAttrString((PyObject *)type, NAMES[i], (PyObject *)s);
         Py_DECREF(s);
         if (r < 0)

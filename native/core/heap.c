@@ -293,15 +293,17 @@ fk_status fk_block_arrive(fk_arena *a, uint64_t off, uint64_t tag, uint32_t kind
     kind &= ~FK_DEPARTED;
     if (!b || (off & 63) || tag == 0 || atomic_load(&b->tag) != tag)
         return FK_STALE;
-    uint64_t refs = atomic_load(&b->refs), then;
+    uint64_t refs = atomic_load(&b->refs), transit;
     do {
         if (refs == 0)
             return FK_STALE;
-        then = refs + FK_REF_HOLD - (refs >= least ? FK_REF_TRANSIT : 0);
-    } while (!atomic_compare_exchange_weak(&b->refs, &refs, then));
+        transit = refs >= least ? FK_REF_TRANSIT : 0;
+    } while (!atomic_compare_exchange_weak(&b->refs, &refs, refs + FK_REF_HOLD - transit));
     /* The block may have been freed and used again in between: then this is somebody else's. */
     if (atomic_load(&b->tag) == tag && (kind == 0 || b->kind == kind))
         return FK_OK;
+    if (transit)
+        fk_block_ref(a, off, transit);
     fk_block_unref(a, off, FK_REF_HOLD);
     return FK_STALE;
 }

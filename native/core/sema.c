@@ -139,6 +139,8 @@ fk_status fk_sema_acquire(fk_arena *a, fk_sema *s, fk_hold *hold, fk_wait *w)
         if (fk_sema_value(s) > 0)
             continue;
         st = fk_futex_wait(&s->ec.word, e, w);
+        if (st == FK_TIMEOUT && !hold && take_one(s)) /* whoever was woken for it may have died */
+            return FK_OK;
         if (st != FK_OK)
             return st;
     }

@@ -142,7 +142,8 @@ class Handle:
             ident = self._depart()
         state = self.__dict__
         if "__orig_class__" in state:  # of Queue[int](): for who checks types
-            state = {name: value for name, value in state.items() if name != "__orig_class__"}
+            # In one step: another thread may change it.
+            state = {name: v for name, v in list(state.items()) if name != "__orig_class__"}
         return _arrive, (type(self), _native.identity(), ident, state or None)
 
 

@@ -166,7 +166,11 @@ def test_a_worker_keeps_no_function_but_the_last(fork: Any) -> None:
 
 def test_what_is_slow_to_make_does_not_keep_chunks_small(pool: Any, tmp_path: Path) -> None:
     slow = deeds.SlowToMake(str(tmp_path / "made"))
-    assert pool.map(functools.partial(deeds.second, slow), range(300)) == list(range(300))
+    function = functools.partial(deeds.second, slow)
+    assert pool.map(function, range(300)) == list(range(300))
+    assert (tmp_path / "made").stat().st_size < 150
+    (tmp_path / "made").unlink()
+    assert [o.value for o in pool.outcomes(function, range(300), ordered=True)] == list(range(300))
     assert (tmp_path / "made").stat().st_size < 150
 
 

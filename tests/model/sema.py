@@ -14,6 +14,7 @@ from tests.model.steps import (
     OK,
     OVERFLOW,
     OWNER_DIED,
+    TIMEOUT,
     TRY,
     add,
     cas,
@@ -191,6 +192,7 @@ def take_for(hold: int, how: str) -> Process:
     "call fk_ec_prepare",
     "call fk_sema_value",
     "call fk_futex_wait",
+    "call take_one",
 )
 def fk_sema_acquire(hold: int, how: str) -> Process:
     while True:
@@ -205,6 +207,8 @@ def fk_sema_acquire(hold: int, how: str) -> Process:
         if (yield load("s.state"))[1] > 0:
             continue
         st = yield futex_wait("s.ec", e, how)
+        if st == TIMEOUT and not hold and (yield from take_one()):
+            return OK
         if st != OK:
             return st
 

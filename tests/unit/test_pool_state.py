@@ -240,6 +240,15 @@ def test_chunks_take_as_long_as_wanted() -> None:
     assert sizer.size == 50
 
 
+def test_chunks_take_far_longer_than_it_takes_to_make_the_function() -> None:
+    sizer = ChunkSizer(2, 0.005, 1000)
+    for _ in range(9):
+        sizer.took(sizer.size, sizer.size * 0.001, 0.02)
+    assert sizer.size == 200
+    sizer.took(1, 0.001)
+    assert sizer.size == 5
+
+
 def test_slow_inputs_travel_alone_again_at_once() -> None:
     sizer = ChunkSizer(2, 0.005, 1000)
     for _ in range(9):

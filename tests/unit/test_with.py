@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import gc
+import importlib.util
 import inspect
 import pickle
 import pydoc
@@ -114,7 +116,45 @@ def test_a_bound_one_is_equal_to_the_like_and_travels_with_its_object() -> None:
     assert "method __enter__ of " in repr(lock.__enter__)
     pickle.loads(pickle.dumps(lock.__enter__))()
     assert not lock.acquire(False)
+    assert pickle.loads(pickle.dumps(_native.Lock.__exit__)) is _native.Lock.__exit__
+    assert copy.deepcopy(_native.Lock.__enter__) is _native.Lock.__enter__
+
+
+def test_a_bound_one_tells_of_itself_as_methods_do() -> None:
+    lock = forkful.Lock()
     assert (lock.__enter__.__name__, lock.__enter__.__doc__) == ("__enter__", "acquire()")
+    assert inspect.isroutine(lock.__enter__)
+    assert str(inspect.signature(lock.__exit__)) == "(*exc)"
+    enter = lock.__enter__
+    assert enter.__get__(1) is enter
+    ref = weakref.ref(enter)
+    assert ref() is enter
+    del enter
+    assert ref() is None
+
+
+def test_an_object_that_keeps_one_of_its_own_is_collected() -> None:
+    lock = forkful.Lock()
+    lock.leave = lock.__exit__  # type: ignore[attr-defined]
+    ref = weakref.ref(lock)
+    del lock
+    assert ref() is not None
+    gc.collect()
+    assert ref() is None
+
+
+def test_one_outlives_its_module() -> None:
+    spec = importlib.util.spec_from_file_location("forkful._native", _native.__file__)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    method = module.Semaphore.__enter__
+    del module, spec
+    gc.collect()
+    assert repr(method) == "<method '__enter__' of 'forkful._native.Semaphore' objects>"
+    with pytest.raises(TypeError, match="needs a"):
+        method(1)
 
 
 def test_they_are_called_unbound_and_by_subclasses() -> None:

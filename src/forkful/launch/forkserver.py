@@ -209,6 +209,7 @@ class Popen(fork.Popen):
         _send(w, server.lacks(preparation), name, passenger)
         try:
             self.pid = forkserver.read_signed(sentinel)
+            self.owner = forkserver.read_signed(sentinel)
         except EOFError:
             raise EOFError(
                 "the fork server has made no process: it was killed, or has no descriptor or memory left (each of "
@@ -232,5 +233,8 @@ class Popen(fork.Popen):
                 ledger.reaped(self.pid, code)
             if code is not None:
                 collect.forget(self.sentinel)
+                if self.owner:
+                    _native.reap(self.owner)
+                    self.owner = 0
                 self._kept = None
         return code

@@ -127,7 +127,6 @@ class _Server:
         self.left, self.data = left, data
         self.handlers: tuple[tuple[int, Any], ...] = ()
         self.status_fds: dict[int, int] = {}  # by the child's pid
-        self.owners: dict[int, int] = {}  # the same
         self.woken_r, self.woken_w = os.pipe()
         os.set_blocking(self.woken_r, False)
         os.set_blocking(self.woken_w, False)
@@ -163,9 +162,6 @@ class _Server:
                 return
             if not pid:
                 return
-            owner = self.owners.pop(pid, 0)
-            if owner:
-                _native.reap(owner)  # what it held is given back before anybody hears of its end
             fd = self.status_fds.pop(pid, None)
             if fd is not None:  # None: a process that a preloaded module has started
                 _tell(fd, os.waitstatus_to_exitcode(status))
@@ -201,10 +197,10 @@ class _Server:
             os.close(status_w)
         else:
             self.status_fds[pid] = status_w
-            owner = self.owners[pid] = _native.last_child()
+            owner = _native.last_child()
             if owner:
                 _native.set_pid(owner, pid)
-            _tell(status_w, pid)
+            _tell(status_w, pid, owner)
         for fd in (child_r, *rest):
             os.close(fd)
 
@@ -287,9 +283,10 @@ def _spare() -> int:
         return -1
 
 
-def _tell(fd: int, number: int) -> None:
+def _tell(fd: int, *numbers: int) -> None:
     try:
-        forkserver.write_signed(fd, number)
+        for number in numbers:
+            forkserver.write_signed(fd, number)
     except BrokenPipeError:
         pass  # the client is gone
 

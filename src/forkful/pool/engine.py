@@ -268,14 +268,14 @@ class Engine:
         task = self.under_way.tasks.get(seq)
         if task is None or task.items is None:
             return
-        index, seconds, pid = m.ITEM.unpack_from(m.head(data))
+        index, seconds, making, pid = m.ITEM.unpack_from(m.head(data))
         if index < task.next:
             return
         task.next = index + 1
         if task.next == len(task.items):
             del self.under_way.tasks[seq]
         if kind == m.ITEM_DONE:
-            task.job.item(task, index, seconds, pid, data)
+            task.job.item(task, index, seconds, making, pid, data)
         else:
             error = remote.unpack(m.head(data)[m.ITEM.size :])
             self._failed(task, index, error, seconds, pid)

@@ -96,13 +96,15 @@ class OutcomeJob(Stream):
         """Send some items once more."""
         self._send(items, delay, attempts, task.deaths)
 
-    def item(self, task: Task, index: int, seconds: float, pid: int, data: Message) -> None:
+    def item(
+        self, task: Task, index: int, seconds: float, making: float, pid: int, data: Message
+    ) -> None:
         """An input has its result."""
         assert task.items is not None
         seq, x = task.items[index]
         ok, value = load(data, ITEM.size)
         if self._timeout is None:
-            self._sizer.took(1, seconds + 2e-5)
+            self._sizer.took(1, seconds + 2e-5, making)
         if ok:
             self._give(Outcome(seq, x, True, value, None, seconds, task.attempts, pid))
         else:

@@ -212,7 +212,9 @@ class AsyncResult(Generic[_T]):
         """Not of this kind of job."""
         raise NotImplementedError
 
-    def item(self, task: Task, index: int, seconds: float, pid: int, data: Message) -> None:
+    def item(
+        self, task: Task, index: int, seconds: float, making: float, pid: int, data: Message
+    ) -> None:
         """Not of this kind of job."""
         raise NotImplementedError
 
@@ -369,7 +371,7 @@ class MapResult(AsyncResult[list[_T]]):
     def timed_result(self, task: Task, data: Message) -> None:
         """A chunk's values, and how long they took."""
         if self._success:
-            self._sizer.took(task.size, SECONDS.unpack_from(m.head(data))[0])
+            self._sizer.took(task.size, *SECONDS.unpack_from(m.head(data)))
             self.result(task, data, SECONDS.size)
 
     def result(self, task: Task, data: Message, at: int = 0) -> None:

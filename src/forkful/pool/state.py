@@ -63,7 +63,9 @@ class Job(Protocol):
     def timed_result(self, task: Task, data: Message) -> None:
         """The chunk returned `data`."""
 
-    def item(self, task: Task, index: int, seconds: float, pid: int, data: Message) -> None:
+    def item(
+        self, task: Task, index: int, seconds: float, making: float, pid: int, data: Message
+    ) -> None:
         """Item `index` of the batch returned `data`."""
 
     def failed(
@@ -273,12 +275,16 @@ class Roster:
         return self._deaths_at_start < max(3, self.size)
 
 
+_MANY = 10  # times as long as it takes to make the function
+
+
 class ChunkSizer:
     """How many inputs to send in one message, from how long they take.
 
     Small at first, so that the first answers tell soon how long an input takes; then as many as
     take `target` seconds: far more than a message costs, far less than the tail of uneven work
-    that it may cause.
+    that it may cause. Where a function takes long to make, which is done for each message (a
+    `functools.partial` with much data in it), so many that this is a small part of all.
 
     Args:
         workers: How many workers share the inputs.
@@ -292,10 +298,10 @@ class ChunkSizer:
         self._most = most
         self.size = 1
 
-    def took(self, inputs: int, seconds: float) -> None:
-        """`inputs` inputs took `seconds` in a worker."""
+    def took(self, inputs: int, seconds: float, making: float = 0.0) -> None:
+        """`inputs` inputs took `seconds` in a worker, besides `making` seconds for the function."""
         each = max(seconds / inputs, 1e-9)
-        wanted = int(self._target / each)
+        wanted = int(max(self._target, _MANY * making) / each)
         self.size = max(1, min(wanted, 4 * self.size, self._most))
 
     def chunk(self, left: int | None) -> int:

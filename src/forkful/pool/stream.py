@@ -251,7 +251,9 @@ class Stream:
         """Not of this kind of job."""
         raise NotImplementedError
 
-    def item(self, task: Task, index: int, seconds: float, pid: int, data: Message) -> None:
+    def item(
+        self, task: Task, index: int, seconds: float, making: float, pid: int, data: Message
+    ) -> None:
         """Not of this kind of job."""
         raise NotImplementedError
 

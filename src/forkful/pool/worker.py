@@ -206,12 +206,13 @@ class _Worker:
         self._answer_timed(seq, begun, [func(*x) for x in items])
 
     def _answer_timed(self, seq: int, begun: float, values: list[Any]) -> None:
-        # To make the function takes the same for few inputs and for many.
-        seconds = _pack_seconds(_clock() - begun - self._making)
+        seconds = _pack_seconds(_clock() - begun - self._making, self._making)
         self._answer(_dumps(values, seconds, many=True), seq << 4 | m.TIMED_RESULT)
 
     def _batch(self, seq: int, data: m.Message) -> None:
+        self._making = 0.0
         func, items = self._open(data)
+        making = self._making
         done, error = seq << 4 | m.ITEM_DONE, seq << 4 | m.ITEM_ERROR
         set_word, since, item = self._set, self._since, self._item
         now, pack, pid = time.monotonic_ns, m.ITEM.pack, os.getpid()
@@ -227,7 +228,7 @@ class _Worker:
                 answer, kind = self._failure(e), error
             # Told before the next is begun: whatever the next one does to this process, this
             # one's result is safe.
-            self._answer(m.joined(pack(i, (now() - begun) / 1e9, pid), answer), kind)
+            self._answer(m.joined(pack(i, (now() - begun) / 1e9, making, pid), answer), kind)
             set_word(since, 0)
 
 

@@ -80,7 +80,8 @@ class Broadcast(Handle, _native.Packed, Generic[_T]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         arrive, (*names, state) = super().__reduce__()
-        left = {name: value for name, value in (state or {}).items() if name not in _OWN}
+        # In one step: another thread may look at the value for the first time.
+        left = {name: v for name, v in list((state or {}).items()) if name not in _OWN}
         return arrive, (*names, left or None)
 
 
@@ -97,7 +98,7 @@ def _cell_of(handle: Broadcast[Any]) -> _Cell:
         assert cell is not None
         if key in _latest:
             _latest.move_to_end(key)
-        elif cell is made and not handle._made:
+        elif not handle._made:
             _latest[key] = cell
             if len(_latest) > _KEPT:
                 old = _latest.popitem(last=False)
