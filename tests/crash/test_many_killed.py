@@ -19,6 +19,9 @@ VICTIMS = 400 if FULL else 60
 AT_ONCE = 3
 BATCH = 7
 MOST = 9
+LOST = (
+    8 * 32768
+)  # bytes: of hundreds some are killed in the instant in which a block is taken or dropped (heap.h)
 
 pytestmark = [pytest.mark.limit(600 if FULL else 120), pytest.mark.stress, pytest.mark.slow]
 
@@ -72,7 +75,7 @@ def test_of_killed_producers_each_object_that_was_put_arrives_once_and_in_order(
     for numbers in of_each.values():
         assert numbers == [*range(len(numbers))]
     del q, taken, calls
-    assert used() <= memory + 64 * 1024, "memory of the dead is not given back"
+    assert used() <= memory + LOST, "memory of the dead is not given back"
 
 
 def feeding(
@@ -110,4 +113,4 @@ def test_with_a_killed_consumer_goes_what_it_had_in_hand_and_no_more(
     assert put - len(arrived) <= VICTIMS * MOST
     assert arrived[by_the_dead:] == sorted(arrived[by_the_dead:])
     del q, taken
-    assert used() <= memory + 64 * 1024, "memory of the dead is not given back"
+    assert used() <= memory + LOST, "memory of the dead is not given back"

@@ -125,7 +125,6 @@ def test_more_processes_and_more_deaths() -> None:
     check(signals(waits(), waits(), gives(1), gives(1)))
     check(signals(passes_on(TIMED), waits(), waits(), gives(2)))
     check(permits(1, 2, deaths=2))
-    check(permits(1, 2, deaths=1, borrowers=1))
     check(permits(2, 1, deaths=1, borrowers=2))
 
 
