@@ -6,6 +6,7 @@ __all__ = ["Births"]
 
 _FIRST = 0.1  # seconds of pause after the first failure, doubled by each further one
 _LONGEST = 5.0
+_LONGEST_KILLED = 1.0  # the next one may fare better
 _ENOUGH = 5
 
 
@@ -32,7 +33,7 @@ class Births:
             now: The time, in seconds.
             killed: Somebody has killed it, which does not tell that the next one will fare no better.
         """
-        pause = min(_FIRST * 2.0**self.failures, _LONGEST)
+        pause = min(_FIRST * 2.0**self.failures, _LONGEST_KILLED if killed else _LONGEST)
         self.failures += 1
         self._own += not killed
         self._not_before = now + pause
