@@ -1,6 +1,6 @@
 /* __enter__ and __exit__ as descriptors of our own.
  *
- * For each `with` the interpreter asks both descriptors for a bound method, calls it once, and drops it. Half of
+ * For each `with` the interpreter asks both descriptors for a bound method, calls it once, and drops it. Much of
  * the statement's time goes into allocating what a method descriptor gives, and freeing it again. What these give
  * is used again. */
 #include "bind.h"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -25,6 +26,15 @@ def either(request: pytest.FixtureRequest) -> Any:
 def fork() -> Any:
     """forkful's fork context, where the start method changes nothing."""
     return forkful.get_context("fork")
+
+
+@pytest.fixture
+def pool(fork: Any) -> Iterator[Any]:
+    """A pool of two workers, which has ended when the test has."""
+    with fork.Pool(2) as pool:
+        yield pool
+        pool.terminate()
+        pool.join()
 
 
 @pytest.fixture(params=["forkful", *_STDLIB])

@@ -9,7 +9,6 @@ import pickle
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +21,6 @@ from tests.contract.children import LONG, kill, running, until, used
 from tests.programs import deeds
 
 SIZE = 150_000
-
-
-@pytest.fixture
-def pool(fork: Any) -> Iterator[Any]:
-    with fork.Pool(2) as pool:
-        yield pool
-        pool.terminate()
-        pool.join()
 
 
 class Counted:

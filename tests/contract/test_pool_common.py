@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +38,6 @@ KINDS: dict[str, Any] = {
     "list": list(range(SMALLER)),
     "bytes": os.urandom(SIZE),
 }
-
-
-@pytest.fixture
-def pool(fork: Any) -> Iterator[Any]:
-    with fork.Pool(2) as pool:
-        yield pool
-        pool.terminate()
-        pool.join()
 
 
 @pytest.mark.parametrize("call", CALLS)

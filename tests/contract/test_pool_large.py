@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +24,6 @@ LARGE: dict[str, Any] = {
     "bytearray": bytearray(8 * SIZE),
     "both": {"array": np.arange(SIZE), "bytes": bytes(8 * SIZE), "small": np.arange(3)},
 }
-
-
-@pytest.fixture
-def pool(fork: Any) -> Iterator[Any]:
-    with fork.Pool(2) as pool:
-        yield pool
-        pool.terminate()
-        pool.join()
 
 
 def same(sent: Any, got: Any) -> bool:

@@ -18,8 +18,6 @@ from tests.kit import procs
 FULL = os.environ.get("FORKFUL_CRASH") == "full"
 KILLS = 200 if FULL else 25
 
-pytestmark = pytest.mark.limit(300 if FULL else 60)
-
 
 @pytest.mark.parametrize("kind", ["Server", "ProcessServer"])
 def test_processes_of_a_killed_server_end_with_it(
