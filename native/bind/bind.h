@@ -136,6 +136,12 @@ static inline bool fk_plain_is(const uint8_t *data, size_t size)
     return size == 0 || data[0] != 0x80;
 }
 
+/* opcodes.c */
+/* Write the pickle of an object; how many bytes, 0: it is none of these, or larger than that room. */
+uint32_t fk_opcodes_write(PyObject *obj, uint8_t *to, uint32_t room);
+/* The object of a pickle; NULL without an exception: pickle must read it. Runs no code, as above. */
+PyObject *fk_opcodes_read(const void *data, size_t size);
+
 /* block_type.c */
 /* Pack bytes and what goes with them, (bytes, list of buffers[, list of handles]) or NULL, into a new block,
  * which the caller then holds by *hold. None goes with bytes that are the object, and no pickle. 0 or -1. */

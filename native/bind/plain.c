@@ -3,10 +3,7 @@
  *
  * A tag, then what it says; numbers as the machine has them, as a message never leaves it. A size is a
  * byte, as all of it fits into FK_PLAIN_MOST: what has more than 255 of something is the pickler's. */
-#include "bind.h"
-
-#define DEEPEST 8 /* as in pickle.c */
-#define SHARED 8  /* containers that somebody else refers to as well */
+#include "small.h"
 
 enum {
     NONE = 'N',
@@ -25,45 +22,7 @@ enum {
     DICT = 'd',  /* size, a key and a value of each member */
 };
 
-typedef struct writer {
-    uint8_t *at, *end;
-    PyObject *shared[SHARED];
-    int n_shared;
-} writer;
-
-static bool put(writer *w, const void *data, size_t size)
-{
-    if (size > (size_t)(w->end - w->at))
-        return false;
-    memcpy(w->at, data, size);
-    w->at += size;
-    return true;
-}
-
-static bool put_tag(writer *w, uint8_t tag) { return put(w, &tag, 1); }
-
-static bool put_size(writer *w, uint8_t tag, Py_ssize_t size)
-{
-    uint8_t head[] = {tag, (uint8_t)size};
-    return head[1] == size && put(w, head, sizeof head);
-}
-
-/* Whether a container is seen for the first time. What stands in an object twice, or in itself, is one
- * thing for the receiver as well: that is the pickler's to see to. Such a one has two references. */
-static bool is_first(writer *w, PyObject *container)
-{
-    if (Py_REFCNT(container) == 1)
-        return true;
-    for (int i = 0; i < w->n_shared; i++)
-        if (w->shared[i] == container)
-            return false;
-    if (w->n_shared == SHARED)
-        return false;
-    w->shared[w->n_shared++] = container;
-    return true;
-}
-
-static bool put_str(writer *w, PyObject *o)
+static bool put_str(fk_writer *w, PyObject *o)
 {
 #if PY_VERSION_HEX < 0x030c0000
     if (!PyUnicode_IS_READY(o))
@@ -71,15 +30,15 @@ static bool put_str(writer *w, PyObject *o)
 #endif
     int width = PyUnicode_KIND(o);
     Py_ssize_t length = PyUnicode_GET_LENGTH(o);
-    return put_size(w,
-                    width == 1   ? STR_1
-                    : width == 2 ? STR_2
-                                 : STR_4,
-                    length) &&
-           put(w, PyUnicode_DATA(o), (size_t)length * (size_t)width);
+    return fk_add_size(w,
+                       width == 1   ? STR_1
+                       : width == 2 ? STR_2
+                                    : STR_4,
+                       length) &&
+           fk_add(w, PyUnicode_DATA(o), (size_t)length * (size_t)width);
 }
 
-static bool put_int(writer *w, PyObject *o)
+static bool put_int(fk_writer *w, PyObject *o)
 {
     int overflow;
     int64_t value = PyLong_AsLongLongAndOverflow(o, &overflow);
@@ -88,13 +47,13 @@ static bool put_int(writer *w, PyObject *o)
     int32_t middle = (int32_t)value;
     int8_t small = (int8_t)value;
     if (small == value)
-        return put_tag(w, INT_1) && put(w, &small, sizeof small);
+        return fk_add_tag(w, INT_1) && fk_add(w, &small, sizeof small);
     if (middle == value)
-        return put_tag(w, INT_4) && put(w, &middle, sizeof middle);
-    return put_tag(w, INT_8) && put(w, &value, sizeof value);
+        return fk_add_tag(w, INT_4) && fk_add(w, &middle, sizeof middle);
+    return fk_add_tag(w, INT_8) && fk_add(w, &value, sizeof value);
 }
 
-static bool put_any(writer *w, PyObject *o, int depth)
+static bool put_any(fk_writer *w, PyObject *o, int depth)
 {
     PyTypeObject *t = Py_TYPE(o);
     if (t == &PyUnicode_Type)
@@ -103,23 +62,23 @@ static bool put_any(writer *w, PyObject *o, int depth)
         return put_int(w, o);
     if (t == &PyFloat_Type) {
         double value = PyFloat_AS_DOUBLE(o);
-        return put_tag(w, FLOAT) && put(w, &value, sizeof value);
+        return fk_add_tag(w, FLOAT) && fk_add(w, &value, sizeof value);
     }
     if (o == Py_None || t == &PyBool_Type)
-        return put_tag(w, o == Py_None ? NONE : o == Py_True ? TRUE : FALSE);
+        return fk_add_tag(w, o == Py_None ? NONE : o == Py_True ? TRUE : FALSE);
     if (t == &PyBytes_Type)
-        return put_size(w, BYTES, PyBytes_GET_SIZE(o)) &&
-               put(w, PyBytes_AS_STRING(o), (size_t)PyBytes_GET_SIZE(o));
+        return fk_add_size(w, BYTES, PyBytes_GET_SIZE(o)) &&
+               fk_add(w, PyBytes_AS_STRING(o), (size_t)PyBytes_GET_SIZE(o));
     if (t != &PyDict_Type && t != &PyTuple_Type && t != &PyList_Type)
         return false;
     if (t == &PyTuple_Type && PyTuple_GET_SIZE(o) == 0) /* there is but one */
-        return put_size(w, TUPLE, 0);
-    if (depth == DEEPEST || !is_first(w, o))
+        return fk_add_size(w, TUPLE, 0);
+    if (depth == FK_SMALL_DEEPEST || !fk_is_first(w, o))
         return false;
     if (t == &PyDict_Type) {
         PyObject *key, *value;
         Py_ssize_t pos = 0;
-        if (!put_size(w, DICT, PyDict_GET_SIZE(o)))
+        if (!fk_add_size(w, DICT, PyDict_GET_SIZE(o)))
             return false;
         while (PyDict_Next(o, &pos, &key, &value))
             if (!put_any(w, key, depth + 1) || !put_any(w, value, depth + 1))
@@ -128,7 +87,7 @@ static bool put_any(writer *w, PyObject *o, int depth)
     }
     Py_ssize_t n = Py_SIZE(o);
     PyObject **items = PySequence_Fast_ITEMS(o);
-    if (!put_size(w, t == &PyTuple_Type ? TUPLE : LIST, n))
+    if (!fk_add_size(w, t == &PyTuple_Type ? TUPLE : LIST, n))
         return false;
     for (Py_ssize_t i = 0; i < n; i++)
         if (!put_any(w, items[i], depth + 1))
@@ -138,7 +97,7 @@ static bool put_any(writer *w, PyObject *o, int depth)
 
 uint32_t fk_plain_write(PyObject *obj, uint8_t *to, uint32_t room)
 {
-    writer w = {.at = to, .end = to + room};
+    fk_writer w = {.at = to, .end = to + room};
     return put_any(&w, obj, 0) ? (uint32_t)(w.at - to) : 0;
 }
 
@@ -160,24 +119,13 @@ PyObject *fk_plain_bytes(PyObject *obj, PyObject *head)
 
 /* ---- and back ------------------------------------------------------------------------------------ */
 
-typedef struct reader {
-    const uint8_t *at, *end;
-} reader;
-
-static const uint8_t *next(reader *r, size_t size)
-{
-    if (size > (size_t)(r->end - r->at))
-        return NULL;
-    r->at += size;
-    return r->at - size;
-}
-
-static PyObject *get_any(reader *r, int depth);
+static PyObject *get_any(fk_reader *r, int depth);
 
 /* `width`: of a character. */
-static PyObject *get_str(reader *r, int width)
+static PyObject *get_str(fk_reader *r, int width)
 {
-    const uint8_t *size = next(r, 1), *p = size ? next(r, (size_t)*size * (size_t)width) : NULL;
+    const uint8_t *size = fk_next(r, 1),
+                  *p = size ? fk_next(r, (size_t)*size * (size_t)width) : NULL;
     uint32_t aligned[FK_PLAIN_MOST / 4];
     if (!p || *size * (size_t)width > sizeof aligned)
         return NULL;
@@ -189,15 +137,15 @@ static PyObject *get_str(reader *r, int width)
     return PyUnicode_FromKindAndData(width, p, *size);
 }
 
-static PyObject *get_bytes(reader *r)
+static PyObject *get_bytes(fk_reader *r)
 {
-    const uint8_t *size = next(r, 1), *p = size ? next(r, *size) : NULL;
+    const uint8_t *size = fk_next(r, 1), *p = size ? fk_next(r, *size) : NULL;
     return p ? PyBytes_FromStringAndSize((const char *)p, *size) : NULL;
 }
 
-static PyObject *get_items(reader *r, bool tuple, int depth)
+static PyObject *get_items(fk_reader *r, bool tuple, int depth)
 {
-    const uint8_t *size = next(r, 1);
+    const uint8_t *size = fk_next(r, 1);
     if (!size)
         return NULL;
     Py_ssize_t n = *size;
@@ -214,9 +162,9 @@ static PyObject *get_items(reader *r, bool tuple, int depth)
     return all;
 }
 
-static PyObject *get_dict(reader *r, int depth)
+static PyObject *get_dict(fk_reader *r, int depth)
 {
-    const uint8_t *size = next(r, 1);
+    const uint8_t *size = fk_next(r, 1);
     PyObject *all = size ? PyDict_New() : NULL;
     for (int n = size ? *size : 0; all && n > 0; n--) {
         PyObject *key = get_any(r, depth + 1), *value = key ? get_any(r, depth + 1) : NULL;
@@ -228,13 +176,13 @@ static PyObject *get_dict(reader *r, int depth)
     return all;
 }
 
-static PyObject *get_any(reader *r, int depth)
+static PyObject *get_any(fk_reader *r, int depth)
 {
-    const uint8_t *tag = next(r, 1), *p;
+    const uint8_t *tag = fk_next(r, 1), *p;
     int32_t middle;
     int64_t large;
     double real;
-    switch (tag && depth <= DEEPEST ? *tag : 0) {
+    switch (tag && depth <= FK_SMALL_DEEPEST ? *tag : 0) {
     case STR_1:
         return get_str(r, 1);
     case STR_2:
@@ -242,19 +190,19 @@ static PyObject *get_any(reader *r, int depth)
     case STR_4:
         return get_str(r, 4);
     case INT_1:
-        return (p = next(r, 1)) ? PyLong_FromLong((int8_t)*p) : NULL;
+        return (p = fk_next(r, 1)) ? PyLong_FromLong((int8_t)*p) : NULL;
     case INT_4:
-        if (!(p = next(r, sizeof middle)))
+        if (!(p = fk_next(r, sizeof middle)))
             return NULL;
         memcpy(&middle, p, sizeof middle);
         return PyLong_FromLong(middle);
     case INT_8:
-        if (!(p = next(r, sizeof large)))
+        if (!(p = fk_next(r, sizeof large)))
             return NULL;
         memcpy(&large, p, sizeof large);
         return PyLong_FromLongLong(large);
     case FLOAT:
-        if (!(p = next(r, sizeof real)))
+        if (!(p = fk_next(r, sizeof real)))
             return NULL;
         memcpy(&real, p, sizeof real);
         return PyFloat_FromDouble(real);
@@ -277,7 +225,7 @@ static PyObject *get_any(reader *r, int depth)
 
 PyObject *fk_plain_read(const void *data, size_t size)
 {
-    reader r = {data, (const uint8_t *)data + size};
+    fk_reader r = {data, (const uint8_t *)data + size};
     PyObject *obj = get_any(&r, 0);
     if (obj && r.at != r.end)
         Py_CLEAR(obj);

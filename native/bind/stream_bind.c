@@ -2,6 +2,9 @@
 #include "bind.h"
 #include "stream.h"
 
+#define SHORT                                                                                      \
+    4096 /* bytes: to copy so many takes no longer than to let go of the GIL and take it again */
+
 static PyObject *failed(fk_status st, bool begun)
 {
     if (st != FK_SHUTDOWN)
@@ -49,42 +52,96 @@ static int wait_for_message(transfer *t)
     return -1;
 }
 
-static PyObject *stream_take(PyObject *m, PyObject *arg)
+/* Wait until a message begins, and tell its size. 1; 0: none has, and the descriptor is one that never waits;
+ * -1. */
+static int begin(transfer *t, PyObject *fd)
 {
-    (void)m;
-    transfer t = {.fd = (int)PyLong_AsLong(arg)};
-    if (t.fd == -1 && PyErr_Occurred())
-        return NULL;
+    t->fd = (int)PyLong_AsLong(fd);
+    if (t->fd == -1 && PyErr_Occurred())
+        return -1;
     fk_status st;
-    while ((st = fk_stream_look(t.fd, &t.size)) == FK_AGAIN) {
+    while ((st = fk_stream_look(t->fd, &t->size)) == FK_AGAIN) {
         Py_BEGIN_ALLOW_THREADS
-            st = fk_stream_watch(t.fd, &t.size);
+            st = fk_stream_watch(t->fd, &t->size);
         Py_END_ALLOW_THREADS
         if (st != FK_AGAIN)
             break;
-        int r = wait_for_message(&t);
-        if (r > 0)
-            Py_RETURN_NONE;
-        if (r < 0)
-            return NULL;
+        int r = wait_for_message(t);
+        if (r != 0)
+            return r < 0 ? -1 : 0;
     }
-    if (st != FK_OK)
-        return failed(st, false);
-    PyObject *data = t.size <= PY_SSIZE_T_MAX ? PyBytes_FromStringAndSize(NULL, (Py_ssize_t)t.size)
-                                              : PyErr_NoMemory();
+    if (st == FK_OK)
+        return 1;
+    failed(st, false);
+    return -1;
+}
+
+/* Read it, all of it, to t->data. 0 or -1. */
+static int finish(transfer *t)
+{
+    fk_status st;
+    if (t->size <= SHORT) {
+        st = fk_stream_try_read(t->fd, t->data, t->size, &t->done);
+    } else {
+        Py_BEGIN_ALLOW_THREADS
+            st = fk_stream_try_read(t->fd, t->data, t->size, &t->done);
+        Py_END_ALLOW_THREADS
+    }
+    if (st == FK_AGAIN && fk_sleeping(do_read, t, FK_OP_RECV, (uint64_t)t->fd, &st) < 0)
+        return -1;
+    if (st == FK_OK)
+        return 0;
+    failed(st, true);
+    return -1;
+}
+
+static PyObject *finish_bytes(transfer *t)
+{
+    PyObject *data = t->size <= PY_SSIZE_T_MAX
+                         ? PyBytes_FromStringAndSize(NULL, (Py_ssize_t)t->size)
+                         : PyErr_NoMemory();
     if (!data)
         return NULL;
-    t.data = PyBytes_AS_STRING(data);
-    Py_BEGIN_ALLOW_THREADS
-        st = fk_stream_try_read(t.fd, t.data, t.size, &t.done);
-    Py_END_ALLOW_THREADS
-    if (st == FK_AGAIN && fk_sleeping(do_read, &t, FK_OP_RECV, (uint64_t)t.fd, &st) < 0)
+    t->data = PyBytes_AS_STRING(data);
+    if (finish(t) < 0)
         Py_CLEAR(data);
-    else if (st != FK_OK) {
-        failed(st, true);
-        Py_CLEAR(data);
-    }
     return data;
+}
+
+static PyObject *stream_take(PyObject *m, PyObject *fd)
+{
+    (void)m;
+    transfer t = {0};
+    int r = begin(&t, fd);
+    if (r > 0)
+        return finish_bytes(&t);
+    return r == 0 ? Py_NewRef(Py_None) : NULL;
+}
+
+static PyObject *stream_recv(PyObject *m, PyObject *fd)
+{
+    (void)m;
+    transfer t = {0};
+    int r = begin(&t, fd);
+    if (r <= 0) {
+        errno = EAGAIN;
+        return r == 0 ? PyErr_SetFromErrno(PyExc_OSError) : NULL;
+    }
+    PyObject *data = NULL, *obj = NULL;
+    if (t.size <= FK_PLAIN_MOST) {
+        char small[FK_PLAIN_MOST];
+        t.data = small;
+        if (finish(&t) < 0)
+            return NULL;
+        obj = fk_opcodes_read(small, t.size);
+        data = obj ? NULL : PyBytes_FromStringAndSize(small, (Py_ssize_t)t.size);
+    } else {
+        data = finish_bytes(&t);
+    }
+    if (data)
+        obj = fk_unpickle(data, NULL);
+    Py_XDECREF(data);
+    return obj;
 }
 
 static PyObject *stream_wait(PyObject *m, PyObject *arg)
@@ -94,6 +151,25 @@ static PyObject *stream_wait(PyObject *m, PyObject *arg)
     if ((t.fd == -1 && PyErr_Occurred()) || wait_for_message(&t) < 0)
         return NULL;
     Py_RETURN_NONE;
+}
+
+/* Write a message, t->data. 0 or -1. */
+static int write_all(transfer *t)
+{
+    fk_status st;
+    if (t->size <= SHORT) {
+        st = fk_stream_try_write(t->fd, t->data, t->size, &t->done);
+    } else {
+        Py_BEGIN_ALLOW_THREADS
+            st = fk_stream_try_write(t->fd, t->data, t->size, &t->done);
+        Py_END_ALLOW_THREADS
+    }
+    if (st == FK_AGAIN && fk_sleeping(do_write, t, FK_OP_SEND, (uint64_t)t->fd, &st) < 0)
+        return -1;
+    if (st == FK_OK)
+        return 0;
+    failed(st, true);
+    return -1;
 }
 
 static PyObject *stream_put(PyObject *m, PyObject *const *args, Py_ssize_t nargs)
@@ -109,15 +185,26 @@ static PyObject *stream_put(PyObject *m, PyObject *const *args, Py_ssize_t nargs
         return NULL;
     t.data = data.buf;
     t.size = (uint64_t)data.len;
-    fk_status st;
-    Py_BEGIN_ALLOW_THREADS
-        st = fk_stream_try_write(t.fd, t.data, t.size, &t.done);
-    Py_END_ALLOW_THREADS
-    int r = st == FK_AGAIN ? fk_sleeping(do_write, &t, FK_OP_SEND, (uint64_t)t.fd, &st) : 0;
+    int r = write_all(&t);
     PyBuffer_Release(&data);
-    if (r < 0)
+    return r == 0 ? Py_NewRef(Py_None) : NULL;
+}
+
+static PyObject *stream_send(PyObject *m, PyObject *const *args, Py_ssize_t nargs)
+{
+    (void)m;
+    if (nargs != 2) {
+        PyErr_SetString(PyExc_TypeError, "stream_send(fd, obj)");
         return NULL;
-    return st == FK_OK ? Py_NewRef(Py_None) : failed(st, true);
+    }
+    char small[FK_PLAIN_MOST];
+    transfer t = {.fd = (int)PyLong_AsLong(args[0]), .data = small};
+    if (t.fd == -1 && PyErr_Occurred())
+        return NULL;
+    t.size = fk_opcodes_write(args[1], (uint8_t *)small, sizeof small);
+    if (t.size == 0)
+        Py_RETURN_FALSE;
+    return write_all(&t) == 0 ? Py_NewRef(Py_True) : NULL;
 }
 
 PyMethodDef fk_stream_methods[] = {
@@ -132,5 +219,13 @@ PyMethodDef fk_stream_methods[] = {
     {"stream_put", (PyCFunction)(void (*)(void))stream_put, METH_FASTCALL,
      "stream_put($module, fd, data, /)\n--\n\nSend less than 2 GiB as one message; waits for room. "
      "Raises OSError."},
+    {"stream_recv", stream_recv, METH_O,
+     "stream_recv($module, fd, /)\n--\n\nThe object whose pickle is the next message that comes; "
+     "waits for it, on the board.\nRaises EOFError: no more will come; BlockingIOError: none has "
+     "begun to come, and the descriptor is one that does not block; OSError; what unpickling "
+     "does."},
+    {"stream_send", (PyCFunction)(void (*)(void))stream_send, METH_FASTCALL,
+     "stream_send($module, fd, obj, /)\n--\n\nSend a small object of exact builtin types, pickled; "
+     "waits for room. Returns False, and sends\nnothing, if it is no such object. Raises OSError."},
     {NULL, NULL, 0, NULL},
 };

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -11,6 +12,7 @@
 #include "family.h"
 #include "lock.h"
 #include "queue.h"
+#include "stream.h"
 
 enum { RUNS = 7, MESSAGE = 64 };
 
@@ -212,6 +214,74 @@ static void ping_pong(uint64_t n)
     waitpid(pid, NULL, 0);
 }
 
+/* ---- the same over a socket ------------------------------------------------------------------------------ */
+
+enum { SMALL = 16 }; /* bytes of a small pickle */
+
+static void send_message(int fd)
+{
+    char data[SMALL] = {0};
+    uint64_t done = 0;
+    must(fk_stream_try_write(fd, data, SMALL, &done));
+}
+
+static void take_message(int fd)
+{
+    char data[SMALL];
+    uint64_t size, done = 0;
+    while (fk_stream_watch(fd, &size) == FK_AGAIN)
+        continue;
+    must(fk_stream_try_read(fd, data, SMALL, &done));
+}
+
+/* A head and what follows it by one call each, without the stream: what the kernel takes for it. */
+static void send_bare(int fd)
+{
+    char data[4 + SMALL] = {0};
+    if (send(fd, data, sizeof data, MSG_DONTWAIT) != sizeof data)
+        abort();
+}
+
+static void take_in_two(int fd)
+{
+    char data[SMALL];
+    while (recv(fd, data, 4, MSG_DONTWAIT) != 4)
+        continue;
+    if (recv(fd, data, SMALL, MSG_DONTWAIT) != SMALL)
+        abort();
+}
+
+static void take_in_one(int fd)
+{
+    char data[4 + SMALL];
+    while (recv(fd, data, sizeof data, MSG_DONTWAIT) != sizeof data)
+        continue;
+}
+
+static void over_socket(uint64_t n, void (*give)(int), void (*take)(int))
+{
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+        abort();
+    pid_t pid = fork_member();
+    for (uint64_t i = 0; i < n; i++) {
+        if (pid)
+            give(ends[0]);
+        take(ends[pid ? 0 : 1]);
+        if (!pid)
+            give(ends[1]);
+    }
+    if (pid == 0)
+        _exit(0);
+    waitpid(pid, NULL, 0);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+static void ping_pong_stream(uint64_t n) { over_socket(n, send_message, take_message); }
+static void ping_pong_bare(uint64_t n) { over_socket(n, send_bare, take_in_two); }
+static void ping_pong_barest(uint64_t n) { over_socket(n, send_bare, take_in_one); }
+
 /* ------------------------------------------------------------------------------------------------------- */
 
 static void measure(const char *what, void (*run)(uint64_t), uint64_t n, object o)
@@ -252,5 +322,8 @@ int main(void)
             new_queue(0, false));
     measure("two processes: the same, maxsize 100", stream, 400000, new_queue(100, false));
     measure("two processes: ping-pong over two queues", ping_pong, 30000, new_queue(0, false));
+    measure("two processes: ping-pong over a socket", ping_pong_stream, 30000, sema);
+    measure("two processes: the same calls alone", ping_pong_bare, 30000, sema);
+    measure("two processes: with one call to receive", ping_pong_barest, 30000, sema);
     return 0;
 }

@@ -53,6 +53,8 @@ class Connection(_stdlib.Connection):
         if self._handle is None or not self._writable:
             self._check_closed()
             self._check_writable()
+        if _native.stream_send(self._handle, obj):
+            return
         data = _native.pickle_plain(obj)
         if data is None:
             data = wire.dumps(obj, by_value=False)
@@ -70,8 +72,11 @@ class Connection(_stdlib.Connection):
         if self._handle is None or not self._readable:
             self._check_closed()
             self._check_readable()
-        data = _native.stream_take(self._handle)
-        return wire.loads(super()._recv_bytes().getbuffer() if data is None else data)  # type: ignore[misc]
+        try:
+            return _native.stream_recv(self._handle)
+        except (AttributeError, ImportError) as error:
+            wire.advise(error)
+            raise
 
     def _recv_bytes(self, maxsize: int | None = None) -> io.BytesIO:
         data = None

@@ -12,6 +12,7 @@ value.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 from multiprocessing import reduction, resource_tracker, spawn
@@ -51,6 +52,7 @@ def _board(
     elif not held:
         interrupts.release()  # which the fork server holds back
     _join(fd, family, owner)
+    gc.freeze()
     for arrive in arrivals:
         arrive()
     defaults.start_method = start_method
@@ -103,6 +105,17 @@ class _SearchPath:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return setattr, (_Sys(), "path", self.path)
+
+
+class DupFd:
+    """A descriptor that a child by spawn inherits under its number."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def detach(self) -> int:
+        """In the child: the descriptor."""
+        return self.fd
 
 
 class _Sys:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from multiprocessing import popen_spawn_posix, spawn, util
+from multiprocessing import spawn, util
 from multiprocessing.process import BaseProcess
 
 from forkful import _native
-from forkful.launch import fork
-from forkful.launch.inherit import passenger, preparation, tracker_fd
+from forkful.launch import fork, inherit
 
 __all__ = ["Popen"]
 
@@ -17,7 +16,7 @@ class Popen(fork.Popen):
     """A child made by fork and exec; the process object is pickled."""
 
     method = "spawn"
-    DupFd = popen_spawn_posix.Popen.DupFd
+    DupFd = inherit.DupFd
 
     def __init__(self, process_obj: BaseProcess) -> None:
         self._fds: list[int] = []
@@ -29,12 +28,12 @@ class Popen(fork.Popen):
         return fd
 
     def _launch(self, process_obj: BaseProcess) -> None:
-        tracker = tracker_fd()
+        tracker = inherit.tracker_fd()
         self._fds.append(tracker)
         self.owner = _native.reserve()
         try:
-            data = preparation(self, self.owner, name=process_obj.name)
-            self._start(data + passenger(self, process_obj), tracker)
+            data = inherit.preparation(self, self.owner, name=process_obj.name)
+            self._start(data + inherit.passenger(self, process_obj), tracker)
         except BaseException:
             _native.abandon(self.owner)
             raise

@@ -10,12 +10,11 @@ import _signal  # type: ignore[import-not-found]
 import contextlib
 import logging
 import os
-import selectors
+import select
 import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from multiprocessing.context import BaseContext
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
@@ -25,7 +24,7 @@ from forkful.process import NESTS, describe_exit
 from forkful.server.service import ORDERS, Handler, Service
 from forkful.server.wishes import GRACEFUL, QUICK, Wishes
 
-__all__ = ["BaseServer", "Interrupted", "Member", "orders_held"]
+__all__ = ["BaseServer", "Interrupted", "Member", "hold_orders"]
 
 _LOOK_EVERY = 1.0  # seconds
 _GRACE = 1.0  # seconds that processes have to end at SIGQUIT, before SIGKILL
@@ -127,8 +126,8 @@ class BaseServer(Generic[_M]):
         self._thread = threading.get_ident()
         self._pid = os.getpid()  # it may have been made in a parent
         try:
-            with selectors.DefaultSelector() as self._selector, self._wishes.heard() as self._wake:
-                self._selector.register(self._wake, selectors.EVENT_READ)
+            with select.epoll() as self._waiting, self._wishes.heard() as self._wake:
+                self._waiting.register(self._wake, select.EPOLLIN)
                 self._loop()
         finally:
             self._over.set()
@@ -185,23 +184,26 @@ class BaseServer(Generic[_M]):
         process.name = self._called + process.name.partition("Process")[2]
         process.daemon = True
         process._config[NESTS] = True  # a handler may use processes and pools of its own
-        with orders_held(process):
+        before = hold_orders(process)
+        try:
             process.start()
+        finally:
+            _signal.pthread_sigmask(_signal.SIG_SETMASK, before)
         member.pid, member.name = process.pid, process.name
-        self._members[process.sentinel] = member
-        self._selector.register(process.sentinel, selectors.EVENT_READ)
+        sentinel = process.sentinel
+        self._members[sentinel] = member
+        self._waiting.register(sentinel, select.EPOLLIN)
 
     def _wait(self, seconds: float) -> None:
         """Wait for the end of a process, or a wish, and take note of it."""
-        events = self._selector.select(max(0.0, min(seconds, _LOOK_EVERY)))
-        ready = {key.fd for key, _ in events}
+        ready = {fd for fd, _ in self._waiting.poll(max(0.0, min(seconds, _LOOK_EVERY)))}
         if self._wake in ready:
             os.eventfd_read(self._wake)
         # Who is killed but has left a child of its own does not show: look at all if nobody does.
         for sentinel in ready & self._members.keys() if ready else tuple(self._members):
             member = self._members[sentinel]
             if member.process.exitcode is not None:
-                self._selector.unregister(sentinel)
+                self._waiting.unregister(sentinel)
                 del self._members[sentinel]
                 try:
                     self._ended(member)
@@ -238,7 +240,7 @@ class BaseServer(Generic[_M]):
         for member in self._members.values():
             member.process.kill()
         for sentinel, member in self._members.items():
-            self._selector.unregister(sentinel)
+            self._waiting.unregister(sentinel)
             member.process.join()
             member.process.close()
         self._members = {}
@@ -247,18 +249,15 @@ class BaseServer(Generic[_M]):
         return f"{member} {describe_exit(member.process.exitcode)}"
 
 
-@contextlib.contextmanager
-def orders_held(process: Any) -> Iterator[None]:
+def hold_orders(process: Any) -> set[int]:
     """Let signals wait while a process is forked: it lets them through when it can obey them.
 
     Others than forked ones begin with what may take long, the main module's import, which a signal must
     be able to end.
+
+    Returns:
+        The signals that waited before.
     """
-    if getattr(process, "_start_method", None) != "fork":
-        yield
-        return
-    before = _signal.pthread_sigmask(_signal.SIG_BLOCK, ORDERS)
-    try:
-        yield
-    finally:
-        _signal.pthread_sigmask(_signal.SIG_SETMASK, before)
+    held = ORDERS if getattr(process, "_start_method", None) == "fork" else ()
+    before: set[int] = _signal.pthread_sigmask(_signal.SIG_BLOCK, held)
+    return before

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import selectors
+import select
 import socket
 import time
 from multiprocessing.context import BaseContext
@@ -20,10 +20,14 @@ logger = logging.getLogger("forkful.server")
 class _Clerk(Member):
     """The process of a client."""
 
-    def __init__(self, process: Any, client: str) -> None:
+    def __init__(self, process: Any, address: Any) -> None:
         super().__init__(process)
-        self.client = client
+        self.address = address
         self.since = time.monotonic()
+
+    @property
+    def client(self) -> str:
+        return name_of(self.address)
 
 
 class ProcessServer(BaseServer[_Clerk]):
@@ -79,9 +83,9 @@ class ProcessServer(BaseServer[_Clerk]):
         room = len(self._members) < self.max_children
         if room != self._listening:
             if room:
-                self._selector.register(self.socket, selectors.EVENT_READ)
+                self._waiting.register(self.socket, select.EPOLLIN)
             else:
-                self._selector.unregister(self.socket)
+                self._waiting.unregister(self.socket)
             self._listening = room
         self._wait(self._kill_late())
         while len(self._members) < self.max_children and not self._wishes.ending:
@@ -95,12 +99,11 @@ class ProcessServer(BaseServer[_Clerk]):
             self._serve(client, address)
 
     def _serve(self, client: socket.socket, address: Any) -> None:
-        name = name_of(address)
         process = self._context.Process(target=serve_one, args=(self._service, client, address))
         try:
-            self._start(_Clerk(process, name))
+            self._start(_Clerk(process, address))
         except OSError as error:
-            logger.error("cannot start a process for client %s: %s", name, error)
+            logger.error("cannot start a process for client %s: %s", name_of(address), error)
             hang_up(client)
             self._wait_for_an_end()
         finally:
@@ -109,7 +112,7 @@ class ProcessServer(BaseServer[_Clerk]):
     def _wait_for_an_end(self) -> None:
         """Something is short: room comes when a process ends, or with time."""
         if self._listening:
-            self._selector.unregister(self.socket)
+            self._waiting.unregister(self.socket)
             self._listening = False
         self._wait(0.1)
 
