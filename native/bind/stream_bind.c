@@ -2,8 +2,8 @@
 #include "bind.h"
 #include "stream.h"
 
-#define SHORT                                                                                      \
-    4096 /* bytes: to copy so many takes no longer than to let go of the GIL and take it again */
+/* Bytes that take no longer to copy than to let go of the GIL and to take it again. */
+#define SHORT 4096
 
 static PyObject *failed(fk_status st, bool begun)
 {
@@ -156,10 +156,10 @@ static PyObject *stream_wait(PyObject *m, PyObject *arg)
 /* Write a message, t->data. 0 or -1. */
 static int write_all(transfer *t)
 {
-    fk_status st;
-    if (t->size <= SHORT) {
-        st = fk_stream_try_write(t->fd, t->data, t->size, &t->done);
-    } else {
+    fk_status st = FK_AGAIN;
+    if (t->size <= SHORT)
+        st = fk_stream_try_send(t->fd, t->data, t->size, &t->done);
+    if (st == FK_AGAIN) {
         Py_BEGIN_ALLOW_THREADS
             st = fk_stream_try_write(t->fd, t->data, t->size, &t->done);
         Py_END_ALLOW_THREADS

@@ -187,17 +187,30 @@ static ssize_t send_some(int fd, const rest *left)
     return send(fd, whole, n, MSG_DONTWAIT);
 }
 
-fk_status fk_stream_try_write(int fd, const void *data, uint64_t n, uint64_t *done)
+static fk_status try_write(int fd, const void *data, uint64_t n, uint64_t *done, bool pipes)
 {
     while (*done < HEAD + n) {
         rest left;
         find_rest(&left, data, n, *done);
         ssize_t r = send_some(fd, &left);
-        if (r < 0 && errno == ENOTSOCK)
+        if (r < 0 && errno == ENOTSOCK) {
+            if (!pipes)
+                return FK_AGAIN;
             r = write_to_pipe(fd, &left);
+        }
         if (r < 0)
             return errno == EAGAIN || errno == EINTR ? FK_AGAIN : not_written();
         *done += (uint64_t)r;
     }
     return FK_OK;
+}
+
+fk_status fk_stream_try_write(int fd, const void *data, uint64_t n, uint64_t *done)
+{
+    return try_write(fd, data, n, done, true);
+}
+
+fk_status fk_stream_try_send(int fd, const void *data, uint64_t n, uint64_t *done)
+{
+    return try_write(fd, data, n, done, false);
 }

@@ -34,6 +34,10 @@ fk_status fk_stream_write(int fd, const void *data, uint64_t n, uint64_t *done);
 fk_status fk_stream_try_read(int fd, void *to, uint64_t n, uint64_t *done);
 fk_status fk_stream_try_write(int fd, const void *data, uint64_t n, uint64_t *done);
 
+/* The same, but FK_AGAIN for all that is no socket. It never sleeps, whereas a pipe that several write to may be
+ * full again when it is written to. */
+fk_status fk_stream_try_send(int fd, const void *data, uint64_t n, uint64_t *done);
+
 /* Whether its user has said that no call shall wait (O_NONBLOCK). */
 bool fk_stream_never_waits(int fd);
 

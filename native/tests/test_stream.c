@@ -113,6 +113,38 @@ TEST(a_message_that_the_channel_cannot_hold_is_written_as_it_is_read)
     }
 }
 
+TEST(what_shall_not_sleep_sends_through_sockets_alone)
+{
+    int ends[2];
+    char data[300] = "data";
+    EACH_CHANNEL(ends)
+    {
+        uint64_t size, done = 0;
+        if (at_ == 1) {
+            CHECK_EQ(fk_stream_try_send(ends[1], data, 4, &done), FK_AGAIN);
+            CHECK_EQ(done, 0);
+            CHECK_EQ(fk_stream_try_write(ends[1], data, 4, &done), FK_OK);
+            continue;
+        }
+        for (uint64_t n = 0; n < sizeof data; n++) { /* in one part and in two */
+            char got[sizeof data];
+            done = 0;
+            CHECK_EQ(fk_stream_try_send(ends[1], data, n, &done), FK_OK);
+            CHECK_EQ(done, 4 + n);
+            CHECK_EQ(fk_stream_look(ends[0], &size), FK_OK);
+            CHECK_EQ(size, n);
+            CHECK_EQ(read_all(ends[0], got, n), FK_OK);
+            CHECK(memcmp(got, data, n) == 0);
+        }
+        fk_status st;
+        do { /* until there is no room: never sleeps */
+            done = 0;
+            st = fk_stream_try_send(ends[1], data, sizeof data, &done);
+        } while (st == FK_OK);
+        CHECK_EQ(st, FK_AGAIN);
+    }
+}
+
 TEST(the_end_of_the_last_writer_is_the_end)
 {
     int ends[2];

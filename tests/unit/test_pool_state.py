@@ -249,6 +249,15 @@ def test_chunks_take_far_longer_than_it_takes_to_make_the_function() -> None:
     assert sizer.size == 5
 
 
+def test_what_hinders_a_worker_once_is_not_taken_for_the_functions_price() -> None:
+    sizer = ChunkSizer(2, 0.005, 1000)
+    for _ in range(3):
+        sizer.took(sizer.size, sizer.size * 0.001, 0.0001)
+    for _ in range(9):
+        sizer.took(sizer.size, sizer.size * 0.001, 0.3)
+    assert sizer.size == 5
+
+
 def test_slow_inputs_travel_alone_again_at_once() -> None:
     sizer = ChunkSizer(2, 0.005, 1000)
     for _ in range(9):

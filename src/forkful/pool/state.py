@@ -5,6 +5,7 @@ The engine tells what happened and when; these answer what follows from it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -296,12 +297,15 @@ class ChunkSizer:
         self._workers = workers
         self._target = target
         self._most = most
+        self._making = math.inf
         self.size = 1
 
     def took(self, inputs: int, seconds: float, making: float = 0.0) -> None:
         """`inputs` inputs took `seconds` in a worker, besides `making` seconds for the function."""
         each = max(seconds / inputs, 1e-9)
-        wanted = int(max(self._target, _MANY * making) / each)
+        # The same function each time: what one took longer was the machine's doing.
+        self._making = min(self._making, making)
+        wanted = int(max(self._target, _MANY * self._making) / each)
         self.size = max(1, min(wanted, 4 * self.size, self._most))
 
     def chunk(self, left: int | None) -> int:

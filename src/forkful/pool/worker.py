@@ -66,7 +66,8 @@ class _Worker:
         self._last: Callable[..., Any] = _nothing  # the function of the task before, if it is kept,
         self._prefix = _NO_PREFIX  # and the message's part for it
         self._behind = 0  # its length
-        self._making = 0.0  # seconds that it took to make the last function
+        self._making = 0.0  # seconds that it took to make this task's function
+        self._remaking = 0.0  # and that it will take for each further one: 0 if it is kept
         self._answer = config.answers._put_bytes
         self._set = config.claims.store
         self._since = config.place + m.CLAIM_SINCE
@@ -168,10 +169,11 @@ class _Worker:
             func = wire.loads(key)
             if size & m.KEPT:
                 func = func._load(False)
-            self._making = _clock() - begun
+            took = self._making = _clock() - begun
             # Functions and classes are the same each time. The rest (a partial, a bound method) is made anew
             # for each message, so that none sees what another one did to it.
             if not isinstance(func, (FunctionType, BuiltinFunctionType, type)):
+                self._remaking = took
                 return func, at
             if not size & m.KEPT:
                 if len(self._functions) >= _CACHED_FUNCTIONS:
@@ -196,23 +198,23 @@ class _Worker:
         self._answer(_dumps([func(*x) for x in items], many=True), seq << 4 | m.RESULT)
 
     def _timed_map(self, seq: int, data: m.Message) -> None:
-        begun, self._making = _clock(), 0.0
+        begun, self._making, self._remaking = _clock(), 0.0, 0.0
         func, items = self._open(data)
         self._answer_timed(seq, begun, [func(x) for x in items])
 
     def _timed_starmap(self, seq: int, data: m.Message) -> None:
-        begun, self._making = _clock(), 0.0
+        begun, self._making, self._remaking = _clock(), 0.0, 0.0
         func, items = self._open(data)
         self._answer_timed(seq, begun, [func(*x) for x in items])
 
     def _answer_timed(self, seq: int, begun: float, values: list[Any]) -> None:
-        seconds = _pack_seconds(_clock() - begun - self._making, self._making)
+        seconds = _pack_seconds(_clock() - begun - self._making, self._remaking)
         self._answer(_dumps(values, seconds, many=True), seq << 4 | m.TIMED_RESULT)
 
     def _batch(self, seq: int, data: m.Message) -> None:
-        self._making = 0.0
+        self._remaking = 0.0
         func, items = self._open(data)
-        making = self._making
+        remaking = self._remaking
         done, error = seq << 4 | m.ITEM_DONE, seq << 4 | m.ITEM_ERROR
         set_word, since, item = self._set, self._since, self._item
         now, pack, pid = time.monotonic_ns, m.ITEM.pack, os.getpid()
@@ -228,7 +230,7 @@ class _Worker:
                 answer, kind = self._failure(e), error
             # Told before the next is begun: whatever the next one does to this process, this
             # one's result is safe.
-            self._answer(m.joined(pack(i, (now() - begun) / 1e9, making, pid), answer), kind)
+            self._answer(m.joined(pack(i, (now() - begun) / 1e9, remaking, pid), answer), kind)
             set_word(since, 0)
 
 
