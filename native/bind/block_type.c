@@ -1,7 +1,7 @@
 /* A large message: bytes and out-of-band buffers in one block of the arena.
  *
  *   u64 n            number of buffers
- *   u64 size[n + 1]  of the pickle, then of each buffer
+ *   u64 size[n + 1]  of the pickle, then of each buffer; with COPIED, if it is that of a bytes object
  *   the pickle, then the buffers, each from a multiple of 64
  *
  * Or n is WHOLE, and a bytes object stands where the pickle would.
@@ -9,7 +9,7 @@
  * The receiver's objects are backed by the block until the last of them goes. Big blocks are seen
  * through a private view, so that what the receiver writes is its own, also after a fork; from
  * smaller ones, and where a view takes longer, it is copied out. Or all see the block itself, and none
- * may write to it. */
+ * may write to it; so it is also where all buffers are those of bytes, which are copied as they are made again. */
 #include "bind.h"
 
 #include <sys/mman.h>
@@ -19,6 +19,7 @@
 #define VIEW_FROM (512u * 1024u)
 #define HUGE_FROM (32u * 1024u * 1024u) /* malloc maps it anew each time */
 #define WHOLE UINT64_MAX
+#define COPIED (UINT64_C(1) << 63)
 #define ALIGN(x) (((x) + 63) & ~UINT64_C(63))
 
 PyTypeObject *fk_block_type;
@@ -110,10 +111,12 @@ int fk_block_pack(PyObject *data, PyObject *extras, uint64_t *off, uint32_t *hol
         if (PyObject_GetBuffer(o, &views[got], PyBUF_ANY_CONTIGUOUS) < 0)
             goto done;
         sizes[got] = (uint64_t)views[got].len;
+        if (got && views[got].obj && PyBytes_CheckExact(views[got].obj))
+            sizes[got] |= COPIED;
     }
     uint64_t head = ALIGN(8 + 8 * ((uint64_t)n + 1)), total = head;
     for (Py_ssize_t i = 0; i <= n; i++)
-        total += ALIGN(sizes[i]);
+        total += ALIGN((uint64_t)views[i].len);
     /* RAW until it is known what is inside: fk_parcel is read when the block goes. */
     fk_status st = fk_block_new(&fk_family, parcel + total, FK_KIND_RAW, off);
     if (st == FK_OK && (st = fk_hold_new(&fk_family, *off, hold)) != FK_OK)
@@ -134,8 +137,8 @@ int fk_block_pack(PyObject *data, PyObject *extras, uint64_t *off, uint32_t *hol
     Py_BEGIN_ALLOW_THREADS
         uint64_t at = head;
         for (Py_ssize_t i = 0; i <= n; i++) {
-            fk_block_fill(&fk_family, *off, to + at, views[i].buf, sizes[i]);
-            at += ALIGN(sizes[i]);
+            fk_block_fill(&fk_family, *off, to + at, views[i].buf, (uint64_t)views[i].len);
+            at += ALIGN((uint64_t)views[i].len);
         }
     Py_END_ALLOW_THREADS
     result = 0;
@@ -163,6 +166,22 @@ static uint64_t held(uint32_t hold)
     return h ? atomic_load(&h->off) : 0;
 }
 
+/* Whether all buffers of a message will be copied. */
+static bool all_copied(const uint8_t *data, uint64_t size)
+{
+    uint64_t n = 0, each;
+    if (size >= 16)
+        memcpy(&n, data, 8);
+    if (n > (size - 16) / 8)
+        return false; /* not sound, or whole */
+    for (uint64_t i = 1; i <= n; i++) {
+        memcpy(&each, data + 8 + 8 * i, 8);
+        if (!(each & COPIED))
+            return false;
+    }
+    return n > 0;
+}
+
 /* A Block over (or a copy of) what the hold names; takes the hold over. */
 static PyObject *block_open(uint32_t hold, bool shared)
 {
@@ -183,7 +202,7 @@ static PyObject *block_open(uint32_t hold, bool shared)
     }
     b->size -= skip;
     data += skip;
-    if (shared) {
+    if (shared || all_copied(data, b->size)) {
         b->data = data;
         b->hold = hold;
         return (PyObject *)b;
@@ -219,6 +238,7 @@ static PyObject *parts(PyObject *opened)
     for (uint64_t i = 0; list && i <= n; i++) {
         uint64_t size;
         memcpy(&size, b->data + 8 + 8 * i, 8);
+        size &= ~COPIED;
         PyObject *part = NULL;
         if (at > b->size || size > b->size - at)
             fk_raise(FK_CORRUPT, "receiving a large object");

@@ -36,14 +36,13 @@ fk_table *fk_enter(PyObject *self)
     fk_handle *h = (fk_handle *)self;
     fk_table *t = table_of(self);
     while (t) {
-        for (int left = fk_spins;; left--) {
-            if (FK_LIKELY(fk_lock_try(&fk_family, &t->lock) == FK_OK))
-                return t;
-            if (left <= 0)
-                break;
-            fk_spin(left);
-        }
+        if (FK_LIKELY(fk_lock_try(&fk_family, &t->lock) == FK_OK))
+            return t;
         fk_wait w = FK_WAIT_UNTIL(FK_NEVER);
+        fk_spin spin = fk_spin_of(&w, FK_BRIEFLY);
+        while (fk_spin_on(&spin))
+            if (fk_lock_try(&fk_family, &t->lock) == FK_OK)
+                return t;
         fk_status st;
         if (fk_blocking(pass, t, &w, FK_OP_TABLE, h->off, &st) < 0)
             return NULL;

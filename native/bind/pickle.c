@@ -1,7 +1,7 @@
 #include "bind.h"
 
-#define ASIDE (256 * 1024) /* as in wire/pickling.py */
-#define DEEPEST 8          /* deeper nesting, or a cycle, takes the general way */
+#define ASIDE (96 * 1024) /* as in wire/pickling.py */
+#define DEEPEST 8         /* deeper nesting, or a cycle, takes the general way */
 
 /* Whether an object consists of exact builtin types only: then the plain C pickler does what
  * ForkingPickler would, without looking anything up. Large bytes may travel beside their pickle,

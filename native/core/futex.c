@@ -87,8 +87,9 @@ int fk_futex_wake(_Atomic uint32_t *word, int n)
     return r < 0 ? 0 : (int)r;
 }
 
-#define YIELDS 30 /* of the spins, these last ones yield: some ten microseconds */
-#define RELAXES 100
+#define KEEPS 100    /* a microsecond or two */
+#define FORGIVEN 8   /* vain waits in a row, after which a thread is patient no more, */
+#define TRY_EVERY 32 /* but for one of so many waits */
 
 int fk_spins;
 
@@ -97,20 +98,52 @@ void fk_spin_init(void)
     cpu_set_t set;
     CPU_ZERO(&set);
     bool several = sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 1;
-    fk_spins = several ? RELAXES + YIELDS : 0;
+    fk_spins = several ? KEEPS : 0;
 }
 
-void fk_spin(int left)
+static void keep_cpu(void)
 {
-    if (left <= YIELDS) {
-        sched_yield();
-        return;
-    }
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();
 #elif defined(__aarch64__)
     __asm__ __volatile__("yield");
 #endif
+}
+
+static _Thread_local unsigned vain; /* patient waits in a row that a sleep has followed */
+
+static uint64_t how_long(uint64_t most_ns)
+{
+    return most_ns > FK_BRIEFLY && vain >= FORGIVEN && vain++ % TRY_EVERY != 0 ? FK_BRIEFLY
+                                                                               : most_ns;
+}
+
+bool fk_spin_on(fk_spin *s)
+{
+    if (s->keeps > 0) {
+        s->keeps--;
+        keep_cpu();
+        return true;
+    }
+    if (s->most_ns == 0)
+        return false;
+    uint64_t now = fk_now_ns();
+    if (s->until_ns == 0) {
+        s->until_ns = now + how_long(s->most_ns);
+    } else if (now >= s->until_ns) {
+        if (s->most_ns > FK_BRIEFLY && vain < FORGIVEN)
+            vain++;
+        s->most_ns = 0;
+        return false;
+    }
+    sched_yield();
+    return true;
+}
+
+void fk_spin_paid(const fk_spin *s)
+{
+    if (s->until_ns && s->most_ns > FK_BRIEFLY)
+        vain = 0;
 }
 
 #ifdef FK_POINTS

@@ -45,16 +45,38 @@ int fk_futex_wake(_Atomic uint32_t *word, int n);
 /* A short busy wait before a sleep pays off only where another CPU can act meanwhile: a wake-up
  * costs a system call there and a rescheduling here, ten times what most waits last. First the
  * CPU is kept, for answers that are nanoseconds away; then it is offered to whoever can run, so
- * that on a busy machine waiting takes nothing from the process that is being waited for. */
-extern int fk_spins; /* how often to call fk_spin before a sleep; 0 on one CPU */
-void fk_spin_init(void);
-void fk_spin(int left);
+ * that on a busy machine waiting takes nothing from the process that is being waited for.
+ *
+ * For how long: FK_BRIEFLY, where a lock is waited for that is held for some instructions. FK_PATIENTLY, for another's
+ * answer: about as long as a sleep and a wake-up take, since of two that answer each other one that sleeps
+ * makes the other wait for so long. A thread whose last waits all took longer is patient no more, but for one of
+ * many, to see whether it would pay again.
+ *
+ *     fk_spin s = fk_spin_of(w, FK_PATIENTLY);
+ *     while (!it_is_there())
+ *         if (!fk_spin_on(&s))
+ *             sleep();
+ *     fk_spin_paid(&s);
+ */
+enum { FK_BRIEFLY = 10000, FK_PATIENTLY = 50000 }; /* nanoseconds */
 
-/* The same for a wait that may have slept: after a slice the answer is not moments away. Thousands that wake
- * to look round, and then each offer the CPU to all the others, would leave no time for those who work. */
-static inline int fk_spins_of(const fk_wait *w)
+typedef struct fk_spin {
+    int keeps;         /* so often the CPU is still kept */
+    uint64_t most_ns;  /* then it is offered for so long */
+    uint64_t until_ns; /* when that ends; 0: it has not begun */
+} fk_spin;
+
+extern int fk_spins; /* how often to keep the CPU; 0: no busy waits, as on one CPU */
+void fk_spin_init(void);
+bool fk_spin_on(fk_spin *s); /* spin once; false: it is time to sleep */
+void fk_spin_paid(const fk_spin *s);
+
+/* Not for a wait that has slept: after a slice the answer is not moments away. Thousands that wake to look round, and
+ * then each offer the CPU to all the others, would leave no time for those who work. */
+static inline fk_spin fk_spin_of(const fk_wait *w, uint64_t most_ns)
 {
-    return w->deadline_ns && !w->rested ? fk_spins : 0;
+    bool may = w->deadline_ns && !w->rested && fk_spins;
+    return (fk_spin){.keeps = may ? fk_spins : 0, .most_ns = may ? most_ns : 0};
 }
 
 #endif

@@ -6,11 +6,11 @@
 FK_COLD fk_status fk_lock_wait(const fk_arena *a, fk_lock *l, fk_wait *w)
 {
     /* Load only while spinning, so as not to take the line from the owner. */
-    for (int i = fk_spins_of(w); i > 0; i--) {
+    fk_spin spin = fk_spin_of(w, FK_BRIEFLY);
+    do {
         if (atomic_load_explicit(&l->word, memory_order_relaxed) == 0 && fk_lock_try(a, l) == FK_OK)
             return FK_OK;
-        fk_spin(i);
-    }
+    } while (fk_spin_on(&spin));
     for (;;) {
         uint32_t v = atomic_load_explicit(&l->word, memory_order_relaxed);
         if (v == 0) {

@@ -442,13 +442,15 @@ static FK_COLD fk_status look_at_hands(const fk_arena *a, const fk_queue *q, uin
 /* Until there is something. Without the lock: only a hint. */
 static fk_status wait_item(const fk_arena *a, fk_queue *q, fk_wait *w)
 {
-    for (int spin = fk_spins_of(w);;) {
+    for (fk_spin spin = fk_spin_of(w, FK_PATIENTLY);;) {
         /* acquire: queue.shut - what was put before the shutdown is seen below */
         uint32_t shut = atomic_load_explicit(&q->shut, memory_order_acquire);
         if (shut == 2)
             return FK_SHUTDOWN;
-        if (has_any(q))
+        if (has_any(q)) {
+            fk_spin_paid(&spin);
             return FK_OK;
+        }
         if (FK_UNLIKELY(q->redeliver)) {
             fk_status st = look_at_hands(a, q, shut);
             if (st != FK_AGAIN)
@@ -458,10 +460,8 @@ static fk_status wait_item(const fk_arena *a, fk_queue *q, fk_wait *w)
         }
         if (w->deadline_ns == 0)
             return FK_AGAIN;
-        if (spin > 0) {
-            fk_spin(spin--);
+        if (fk_spin_on(&spin))
             continue;
-        }
         uint32_t e = fk_ec_prepare(&q->head.ec);
         uint32_t shut_now = atomic_load(&q->shut);
         if (has_any(q) ||

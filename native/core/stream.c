@@ -15,7 +15,6 @@
 #define HEAD 4
 #define LONG_HEAD 8
 #define SHORT 256 /* bytes */
-#define LONG (-1) /* in the head: the length follows */
 
 #define MOST_LOOKS 128 /* forty to sixty microseconds: a sleep and a wake-up */
 #define TRY_EVERY 32   /* of the waits without a look, one looks whether it would help again */
@@ -40,49 +39,46 @@ static fk_status ended_or_failed(ssize_t r)
     return r == 0 || errno == ECONNRESET ? FK_SHUTDOWN : FK_SYS;
 }
 
-/* The rest of a head, which its writer is just writing. */
-static fk_status read_head(int fd, void *to, uint64_t n, uint64_t done)
+/* How long the head is, as far as that is known. */
+static uint64_t head_size(const fk_stream_head *h)
 {
-    fk_status st;
-    do {
-        st = fk_stream_read(fd, to, n, &done);
-    } while (st == FK_INTR);
-    return st;
+    static const unsigned char long_one[HEAD] = {255, 255, 255, 255};
+    return h->done < HEAD || memcmp(h->bytes, long_one, HEAD) != 0 ? HEAD : HEAD + LONG_HEAD;
 }
 
-fk_status fk_stream_look(int fd, uint64_t *size)
+fk_status fk_stream_look(int fd, fk_stream_head *h)
 {
-    unsigned char head[HEAD];
-    ssize_t r = read_some(fd, head, sizeof head);
-    if (r < 0 && (errno == EAGAIN || errno == EINTR))
-        return FK_AGAIN;
-    if (r <= 0)
-        return ended_or_failed(r);
-    fk_status st = read_head(fd, head, sizeof head, (uint64_t)r);
+    while (h->done < head_size(h)) {
+        ssize_t r = read_some(fd, h->bytes + h->done, head_size(h) - h->done);
+        if (r < 0 && (errno == EAGAIN || errno == EINTR))
+            return FK_AGAIN;
+        if (r <= 0)
+            return ended_or_failed(r);
+        h->done += (uint64_t)r;
+    }
     uint32_t n;
-    memcpy(&n, head, sizeof n);
-    n = be32toh(n);
-    *size = n;
-    if (st == FK_OK && (int32_t)n == LONG) {
-        st = read_head(fd, size, LONG_HEAD, 0);
-        *size = be64toh(*size);
-    } else if (st == FK_OK && (int32_t)n < 0) {
+    memcpy(&n, h->bytes, sizeof n);
+    h->size = be32toh(n);
+    if (h->done > HEAD) {
+        memcpy(&h->size, h->bytes + HEAD, LONG_HEAD);
+        h->size = be64toh(h->size);
+    } else if ((int32_t)h->size < 0) {
         return FK_CORRUPT;
     }
-    return st;
+    return FK_OK;
 }
 
 static _Thread_local int worth = MOST_LOOKS; /* so many looks; after vain ones fewer and fewer */
 static _Thread_local int passed;             /* waits since none was worth it */
 
-fk_status fk_stream_watch(int fd, uint64_t *size)
+fk_status fk_stream_watch(int fd, fk_stream_head *h)
 {
     int looks = worth;
     if (looks == 0 && ++passed % TRY_EVERY == 0)
         looks = MOST_LOOKS;
     fk_status st = FK_AGAIN;
     for (int i = fk_spins ? looks : 0; i > 0 && st == FK_AGAIN; i--)
-        st = fk_stream_look(fd, size);
+        st = fk_stream_look(fd, h);
     worth = st == FK_AGAIN ? worth / 2 : MOST_LOOKS;
     return st;
 }

@@ -1,21 +1,29 @@
 /* Whole messages over a socket or a pipe, framed as multiprocessing.connection frames them: the
  * length as 4 bytes, or as -1 in 4 bytes and the length in 8; most significant byte first.
  *
- * Nothing is kept between the calls: an end may be given away, and the other end be another program's. Of
+ * Nothing is kept when a message is there: an end may be given away, and the other end be another program's. Of
  * several readers of one end, or writers, only one may be at it at a time, as with the stdlib's. */
 #ifndef FK_STREAM_H
 #define FK_STREAM_H
 
 #include "base.h"
 
+/* What of a message's length has come; all 0 at first. It takes four bytes, or twelve (after -1). */
+typedef struct fk_stream_head {
+    unsigned char bytes[12];
+    uint64_t done; /* so many of them */
+    uint64_t size; /* the length */
+} fk_stream_head;
+
 /* Look for a message, but do not sleep. A look that finds one saves a sleep and a wake-up, which take ten times
  * as long; one that finds none takes time from the other end, if that has to run on this very CPU. So a
  * thread watches as long as that has helped lately, and not at all where it has not, or on one CPU.
  *
- * FK_OK: one of *size bytes begins. They are for fk_stream_read to take, before all else.
- * FK_AGAIN: none has begun. FK_SHUTDOWN: no more will come. FK_CORRUPT: no length. FK_SYS: see errno. */
-fk_status fk_stream_look(int fd, uint64_t *size);  /* once */
-fk_status fk_stream_watch(int fd, uint64_t *size); /* for some microseconds */
+ * FK_OK: one of h->size bytes begins. They are for fk_stream_read to take, before all else.
+ * FK_AGAIN: not all of its length is there: call again with the same head, later. FK_SHUTDOWN: no more will come.
+ * FK_CORRUPT: no length. FK_SYS: see errno. */
+fk_status fk_stream_look(int fd, fk_stream_head *h);  /* once */
+fk_status fk_stream_watch(int fd, fk_stream_head *h); /* for some microseconds */
 
 /* Sleep until a look will find something, or the end. FK_OK, FK_INTR, FK_SYS. */
 fk_status fk_stream_await(int fd);

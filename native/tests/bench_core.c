@@ -228,8 +228,9 @@ static void send_message(int fd)
 static void take_message(int fd)
 {
     char data[SMALL];
-    uint64_t size, done = 0;
-    while (fk_stream_watch(fd, &size) == FK_AGAIN)
+    uint64_t done = 0;
+    fk_stream_head head = {.done = 0};
+    while (fk_stream_watch(fd, &head) == FK_AGAIN)
         continue;
     must(fk_stream_try_read(fd, data, SMALL, &done));
 }

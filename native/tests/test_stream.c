@@ -36,11 +36,28 @@ static fk_status read_all(int fd, void *to, uint64_t n)
     return st;
 }
 
+/* As the core's, of a message whose length comes whole. */
+static fk_status look(int fd, uint64_t *size)
+{
+    fk_stream_head h = {.done = 0};
+    fk_status st = fk_stream_look(fd, &h);
+    *size = h.size;
+    return st;
+}
+
+static fk_status watch(int fd, uint64_t *size)
+{
+    fk_stream_head h = {.done = 0};
+    fk_status st = fk_stream_watch(fd, &h);
+    *size = h.size;
+    return st;
+}
+
 static fk_status wait_next(int fd, uint64_t *size)
 {
     fk_status st;
     do {
-        st = fk_stream_look(fd, size);
+        st = look(fd, size);
     } while (st == FK_AGAIN);
     return st;
 }
@@ -53,21 +70,21 @@ TEST(messages_come_whole_and_in_order)
         uint64_t size = 99;
         char got[8] = "";
         fk_spins = 1; /* as on several CPUs */
-        CHECK_EQ(fk_stream_look(ends[0], &size), FK_AGAIN);
+        CHECK_EQ(look(ends[0], &size), FK_AGAIN);
         CHECK_EQ(write_all(ends[1], "one", 3), FK_OK);
         CHECK_EQ(write_all(ends[1], "", 0), FK_OK);
         CHECK_EQ(write_all(ends[1], "three", 5), FK_OK);
-        CHECK_EQ(fk_stream_look(ends[0], &size), FK_OK);
+        CHECK_EQ(look(ends[0], &size), FK_OK);
         CHECK_EQ(size, 3);
         CHECK_EQ(read_all(ends[0], got, 3), FK_OK);
         CHECK(memcmp(got, "one", 3) == 0);
-        CHECK_EQ(fk_stream_watch(ends[0], &size), FK_OK);
+        CHECK_EQ(watch(ends[0], &size), FK_OK);
         CHECK_EQ(size, 0);
-        CHECK_EQ(fk_stream_look(ends[0], &size), FK_OK);
+        CHECK_EQ(look(ends[0], &size), FK_OK);
         CHECK_EQ(size, 5);
         CHECK_EQ(read_all(ends[0], got, 5), FK_OK);
         CHECK(memcmp(got, "three", 5) == 0);
-        CHECK_EQ(fk_stream_watch(ends[0], &size), FK_AGAIN);
+        CHECK_EQ(watch(ends[0], &size), FK_AGAIN);
     }
 }
 
@@ -82,10 +99,38 @@ TEST(the_frame_is_that_of_the_standard_library)
         CHECK(memcmp(raw, "\0\0\0\3abc", sizeof raw) == 0);
         uint64_t size = 0; /* a length of its own 8 bytes */
         CHECK(write(ends[1], "\377\377\377\377\0\0\0\1\0\0\0\2", 12) == 12);
-        CHECK_EQ(fk_stream_look(ends[0], &size), FK_OK);
+        CHECK_EQ(look(ends[0], &size), FK_OK);
         CHECK_EQ(size, (1ull << 32) + 2);
         CHECK(write(ends[1], "\377\377\377\376", 4) == 4);
-        CHECK_EQ(fk_stream_look(ends[0], &size), FK_CORRUPT);
+        CHECK_EQ(look(ends[0], &size), FK_CORRUPT);
+    }
+}
+
+TEST(a_length_may_come_in_pieces)
+{
+    int ends[2];
+    EACH_CHANNEL(ends)
+    {
+        const unsigned char raw[] = {255, 255, 255, 255, 0, 0, 0, 0, 0, 0, 0, 3, 'a', 'b', 'c'};
+        for (int is_long = 0; is_long < 2; is_long++) {
+            fk_stream_head h = {.done = 0};
+            for (size_t i = is_long ? 0 : 8; i < 12; i++) {
+                CHECK_EQ(fk_stream_look(ends[0], &h), FK_AGAIN);
+                CHECK(write(ends[1], raw + i, 1) == 1);
+            }
+            CHECK_EQ(fk_stream_look(ends[0], &h), FK_OK);
+            CHECK_EQ(h.size, 3);
+            char got[3];
+            CHECK(write(ends[1], raw + 12, 3) == 3);
+            CHECK_EQ(read_all(ends[0], got, 3), FK_OK);
+        }
+        fk_stream_head h = {.done = 0};
+        CHECK(write(ends[1], raw, 6) == 6);
+        CHECK_EQ(fk_stream_look(ends[0], &h), FK_AGAIN);
+        CHECK_EQ(h.done, 6);
+        close(ends[1]);
+        CHECK_EQ(fk_stream_look(ends[0], &h), FK_SHUTDOWN);
+        ends[1] = dup(ends[0]);
     }
 }
 
@@ -131,7 +176,7 @@ TEST(what_shall_not_sleep_sends_through_sockets_alone)
             done = 0;
             CHECK_EQ(fk_stream_try_send(ends[1], data, n, &done), FK_OK);
             CHECK_EQ(done, 4 + n);
-            CHECK_EQ(fk_stream_look(ends[0], &size), FK_OK);
+            CHECK_EQ(look(ends[0], &size), FK_OK);
             CHECK_EQ(size, n);
             CHECK_EQ(read_all(ends[0], got, n), FK_OK);
             CHECK(memcmp(got, data, n) == 0);
@@ -154,14 +199,14 @@ TEST(the_end_of_the_last_writer_is_the_end)
         CHECK_EQ(write_all(ends[1], "a", 1), FK_OK);
         close(ends[1]);
         char got;
-        CHECK_EQ(fk_stream_look(ends[0], &size), FK_OK);
+        CHECK_EQ(look(ends[0], &size), FK_OK);
         CHECK_EQ(read_all(ends[0], &got, 1), FK_OK);
-        CHECK_EQ(fk_stream_look(ends[0], &size), FK_SHUTDOWN);
+        CHECK_EQ(look(ends[0], &size), FK_SHUTDOWN);
         fk_spins = 1;
-        CHECK_EQ(fk_stream_watch(ends[0], &size), FK_SHUTDOWN);
+        CHECK_EQ(watch(ends[0], &size), FK_SHUTDOWN);
         fk_spins = 0;
-        CHECK_EQ(fk_stream_watch(ends[0], &size), FK_AGAIN); /* on one CPU it would be vain */
-        ends[1] = dup(ends[0]);                              /* for the loop to close */
+        CHECK_EQ(watch(ends[0], &size), FK_AGAIN); /* on one CPU it would be vain */
+        ends[1] = dup(ends[0]);                    /* for the loop to close */
     }
 }
 
@@ -174,9 +219,9 @@ TEST(a_reset_is_the_end_after_what_was_sent)
     close(ends[1]);
     uint64_t size;
     char got;
-    CHECK_EQ(fk_stream_look(ends[0], &size), FK_OK);
+    CHECK_EQ(look(ends[0], &size), FK_OK);
     CHECK_EQ(read_all(ends[0], &got, 1), FK_OK);
-    CHECK_EQ(fk_stream_look(ends[0], &size), FK_SHUTDOWN);
+    CHECK_EQ(look(ends[0], &size), FK_SHUTDOWN);
     close(ends[0]);
 }
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pickle
 import signal
+import struct
+import termios
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import resource_sharer
@@ -480,3 +483,44 @@ def test_an_end_goes_through_any_pickler(fork: Any, request: pytest.FixtureReque
         assert again.fileno() != its.fileno()
         again.send("hello")
         assert mine.recv() == "hello"
+
+
+# ---- a length in pieces ------------------------------------------------------------------------
+
+
+def unread(conn: Any) -> int:
+    """Bytes that wait to be read."""
+    (n,) = struct.unpack("i", fcntl.ioctl(conn.fileno(), termios.FIONREAD, bytes(4)))
+    return int(n)
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [b"\0\0", b"\0\x04\x80\x05N."],
+        [b"\xff\xff\xff\xff", b"\0\0\0\0\0\0\0\x04", b"\x80\x05N."],
+    ],
+    ids=["short", "long"],
+)
+def test_who_waits_for_the_rest_of_a_length_stops_no_other_thread(
+    ends: Any, pieces: list[bytes]
+) -> None:
+    """Its writer may be stopped, or be another thread of the same process: the standard library writes the length of
+    a message of 2 GiB in two steps."""
+    reader, writer = ends
+    with ThreadPoolExecutor(1) as executor:
+        got = executor.submit(reader.recv)
+        for piece in pieces:
+            os.write(writer.fileno(), piece)
+            until(lambda: not unread(reader))
+        assert got.result(LONG) is None
+
+
+def test_the_end_in_the_midst_of_a_length_is_no_end_between_messages(ends: Any) -> None:
+    reader, writer = ends
+    os.write(writer.fileno(), b"\0\0")
+    writer.close()
+    with pytest.raises(OSError, match="end of file during message"):
+        reader.recv()
+    with pytest.raises(EOFError):
+        reader.recv()

@@ -22,6 +22,8 @@ LARGE: dict[str, Any] = {
     "fortran": np.asfortranarray(np.arange(SIZE).reshape(500, -1)),
     "bytes": os.urandom(8 * SIZE),
     "bytearray": bytearray(8 * SIZE),
+    "page": ("https://example.org", 200, os.urandom(8 * SIZE)),
+    "pages": [os.urandom(130_000), "text", os.urandom(700_000), bytearray(130_000)],
     "both": {"array": np.arange(SIZE), "bytes": bytes(8 * SIZE), "small": np.arange(3)},
 }
 
@@ -104,7 +106,8 @@ def test_queued_ones_outlive_the_cancelling_of_their_neighbour(fork: Any, tmp_pa
 
 
 def test_memory_is_given_back_when_a_task_is_done(pool: Any) -> None:
-    assert pool.map(deeds.echo, range(4), chunksize=1)
+    # So that the pool's queues have the room that they keep.
+    assert pool.map(deeds.echo, ["x" * 1000] * 300, chunksize=1)
     before = used()
     for _ in range(10):  # a block that comes again is not copied from
         for sent in LARGE.values():

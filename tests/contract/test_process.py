@@ -39,6 +39,24 @@ def started(ctx: Any, target: Callable[..., Any], *args: Any, **kwargs: Any) -> 
     return process
 
 
+# ---- the end of an interpreter ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["function", "bound"])
+def test_what_a_module_has_open_is_written_at_the_end_of_a_spawned_child(
+    how: str, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "left")
+    target = (
+        deeds.leave_a_file_open if how == "function" else deeds.Caller(deeds.leave_a_file_open).call
+    )
+    process = started(forkful.get_context("spawn"), target, path)
+    process.join()
+    assert process.exitcode == 0
+    assert Path(path).read_text() == "written"
+    process.close()
+
+
 # ---- the start ----------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import queue
 import signal
 import threading
@@ -352,6 +353,58 @@ def test_many_arrays_in_one_object(fork: Any) -> None:
     before = got.pop(3)
     del got, one, two
     assert (before == 3).all()
+
+
+@pytest.mark.parametrize("size", [98_303, 98_304, 300_000, 600_000, 5_000_000])
+def test_bytes_beside_other_things_travel(fork: Any, size: int) -> None:
+    q, body = fork.Queue(), os.urandom(size)
+    before = used()
+    for sent in (
+        ("url", 200, body),
+        [body, body[1:], None],
+        {"body": body, "again": body, "changeable": bytearray(body)},
+        (body, bytearray(body)),
+    ):
+        q.put(sent)
+        got = q.get()
+        assert type(got) is type(sent)
+        assert got == sent
+        changeable = got.get("changeable") if type(got) is dict else got[-1]
+        if type(changeable) is bytearray:
+            changeable[:3] = b"new"
+            q.put(sent)
+            assert q.get() == sent
+        del got, changeable
+    assert used() == before
+
+
+class Page:
+    """A program's own object that offers its bytes out of band."""
+
+    def __init__(self, body: Any) -> None:
+        self.body = body
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return Page, (pickle.PickleBuffer(self.body),)
+
+
+def test_a_buffer_of_bytes_may_be_kept_and_not_written_to(fork: Any) -> None:
+    q, body = fork.Queue(), os.urandom(300_000)
+    before = used()
+    q.put(Page(body))
+    page = q.get()
+    for _ in range(3):  # the block of the first is not used again
+        q.put(Page(bytes(300_000)))
+        q.get()
+    view = memoryview(page.body)
+    assert view == body
+    assert view.readonly
+    del view, page
+    assert used() == before
+    q.put(Page(bytearray(body)))
+    page = q.get()
+    memoryview(page.body)[:3] = b"new"
+    assert bytes(page.body) == b"new" + body[3:]
 
 
 def test_memory_of_large_objects_is_given_back(fork: Any) -> None:

@@ -7,10 +7,12 @@ import errno
 import itertools
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ import pytest
 
 from forkful.process import SpawnProcess
 from forkful.server import Interrupted, ProcessServer, Server
-from tests.contract.children import is_gone, until
+from tests.contract.children import LONG, is_gone, until
 from tests.contract.serving import Client, serving
 from tests.programs.serving import obey
 
@@ -184,6 +186,26 @@ def test_a_handler_cannot_shut_its_server_down_and_is_told_how(kind: str, tmp_pa
         assert server.ask("shutdown") == ""
         server.until_logged(f"only process {server.process.pid}", "send it SIGTERM")
         assert server.ask("shout a") == "A"
+
+
+def wait_for_a_byte(client: socket.socket, address: object) -> None:
+    client.sendall(b"here")
+    client.recv(1)
+
+
+def test_nothing_keeps_the_parent_awake_while_open_connections_end() -> None:
+    """A closed socket is still reported as long as a child has it."""
+    server = ProcessServer(("127.0.0.1", 0), wait_for_a_byte, context="fork")
+    with ThreadPoolExecutor(2) as executor:
+        served = executor.submit(server.serve_forever)
+        with socket.create_connection(server.server_address) as client:
+            assert client.recv(4) == b"here"
+            ended = executor.submit(server.shutdown)
+            until(lambda: server.socket.fileno() == -1)
+            until(lambda: not server._waiting.poll(0))  # but for the wish, which is read soon
+            assert not served.done()
+        served.result(LONG)
+        ended.result(LONG)
 
 
 # ---- the crew -----------------------------------------------------------------------------------

@@ -477,6 +477,26 @@ def have_children_whose_status_is_lost(ctx: Any) -> list[Any]:
     return told
 
 
+_left_open: Any = None
+
+
+def leave_a_file_open(path: str) -> None:
+    """Its module refers to it until that module goes."""
+    global _left_open
+    _left_open = open(path, "w")  # noqa: SIM115
+    _left_open.write("written")
+
+
+class Caller:
+    """An object whose method calls a function."""
+
+    def __init__(self, func: Any) -> None:
+        self.func = func
+
+    def call(self, *args: Any) -> Any:
+        return self.func(*args)
+
+
 def nothing() -> None:
     """Do it."""
 

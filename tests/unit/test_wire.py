@@ -11,10 +11,11 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,16 @@ from hypothesis import strategies as st
 
 import forkful
 from forkful import wire
-from forkful.wire import LARGE, collecting, dumps, dumps_oob, explain, loads, note_handle
+from forkful.wire import (
+    LARGE,
+    aside,
+    collecting,
+    dumps,
+    dumps_oob,
+    explain,
+    loads,
+    note_handle,
+)
 
 LOCK = threading.Lock()
 
@@ -306,19 +316,95 @@ def test_large_buffers_are_left_out_and_small_ones_are_not() -> None:
     assert np.shares_memory(received["at"], at)  # views: the receiver decides what to copy
 
 
+BIG = 96 * 1024
+"""Bytes from which `bytes` are left out."""
+
+
+def as_received(data: bytes, buffers: Iterable[pickle.PickleBuffer]) -> Any:
+    """As in another process: from copies of what was left out."""
+    return loads(data, [type(b.raw().obj)(b) for b in buffers])
+
+
 @pytest.mark.parametrize("kind", [bytes, bytearray])
 def test_large_bytes_that_are_all_there_is_are_left_out(
     kind: type[bytes] | type[bytearray],
 ) -> None:
-    whole = kind(range(256)) * 1024
+    whole = kind(range(256)) * (BIG // 256)
     data, buffers = dumps_oob(whole)
     assert [bytes(buffer) for buffer in buffers] == [bytes(whole)]
     assert len(data) < 200
-    found = loads(data, [bytes(buffer) for buffer in buffers])
+    found = as_received(data, buffers)
     assert type(found) is kind
     assert found == whole
     assert not dumps_oob(whole[:-1])[1]  # smaller
-    assert not dumps_oob((whole,))[1]  # not all there is
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda body: ("url", 200, body),
+        lambda body: [None, body, 1.5],
+        lambda body: {"url": "x", 1: body},
+        lambda body: (body, body[:-1], body, "x"),
+    ],
+)
+def test_so_are_those_beside_scalars(kind: type[Any], wrap: Callable[[Any], Any]) -> None:
+    obj = wrap(kind(range(256)) * (BIG // 256))
+    data, buffers = dumps_oob(obj)
+    assert len(buffers) == 1
+    assert len(data) < BIG + 1000
+    found = as_received(data, buffers)
+    assert type(found) is type(obj)
+    assert found == obj
+    parts = found.values() if type(found) is dict else found
+    assert [type(part) for part in parts] == [
+        type(part) for part in (obj.values() if type(obj) is dict else obj)
+    ]
+
+
+def test_what_stands_twice_in_a_list_is_one_thing_for_the_receiver() -> None:
+    body = bytearray(BIG)
+    data, buffers = dumps_oob([body, body])
+    assert len(buffers) == 1
+    first, second = as_received(data, buffers)
+    assert first is second
+
+
+def test_what_something_else_may_refer_to_is_pickled() -> None:
+    """A list is itself wherever it stands, also in itself."""
+    body = bytearray(BIG)
+    for obj in ([body, [body]], [body, {"body": body}], (body, SimpleNamespace(body=body))):
+        data, buffers = dumps_oob(obj)
+        assert buffers == []
+        assert len(data) > BIG
+    knot: list[Any] = [b"x" * BIG]
+    knot.append(knot)
+    data, buffers = dumps_oob(knot)
+    found = loads(data, buffers)
+    assert found[1] is found
+
+
+def test_members_of_subclasses_stay_what_they_are() -> None:
+    class Body(bytes):
+        pass
+
+    for obj in (Body(BIG), (Body(BIG),)):
+        assert dumps_oob(obj)[1] == []
+
+
+def test_arguments_are_left_out_one_level_down() -> None:
+    body = b"x" * BIG
+    shared = [body]
+    objs = [("url", body), body, shared, {"s": shared}, bytearray(BIG), 7]
+    wrapped = aside(objs)
+    assert wrapped[2] is shared  # and so it is in wrapped[3]
+    assert wrapped[4] is objs[4]
+    data, buffers = dumps_oob(wrapped)
+    assert [bytes(b) for b in buffers] == [body]
+    found = as_received(data, buffers)
+    assert found == objs
+    assert found[2] is found[3]["s"]
 
 
 def test_objects_without_buffers_leave_nothing_out() -> None:

@@ -12,7 +12,6 @@ value.
 
 from __future__ import annotations
 
-import gc
 import importlib
 import os
 from multiprocessing import reduction, resource_tracker, spawn
@@ -52,7 +51,6 @@ def _board(
     elif not held:
         interrupts.release()  # which the fork server holds back
     _join(fd, family, owner)
-    gc.freeze()
     for arrive in arrivals:
         arrive()
     defaults.start_method = start_method

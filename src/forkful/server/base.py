@@ -161,6 +161,9 @@ class BaseServer(Generic[_M]):
         """A process has ended."""
         raise NotImplementedError
 
+    def _listen(self, wanted: bool) -> None:
+        """Let the loop wake for connections, or not."""
+
     def _stop_all(self) -> None:
         """Tell processes that have no connection to end. The socket is shut already."""
 
@@ -217,6 +220,7 @@ class BaseServer(Generic[_M]):
 
     def _end(self) -> None:
         """Stop accepting; wait for open connections, as long as they are given; end the rest."""
+        self._listen(False)
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)  # in all processes that have it
         self.socket.close()

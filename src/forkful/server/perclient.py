@@ -80,13 +80,7 @@ class ProcessServer(BaseServer[_Clerk]):
         self._listening = False
 
     def _turn(self) -> None:
-        room = len(self._members) < self.max_children
-        if room != self._listening:
-            if room:
-                self._waiting.register(self.socket, select.EPOLLIN)
-            else:
-                self._waiting.unregister(self.socket)
-            self._listening = room
+        self._listen(len(self._members) < self.max_children)
         self._wait(self._kill_late())
         while len(self._members) < self.max_children and not self._wishes.ending:
             try:
@@ -111,10 +105,17 @@ class ProcessServer(BaseServer[_Clerk]):
 
     def _wait_for_an_end(self) -> None:
         """Something is short: room comes when a process ends, or with time."""
-        if self._listening:
-            self._waiting.unregister(self.socket)
-            self._listening = False
+        self._listen(False)
         self._wait(0.1)
+
+    def _listen(self, wanted: bool) -> None:
+        if wanted == self._listening:
+            return
+        if wanted:
+            self._waiting.register(self.socket, select.EPOLLIN)
+        else:  # also before it is closed: it stays registered as long as a child has it
+            self._waiting.unregister(self.socket)
+        self._listening = wanted
 
     def _kill_late(self) -> float:
         """Kill whoever is over its timeout; return the seconds until the next may be."""

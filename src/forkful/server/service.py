@@ -47,7 +47,7 @@ class Orders:
         _signal.signal(_signal.SIGTERM, self._stop)
         _signal.signal(_signal.SIGQUIT, self._quit)
         os.register_at_fork(after_in_child=_obey_nobody)  # what a handler forks has another parent
-        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, ORDERS)  # see base.orders_held
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, ORDERS)  # see base.hold_orders
 
     def _stop(self, *_: object) -> None:
         self.stopping = True

@@ -19,7 +19,7 @@ from forkful.wire.handles import collected, collecting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
     from typing import Any, ClassVar
 
     _Keeper = Callable[[pickle.PickleBuffer], bool]
@@ -31,8 +31,12 @@ if TYPE_CHECKING:
 LARGE = 32 * 1024
 """Bytes from which a buffer travels out of band: a block of its own costs more than a small copy."""
 
-_WHOLE = 256 * 1024
-"""The same for bytes that are the whole message, which pickle is quick to copy: less is not worth it."""
+_WHOLE = 96 * 1024
+"""The same for `bytes`, which pickle is quick to copy: less is not worth it. (Where malloc maps memory anew.)"""
+
+_BYTES = (bytes, bytearray)
+_SCALARS = frozenset((type(None), bool, int, float, complex, str, bytes, bytearray))
+_FEW = 64
 
 _PROTOCOL = pickle.HIGHEST_PROTOCOL
 _KEPT_BELOW = 16 * 1024
@@ -97,11 +101,11 @@ def dumps_oob(obj: object, root: str = "object") -> tuple[bytes, list[pickle.Pic
     """Return the pickle of ``obj`` and the buffers that it leaves out, which ``loads`` needs.
 
     Left out are contiguous buffers of at least ``LARGE`` bytes that their owners offer (NumPy
-    arrays do), and a larger ``bytes`` or ``bytearray`` that is ``obj`` itself. They are views: the owner's
-    memory, until it is copied. Otherwise as ``dumps``.
+    arrays do), and larger ``bytes`` or a ``bytearray`` that are ``obj`` itself, or a member of it beside
+    numbers and strings, as in ``(url, status, body)``. They are views: the owner's memory, until it is
+    copied. Otherwise as ``dumps``.
     """
-    if type(obj) in (bytes, bytearray) and len(obj) >= _WHOLE:  # type: ignore[arg-type]
-        obj = _Whole(obj)  # type: ignore[arg-type]
+    obj = _set_aside(obj)
     if len(_common) + len(_extra) != _known:
         _learn()
     try:
@@ -129,11 +133,46 @@ def dumps_oob(obj: object, root: str = "object") -> tuple[bytes, list[pickle.Pic
 
 
 def aside(objs: Iterable[object]) -> list[object]:
-    """Return the objects for `dumps_oob` so that it leaves out large `bytes` among them, too.
+    """Return the objects for `dumps_oob` so that it leaves out large `bytes` among them, too, and in flat tuples.
 
     `loads` returns bytes in their place.
     """
-    return [_Whole(o) if type(o) is bytes and len(o) >= _WHOLE else o for o in objs]
+    wholes: dict[int, _Whole] = {}
+    flat = [
+        tuple(_whole_ones(o, (bytes,), wholes)) if type(o) is tuple and _is_flat(o) else o
+        for o in objs
+    ]
+    return _whole_ones(flat, (bytes,), wholes)
+
+
+def _set_aside(obj: Any) -> object:
+    kind = type(obj)
+    if kind in _BYTES:
+        return _Whole(obj) if len(obj) >= _WHOLE else obj
+    if (kind is tuple or kind is list) and _is_flat(obj):
+        return kind(_whole_ones(obj, _BYTES, {}))
+    if kind is dict and _is_flat(obj.values()):
+        return dict(zip(obj, _whole_ones(obj.values(), _BYTES, {}), strict=True))
+    return obj
+
+
+def _is_flat(parts: Collection[object]) -> bool:
+    """Whether there are few, and none of them refers to another object: then nothing else can refer to them
+    from inside, and they may be sent in another container.
+    """
+    return len(parts) <= _FEW and all(type(part) in _SCALARS for part in parts)
+
+
+def _whole_ones(
+    objs: Iterable[Any], kinds: tuple[type, ...], wholes: dict[int, _Whole]
+) -> list[object]:
+    """Return them with a `_Whole` in the place of large ones; what stands there twice is sent once."""
+    out: list[object] = []
+    for o in objs:
+        if type(o) in kinds and len(o) >= _WHOLE:
+            o = wholes.get(id(o)) or wholes.setdefault(id(o), _Whole(o))
+        out.append(o)
+    return out
 
 
 def loads(
