@@ -4,9 +4,9 @@
 
 The task is the builtin `abs` on a small integer: it takes no time, and every peer pickles it as a
 name, so the figures are the pools' own cost. Every pool has two workers, started and used before
-the clock. The results are checked after the clock. In `pool.large` the task returns the array that it
-was given, and whoever asked reads one number of each of its pages. In `pool.common` an array is the same for all tasks,
-and each task reads one number of each of its pages.
+the clock. The results are checked after the clock. In `pool.small_array`, `pool.large` and `pool.page` the task
+returns what it was given, and whoever asked reads one number of each page of an array. In `pool.common` an array is
+the same for all tasks, and each task reads one number of each of its pages.
 """
 
 import concurrent.futures
@@ -23,6 +23,7 @@ from side_by_side import main
 WORKERS = 2
 ITEMS = 2**20 // 8
 PAGE = 4096 // 8
+BODY = 400_000  # bytes
 
 Job = Callable[[range], list[int]]
 """What is timed: make a task of each number, return the results in order."""
@@ -32,22 +33,39 @@ def same(x: Any) -> Any:
     return x
 
 
-def large(call: Callable[[Callable[[Any], Any], Any], Any]) -> Job:
-    """`call` returns what a function of one argument returns in a worker."""
+Call = Callable[[Callable[[Any], Any], Any], Any]
+"""Returns what a function of one argument returns in a worker."""
 
-    def there_and_back(numbers: range) -> list[int]:
+
+def there_and_back(call: Call) -> dict[str, Job]:
+    """Jobs whose tasks return what they are given: many small numbers, some large ones, a fetched page."""
+
+    def arrays(items: int, numbers: range) -> list[int]:
         import numpy
 
-        array = numpy.zeros(ITEMS)
+        array = numpy.zeros(items)
         results = []
         for number in numbers:
             array[::PAGE] = number
             got = call(same, array)
-            results.append(int(got[::PAGE].sum()) * PAGE // ITEMS)
+            results.append(int(got[::PAGE].mean()))
             del got
         return results
 
-    return there_and_back
+    def pages(numbers: range) -> list[int]:
+        body = bytes(BODY)
+        results = []
+        for number in numbers:
+            _, number, got = call(same, ("https://example.org/", number, body))
+            results.append(number if len(got) == BODY else -1)
+            del got
+        return results
+
+    return {
+        "small_array": functools.partial(arrays, 100),
+        "large": functools.partial(arrays, ITEMS),
+        "page": pages,
+    }
 
 
 def on_page(array: Any, number: int) -> int:
@@ -91,7 +109,7 @@ def lookalike(name: str) -> dict[str, Job]:
 
     return {
         "apply": lambda numbers: [pool.apply(abs, (n,)) for n in numbers],
-        "large": large(lambda function, x: pool.apply(function, (x,))),
+        **there_and_back(lambda function, x: pool.apply(function, (x,))),
         "common": with_common(lambda function, xs: pool.map(function, xs, chunksize=1)),
         "map_each": lambda numbers: pool.map(abs, numbers, chunksize=1),
         "map_default": lambda numbers: pool.map(abs, numbers),
@@ -105,7 +123,7 @@ def executor(pool: concurrent.futures.Executor) -> dict[str, Job]:
 
     return {
         "apply": lambda numbers: [pool.submit(abs, n).result() for n in numbers],
-        "large": large(lambda function, x: pool.submit(function, x).result()),
+        **there_and_back(lambda function, x: pool.submit(function, x).result()),
         "common": with_common(lambda function, xs: list(pool.map(function, xs, chunksize=1))),
         "map_each": lambda numbers: list(pool.map(abs, numbers, chunksize=1)),
         "map_default": lambda numbers: list(pool.map(abs, numbers)),
@@ -147,7 +165,7 @@ def mpire() -> dict[str, Job]:
 
     return {
         "apply": lambda numbers: [pool.apply(abs, n) for n in numbers],
-        "large": large(lambda function, x: pool.apply(function, (x,))),
+        **there_and_back(lambda function, x: pool.apply(function, (x,))),
         "common": with_common(lambda function, xs: pool.map(function, xs, chunk_size=1)),
         "map_each": lambda numbers: pool.map(abs, numbers, chunk_size=1),
         "map_default": lambda numbers: pool.map(abs, numbers),
@@ -164,7 +182,7 @@ def pebble() -> dict[str, Job]:
 
     return {
         "apply": lambda numbers: [pool.schedule(abs, args=(n,)).result() for n in numbers],
-        "large": large(lambda function, x: pool.schedule(function, args=(x,)).result()),
+        **there_and_back(lambda function, x: pool.schedule(function, args=(x,)).result()),
         "common": with_common(lambda f, xs: list(pool.map(f, xs, chunksize=1).result())),
         "map_each": lambda numbers: list(pool.map(abs, numbers, chunksize=1).result()),
         "map_default": lambda numbers: list(pool.map(abs, numbers).result()),
@@ -194,8 +212,10 @@ POOLS: dict[str, Callable[[], dict[str, Job]]] = {
 }
 WITHOUT = {
     ("joblib", "apply"): "has no call for one task",
-    ("joblib", "large"): "has no call for one task",
-    ("joblib", "many"): "has no call for one task",
+    **{
+        ("joblib", job): "has no call for one task"
+        for job in ("small_array", "large", "page", "many")
+    },
 }
 
 
@@ -273,6 +293,22 @@ QUESTIONS = [
         "large",
         "Pool.apply with a NumPy array of 1 MiB, there and back",
         "One at a time; one number of each page of what comes back is read.",
+        400,
+        [Bound("forkful", 6, "multiprocessing"), Bound("forkful", 1, BEST_PEER)],
+        tasks="A function that returns its argument",
+    ),
+    question(
+        "small_array",
+        "Pool.apply with a NumPy array of 100 numbers, there and back",
+        "One at a time. Its answer takes a little longer than that of the builtin.",
+        2_000,
+        [Bound("forkful", 4, "multiprocessing"), Bound("forkful", 1, BEST_PEER)],
+        tasks="A function that returns its argument",
+    ),
+    question(
+        "page",
+        "Pool.apply with (url, number, 400 kB of bytes), there and back",
+        "One at a time: what a crawler's task takes or returns.",
         400,
         [Bound("forkful", 6, "multiprocessing"), Bound("forkful", 1, BEST_PEER)],
         tasks="A function that returns its argument",
