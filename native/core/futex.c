@@ -130,6 +130,8 @@ bool fk_spin_on(fk_spin *s)
     uint64_t now = fk_now_ns();
     if (s->until_ns == 0) {
         s->until_ns = now + how_long(s->most_ns);
+        if (s->until_ns > s->deadline_ns)
+            s->until_ns = s->deadline_ns;
     } else if (now >= s->until_ns) {
         if (s->most_ns > FK_BRIEFLY && vain < FORGIVEN)
             vain++;

@@ -61,9 +61,10 @@ int fk_futex_wake(_Atomic uint32_t *word, int n);
 enum { FK_BRIEFLY = 10000, FK_PATIENTLY = 50000 }; /* nanoseconds */
 
 typedef struct fk_spin {
-    int keeps;         /* so often the CPU is still kept */
-    uint64_t most_ns;  /* then it is offered for so long */
-    uint64_t until_ns; /* when that ends; 0: it has not begun */
+    int keeps;            /* so often the CPU is still kept */
+    uint64_t most_ns;     /* then it is offered for so long */
+    uint64_t deadline_ns; /* but not after this */
+    uint64_t until_ns;    /* when that ends; 0: it has not begun */
 } fk_spin;
 
 extern int fk_spins; /* how often to keep the CPU; 0: no busy waits, as on one CPU */
@@ -76,7 +77,8 @@ void fk_spin_paid(const fk_spin *s);
 static inline fk_spin fk_spin_of(const fk_wait *w, uint64_t most_ns)
 {
     bool may = w->deadline_ns && !w->rested && fk_spins;
-    return (fk_spin){.keeps = may ? fk_spins : 0, .most_ns = may ? most_ns : 0};
+    return (fk_spin){
+        .keeps = may ? fk_spins : 0, .most_ns = may ? most_ns : 0, .deadline_ns = w->deadline_ns};
 }
 
 #endif

@@ -155,6 +155,60 @@ TEST(who_has_slept_for_a_slice_spins_no_more)
     CHECK_EQ(fk_spin_of(&now, FK_BRIEFLY).most_ns, 0);
 }
 
+/* For how long a new wait offers the CPU. */
+static uint64_t patience(uint64_t most_ns, uint64_t deadline)
+{
+    fk_wait w = FK_WAIT_UNTIL(deadline);
+    fk_spin s = fk_spin_of(&w, most_ns);
+    uint64_t before;
+    do {
+        before = fk_now_ns();
+        CHECK(fk_spin_on(&s));
+    } while (s.until_ns == 0);
+    uint64_t until = s.until_ns;
+    while (fk_spin_on(&s))
+        continue;
+    CHECK(!fk_spin_on(&s));
+    uint64_t now = fk_now_ns();
+    CHECK(now >= until);
+    return until > before ? until - before : 0;
+}
+
+TEST(vain_waits_make_impatient_and_one_that_pays_patient_again)
+{
+    fk_spins = 3;
+    for (int i = 0; i < 8; i++)
+        CHECK(patience(FK_PATIENTLY, FK_NEVER) >= FK_PATIENTLY);
+    int patient = 0;
+    for (int i = 0; i < 64; i++) {
+        fk_wait w = FK_WAIT_UNTIL(FK_NEVER);
+        fk_spin s = fk_spin_of(&w, FK_PATIENTLY);
+        while (s.until_ns == 0)
+            CHECK(fk_spin_on(&s));
+        uint64_t left = s.until_ns - fk_now_ns(); /* huge if it is over */
+        patient += left > FK_BRIEFLY && left <= FK_PATIENTLY;
+    }
+    CHECK(patient <= 2);
+    fk_wait w = FK_WAIT_UNTIL(FK_NEVER);
+    fk_spin s = fk_spin_of(&w, FK_PATIENTLY);
+    while (s.until_ns == 0)
+        CHECK(fk_spin_on(&s));
+    fk_spin_paid(&s);
+    CHECK(patience(FK_PATIENTLY, FK_NEVER) >= FK_PATIENTLY);
+    CHECK(patience(FK_BRIEFLY, FK_NEVER) >= FK_BRIEFLY);
+}
+
+TEST(a_busy_wait_ends_at_the_deadline)
+{
+    fk_spins = 3;
+    fk_spin_paid(&(fk_spin){.most_ns = FK_PATIENTLY, .until_ns = 1}); /* be patient */
+    CHECK_EQ(patience(FK_PATIENTLY, 1), 0);
+    fk_wait w = FK_WAIT_UNTIL(fk_now_ns() + 1000);
+    fk_spin s = fk_spin_of(&w, FK_PATIENTLY);
+    while (fk_spin_on(&s))
+        CHECK(s.until_ns <= w.deadline_ns);
+}
+
 typedef struct pulse {
     fk_event *event;
     atomic_int waiting, seen, rounds;

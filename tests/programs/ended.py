@@ -64,10 +64,10 @@ def wait_for_a_thread(folder: str) -> None:
         go_on.set()
 
 
-def end(folder: str) -> None:
+def end(folder: str) -> Callable[[], None]:
     """The program is over, and waits for its child."""
     have_a_child(folder)
-    ready(folder)
+    return lambda: ready(folder)
 
 
 def end_with_a_thread(folder: str) -> None:
@@ -75,6 +75,7 @@ def end_with_a_thread(folder: str) -> None:
 
     def start() -> None:
         have_a_child(folder)
+        deeds.wait_for_file(f"{folder}/finally")
         ready(folder)
         time.sleep(1000)  # sleep: until the process ends
 
@@ -179,9 +180,13 @@ THE_PROGRAMS_OWN = [catch, catch_later]
 
 
 def run(state: Callable[[str], Any], folder: str, grace: float) -> Any:
+    """Let a state be; what it returns is called when it is over."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # nothing of what the test's process has
     sigterm.GRACE = grace
     try:
-        return state(folder)
+        then = state(folder)
     finally:
-        Path(folder, "finally").touch()
+        Path(
+            folder, "finally"
+        ).touch()  # if the signal came in the midst of this, it would not be done
+    return then() if callable(then) else then
