@@ -204,8 +204,26 @@ def test_nothing_keeps_the_parent_awake_while_open_connections_end() -> None:
             until(lambda: server.socket.fileno() == -1)
             until(lambda: not server._waiting.poll(0))  # but for the wish, which is read soon
             assert not served.done()
+            client.sendall(b"x")
         served.result(LONG)
         ended.result(LONG)
+
+
+def test_a_socket_that_the_program_has_closed_hinders_no_end() -> None:
+    server = ProcessServer(("127.0.0.1", 0), wait_for_a_byte, context="fork")
+    with ThreadPoolExecutor(2) as executor:
+        served = executor.submit(server.serve_forever)
+        with socket.create_connection(server.server_address) as client:
+            assert client.recv(4) == b"here"
+            (process,) = (member.process for member in server._members.values())
+            pid = process.pid
+            server.server_close()
+            ended = executor.submit(server.shutdown)
+            until(lambda: server._wishes.ending)
+            client.sendall(b"x")
+        served.result(LONG)
+        ended.result(LONG)
+    assert is_gone(pid)
 
 
 # ---- the crew -----------------------------------------------------------------------------------

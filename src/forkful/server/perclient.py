@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import select
 import socket
@@ -80,9 +81,10 @@ class ProcessServer(BaseServer[_Clerk]):
         self._listening = False
 
     def _turn(self) -> None:
-        self._listen(len(self._members) < self.max_children)
+        is_open = self.socket.fileno() >= 0  # the program may close it
+        self._listen(is_open and len(self._members) < self.max_children)
         self._wait(self._kill_late())
-        while len(self._members) < self.max_children and not self._wishes.ending:
+        while is_open and len(self._members) < self.max_children and not self._wishes.ending:
             try:
                 client, address = self.socket.accept()
             except BlockingIOError:
@@ -111,11 +113,13 @@ class ProcessServer(BaseServer[_Clerk]):
     def _listen(self, wanted: bool) -> None:
         if wanted == self._listening:
             return
+        self._listening = wanted
         if wanted:
             self._waiting.register(self.socket, select.EPOLLIN)
-        else:  # also before it is closed: it stays registered as long as a child has it
+            return
+        # Also before it is closed: it stays registered as long as a child has it.
+        with contextlib.suppress(OSError, ValueError):  # the program has closed it
             self._waiting.unregister(self.socket)
-        self._listening = wanted
 
     def _kill_late(self) -> float:
         """Kill whoever is over its timeout; return the seconds until the next may be."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import copyreg
 import functools
 import pickle
+from itertools import chain
 from multiprocessing.reduction import ForkingPickler
 from types import SimpleNamespace
 
@@ -19,7 +20,7 @@ from forkful.wire.handles import collected, collecting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Iterable
     from typing import Any, ClassVar
 
     _Keeper = Callable[[pickle.PickleBuffer], bool]
@@ -34,8 +35,9 @@ LARGE = 32 * 1024
 _WHOLE = 96 * 1024
 """The same for `bytes`, which pickle is quick to copy: less is not worth it. (Where malloc maps memory anew.)"""
 
-_BYTES = (bytes, bytearray)
 _SCALARS = frozenset((type(None), bool, int, float, complex, str, bytes, bytearray))
+"""What refers to no other object."""
+
 _FEW = 64
 
 _PROTOCOL = pickle.HIGHEST_PROTOCOL
@@ -101,9 +103,9 @@ def dumps_oob(obj: object, root: str = "object") -> tuple[bytes, list[pickle.Pic
     """Return the pickle of ``obj`` and the buffers that it leaves out, which ``loads`` needs.
 
     Left out are contiguous buffers of at least ``LARGE`` bytes that their owners offer (NumPy
-    arrays do), and larger ``bytes`` or a ``bytearray`` that are ``obj`` itself, or a member of it beside
-    numbers and strings, as in ``(url, status, body)``. They are views: the owner's memory, until it is
-    copied. Otherwise as ``dumps``.
+    arrays do), a larger ``bytes`` or ``bytearray`` that is ``obj`` itself, and larger ``bytes`` that are members
+    of it beside numbers and strings, as in ``(url, status, body)``. They are views: the owner's memory, until
+    it is copied. Otherwise as ``dumps``.
     """
     obj = _set_aside(obj)
     if len(_common) + len(_extra) != _known:
@@ -137,42 +139,48 @@ def aside(objs: Iterable[object]) -> list[object]:
 
     `loads` returns bytes in their place.
     """
-    wholes: dict[int, _Whole] = {}
-    flat = [
-        tuple(_whole_ones(o, (bytes,), wholes)) if type(o) is tuple and _is_flat(o) else o
-        for o in objs
-    ]
-    return _whole_ones(flat, (bytes,), wholes)
+    wholes: dict[int, object] = {}
+    return [_with_wholes(o, o, wholes) if type(o) is tuple else _as_whole(o, wholes) for o in objs]
 
 
 def _set_aside(obj: Any) -> object:
+    # A container may be changed by another thread meanwhile: what it has is taken in one step.
     kind = type(obj)
-    if kind in _BYTES:
+    if kind is bytes or kind is bytearray:
         return _Whole(obj) if len(obj) >= _WHOLE else obj
-    if (kind is tuple or kind is list) and _is_flat(obj):
-        return kind(_whole_ones(obj, _BYTES, {}))
-    if kind is dict and _is_flat(obj.values()):
-        return dict(zip(obj, _whole_ones(obj.values(), _BYTES, {}), strict=True))
+    if kind is tuple or kind is list:
+        return _with_wholes(obj, tuple(obj), {})
+    if kind is dict:
+        keys_and_values = tuple(chain.from_iterable(obj.items()))
+        found = _with_wholes(obj, keys_and_values, {})
+        return obj if found is obj else dict(zip(found[::2], found[1::2], strict=True))
     return obj
 
 
-def _is_flat(parts: Collection[object]) -> bool:
-    """Whether there are few, and none of them refers to another object: then nothing else can refer to them
-    from inside, and they may be sent in another container.
+def _with_wholes(container: Any, parts: tuple[Any, ...], wholes: dict[int, object]) -> Any:
+    """Return the parts, in a tuple or a list, with a `_Whole` in the place of each large `bytes`.
+
+    The container itself if there is none; or if there are many parts, or any that may refer to others: these may
+    refer to the container, which must arrive as what they refer to.
     """
-    return len(parts) <= _FEW and all(type(part) in _SCALARS for part in parts)
-
-
-def _whole_ones(
-    objs: Iterable[Any], kinds: tuple[type, ...], wholes: dict[int, _Whole]
-) -> list[object]:
-    """Return them with a `_Whole` in the place of large ones; what stands there twice is sent once."""
-    out: list[object] = []
-    for o in objs:
-        if type(o) in kinds and len(o) >= _WHOLE:
-            o = wholes.get(id(o)) or wholes.setdefault(id(o), _Whole(o))
-        out.append(o)
+    if (
+        len(parts) > _FEW
+        or not all(type(part) in _SCALARS for part in parts)
+        or not any(type(part) is bytes and len(part) >= _WHOLE for part in parts)
+    ):
+        return container
+    out = wholes.get(id(container))
+    if out is None:
+        kind = list if type(container) is list else tuple
+        out = wholes[id(container)] = kind(_as_whole(part, wholes) for part in parts)
     return out
+
+
+def _as_whole(obj: Any, wholes: dict[int, object]) -> Any:
+    """The same for one object. What stands there twice is sent once: `wholes` has what is made, by the id."""
+    if type(obj) is not bytes or len(obj) < _WHOLE:
+        return obj
+    return wholes.get(id(obj)) or wholes.setdefault(id(obj), _Whole(obj))
 
 
 def loads(
