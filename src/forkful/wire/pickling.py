@@ -144,17 +144,17 @@ def aside(objs: Iterable[object]) -> list[object]:
 
 
 def _set_aside(obj: Any) -> object:
-    # A container may be changed by another thread meanwhile: what it has is taken in one step.
     kind = type(obj)
     if kind is bytes or kind is bytearray:
         return _Whole(obj) if len(obj) >= _WHOLE else obj
-    if kind is tuple or kind is list:
+    if kind not in (tuple, list, dict) or len(obj) > _FEW:
+        return obj
+    # It may be changed by another thread meanwhile: what it has is taken in one step.
+    if kind is not dict:
         return _with_wholes(obj, tuple(obj), {})
-    if kind is dict:
-        keys_and_values = tuple(chain.from_iterable(obj.items()))
-        found = _with_wholes(obj, keys_and_values, {})
-        return obj if found is obj else dict(zip(found[::2], found[1::2], strict=True))
-    return obj
+    keys_and_values = tuple(chain.from_iterable(obj.items()))
+    found = _with_wholes(obj, keys_and_values, {})
+    return obj if found is obj else dict(zip(found[::2], found[1::2], strict=True))
 
 
 def _with_wholes(container: Any, parts: tuple[Any, ...], wholes: dict[int, object]) -> Any:
