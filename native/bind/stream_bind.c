@@ -83,6 +83,17 @@ static int begin(transfer *t, PyObject *fd)
     return -1;
 }
 
+/* After a try that came to `st`: let `rest` do what is left, which may sleep. 0 or -1. */
+static int complete(transfer *t, fk_status st, fk_status (*rest)(void *), uint32_t op)
+{
+    if (st == FK_AGAIN && fk_sleeping(rest, t, op, (uint64_t)t->fd, &st) < 0)
+        return -1;
+    if (st == FK_OK)
+        return 0;
+    failed(st, true);
+    return -1;
+}
+
 /* Read it, all of it, to t->data. 0 or -1. */
 static int finish(transfer *t)
 {
@@ -94,12 +105,7 @@ static int finish(transfer *t)
             st = fk_stream_try_read(t->fd, t->data, t->size, &t->done);
         Py_END_ALLOW_THREADS
     }
-    if (st == FK_AGAIN && fk_sleeping(do_read, t, FK_OP_RECV, (uint64_t)t->fd, &st) < 0)
-        return -1;
-    if (st == FK_OK)
-        return 0;
-    failed(st, true);
-    return -1;
+    return complete(t, st, do_read, FK_OP_RECV);
 }
 
 static PyObject *finish_bytes(transfer *t)
@@ -171,12 +177,7 @@ static int write_all(transfer *t)
             st = fk_stream_try_write(t->fd, t->data, t->size, &t->done);
         Py_END_ALLOW_THREADS
     }
-    if (st == FK_AGAIN && fk_sleeping(do_write, t, FK_OP_SEND, (uint64_t)t->fd, &st) < 0)
-        return -1;
-    if (st == FK_OK)
-        return 0;
-    failed(st, true);
-    return -1;
+    return complete(t, st, do_write, FK_OP_SEND);
 }
 
 static PyObject *stream_put(PyObject *m, PyObject *const *args, Py_ssize_t nargs)
