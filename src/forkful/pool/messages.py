@@ -68,7 +68,7 @@ RETIRED = 8  # it has done enough, and ends
 FUNCTION_SIZE = Struct("<I")  # bytes of the function's pickle; and
 KEPT = 1 << 31  # if that only names where in shared memory the function is
 SECONDS = Struct("<dd")  # of the calls; to make the function, if each message needs it made anew
-ITEM = Struct("<IddI")  # index in the batch, seconds, those that it took to make the function, pid
+ITEM = Struct("<IddI")  # index in the batch, seconds of the call, as the second of SECONDS, pid
 
 _COPIED = 4096  # bytes: a slice of a smaller message costs less than a view of it
 

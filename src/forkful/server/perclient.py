@@ -115,7 +115,8 @@ class ProcessServer(BaseServer[_Clerk]):
             return
         self._listening = wanted
         if wanted:
-            self._waiting.register(self.socket, select.EPOLLIN)
+            with contextlib.suppress(ValueError):  # the program has closed it just now
+                self._waiting.register(self.socket, select.EPOLLIN)
             return
         # Also before it is closed: it stays registered as long as a child has it.
         with contextlib.suppress(OSError, ValueError):  # the program has closed it
