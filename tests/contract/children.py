@@ -44,6 +44,15 @@ def several(ctx: Any, *calls: tuple[Any, ...]) -> Iterator[list[Any]]:
             child.close()
 
 
+@contextmanager
+def two_workers(ctx: Any) -> Iterator[Any]:
+    """A pool, which has ended when the test has."""
+    with ctx.Pool(2) as pool:
+        yield pool
+        pool.terminate()
+        pool.join()
+
+
 def until(happens: Callable[[], object]) -> None:
     """Wait for a state that nothing announces."""
     deadline = time.monotonic() + LONG

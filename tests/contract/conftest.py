@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import forkful
+from tests.contract.children import two_workers
 from tests.contract.oracle import ORACLE
 
 _STDLIB = ["stdlib"] if ORACLE else []
@@ -31,10 +32,8 @@ def fork() -> Any:
 @pytest.fixture
 def pool(fork: Any) -> Iterator[Any]:
     """A pool of two workers, which has ended when the test has."""
-    with fork.Pool(2) as pool:
+    with two_workers(fork) as pool:
         yield pool
-        pool.terminate()
-        pool.join()
 
 
 @pytest.fixture(params=["forkful", *_STDLIB])

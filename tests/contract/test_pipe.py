@@ -516,6 +516,27 @@ def test_who_waits_for_the_rest_of_a_length_stops_no_other_thread(
         assert got.result(LONG) is None
 
 
+def write_half_a_length_and_pause(writer: Any) -> None:
+    os.write(writer.fileno(), b"\0\0")
+    signal.pause()
+
+
+def test_who_waits_for_the_rest_of_a_length_is_told_when_its_writer_is_killed(
+    fork: Any, ends: Any
+) -> None:
+    reader, writer = ends
+    with ThreadPoolExecutor(1) as executor:
+        with running(fork, write_half_a_length_and_pause, writer) as child:
+            writer.close()
+            until(lambda: unread(reader) == 2)
+            got = executor.submit(reader.recv)
+            until(lambda: blocked(os.getpid()))
+            assert not unread(reader)
+            kill(child)
+        with pytest.raises(OSError, match="end of file during message"):
+            got.result(LONG)
+
+
 def test_the_end_in_the_midst_of_a_length_is_no_end_between_messages(ends: Any) -> None:
     reader, writer = ends
     os.write(writer.fileno(), b"\0\0")

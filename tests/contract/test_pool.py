@@ -26,7 +26,7 @@ import pytest
 
 import forkful
 import forkful.pool
-from tests.contract.children import LONG, is_gone, until
+from tests.contract.children import LONG, is_gone, two_workers, until
 from tests.contract.oracle import ORACLE
 from tests.kit import procs
 from tests.programs import deeds
@@ -42,10 +42,8 @@ def both(request: pytest.FixtureRequest, start_method: str) -> Any:
 
 @pytest.fixture
 def pool(both: Any) -> Iterator[Any]:
-    with both.Pool(2) as pool:
+    with two_workers(both) as pool:
         yield pool
-        pool.terminate()
-        pool.join()
     if not isinstance(pool, forkful.pool.Pool):
         # pytest holds it until after the leak check, and it holds its descriptors.
         vars(pool).clear()

@@ -15,16 +15,14 @@ from typing import Any
 import pytest
 
 import forkful
-from tests.contract.children import LONG, is_gone, until
+from tests.contract.children import LONG, is_gone, two_workers, until
 from tests.programs import deeds
 
 
 @pytest.fixture
 def pool(ctx: Any) -> Iterator[Any]:
-    with ctx.Pool(2) as pool:
+    with two_workers(ctx) as pool:
         yield pool
-        pool.terminate()
-        pool.join()
 
 
 @pytest.fixture

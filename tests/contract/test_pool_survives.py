@@ -16,16 +16,14 @@ import pytest
 
 import forkful
 import forkful.pool
-from tests.contract.children import LONG, until
+from tests.contract.children import LONG, two_workers, until
 from tests.programs import deeds
 
 
 @pytest.fixture
 def pool(ctx: Any) -> Iterator[Any]:
-    with ctx.Pool(2) as pool:
+    with two_workers(ctx) as pool:
         yield pool
-        pool.terminate()
-        pool.join()
 
 
 def works(pool: Any, n: int = 50) -> None:

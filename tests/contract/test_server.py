@@ -12,7 +12,8 @@ import subprocess
 import sys
 import threading
 import urllib.request
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -193,36 +194,37 @@ def wait_for_a_byte(client: socket.socket, address: object) -> None:
     client.recv(1)
 
 
-def test_nothing_keeps_the_parent_awake_while_open_connections_end() -> None:
-    """A closed socket is still reported as long as a child has it."""
+@contextlib.contextmanager
+def served_here() -> Iterator[tuple[ProcessServer, Future[None], Callable[[], object]]]:
+    """A server of this process with one client; it is served until the test has begun to end it."""
     server = ProcessServer(("127.0.0.1", 0), wait_for_a_byte, context="fork")
     with ThreadPoolExecutor(2) as executor:
         served = executor.submit(server.serve_forever)
         with socket.create_connection(server.server_address) as client:
             assert client.recv(4) == b"here"
-            ended = executor.submit(server.shutdown)
-            until(lambda: server.socket.fileno() == -1)
-            until(lambda: not server._waiting.poll(0))  # but for the wish, which is read soon
-            assert not served.done()
-            client.sendall(b"x")
+            until(lambda: server._members)  # the child may be quicker than its parent
+            try:
+                yield server, served, lambda: executor.submit(server.shutdown)
+            finally:
+                client.sendall(b"x")
         served.result(LONG)
-        ended.result(LONG)
+
+
+def test_nothing_keeps_the_parent_awake_while_open_connections_end() -> None:
+    """A closed socket is still reported as long as a child has it."""
+    with served_here() as (server, served, begin_to_end):
+        begin_to_end()
+        until(lambda: server.socket.fileno() == -1)
+        until(lambda: not server._waiting.poll(0))  # but for the wish, which is read soon
+        assert not served.done()
 
 
 def test_a_socket_that_the_program_has_closed_hinders_no_end() -> None:
-    server = ProcessServer(("127.0.0.1", 0), wait_for_a_byte, context="fork")
-    with ThreadPoolExecutor(2) as executor:
-        served = executor.submit(server.serve_forever)
-        with socket.create_connection(server.server_address) as client:
-            assert client.recv(4) == b"here"
-            (process,) = (member.process for member in server._members.values())
-            pid = process.pid
-            server.server_close()
-            ended = executor.submit(server.shutdown)
-            until(lambda: server._wishes.ending)
-            client.sendall(b"x")
-        served.result(LONG)
-        ended.result(LONG)
+    with served_here() as (server, _, begin_to_end):
+        (pid,) = (member.pid for member in server._members.values())
+        server.server_close()
+        begin_to_end()
+        until(lambda: server._wishes.ending)
     assert is_gone(pid)
 
 

@@ -302,13 +302,24 @@ def test_a_large_object_received_by_a_killed_process_is_freed(fork: Any) -> None
     with running(fork, receive_and_pause, q, ready) as child:
         q.put(bytearray(5_000_000))
         q.put([bytes(100_000)] * 3)
+        q.put(Page(bytes(300_000)))
         assert ready.wait(LONG)
         kill(child)
     assert used() == before
 
 
+class Page:
+    """Keeps a view of bytes, which is one of the message's memory where it is received."""
+
+    def __init__(self, body: Any) -> None:
+        self.body = body
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return Page, (pickle.PickleBuffer(self.body),)
+
+
 def receive_and_pause(q: Any, ready: Any) -> None:
-    things = q.get(), q.get()
+    things = q.get(), q.get(), q.get()
     ready.set()
     signal.pause()
     del things
