@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import pickle
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,16 @@ from forkful import _native
 from tests.kit import procs
 
 LONG = 50  # seconds: nothing that works takes so long
+
+
+class Page:
+    """Offers bytes out of band, and keeps a view of them, which is one of the message's memory where it is received."""
+
+    def __init__(self, body: Any) -> None:
+        self.body = body
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return Page, (pickle.PickleBuffer(self.body),)
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import queue
 import signal
 import threading
@@ -17,6 +16,7 @@ import forkful
 from forkful import _native
 from tests.contract.children import (
     LONG,
+    Page,
     blocked,
     kill,
     running,
@@ -376,16 +376,6 @@ def test_bytes_beside_other_things_travel(fork: Any, size: int) -> None:
             assert q.get() == sent
         del got, changeable
     assert used() == before
-
-
-class Page:
-    """A program's own object that offers its bytes out of band."""
-
-    def __init__(self, body: Any) -> None:
-        self.body = body
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        return Page, (pickle.PickleBuffer(self.body),)
 
 
 def test_a_buffer_of_bytes_may_be_kept_and_not_written_to(fork: Any) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import forkful
-from tests.contract.children import LONG, kill, running, several, used
+from tests.contract.children import LONG, Page, kill, running, several, used
 
 KINDS = [
     "Lock",
@@ -306,16 +306,6 @@ def test_a_large_object_received_by_a_killed_process_is_freed(fork: Any) -> None
         assert ready.wait(LONG)
         kill(child)
     assert used() == before
-
-
-class Page:
-    """Keeps a view of bytes, which is one of the message's memory where it is received."""
-
-    def __init__(self, body: Any) -> None:
-        self.body = body
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        return Page, (pickle.PickleBuffer(self.body),)
 
 
 def receive_and_pause(q: Any, ready: Any) -> None:
