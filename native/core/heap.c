@@ -9,9 +9,8 @@
 #include <x86intrin.h>
 #endif
 
-#define MIN_CLASS 7
-#define LARGE_CLASS 17 /* 128 KiB: worth a system call to give back */
-#define PAGE UINT64_C(4096)
+#include "run.h"
+
 #define FILL_FROM 65536
 #define STREAM_FROM 65536
 #define PROBE 8192
@@ -20,7 +19,7 @@
 static uint32_t class_of(uint64_t size)
 {
     uint64_t span = size + FK_BLOCK_HEAD;
-    uint32_t k = MIN_CLASS;
+    uint32_t k = FK_MIN_CLASS;
     while (k < FK_CLASSES && (UINT64_C(1) << k) < span)
         k++;
     return k;
@@ -28,16 +27,16 @@ static uint32_t class_of(uint64_t size)
 
 static uint32_t pages_of(uint64_t size)
 {
-    return (uint32_t)((size + FK_BLOCK_HEAD + PAGE - 1) / PAGE);
+    return (uint32_t)((size + FK_BLOCK_HEAD + FK_PAGE - 1) / FK_PAGE);
 }
 
-/* Each change is one store, so a dead owner leaves the stacks whole; only the sum may be behind. */
+/* Each change of a stack is one store, so a dead owner leaves the stacks whole; only the sum may be behind. */
 static void lock_heap(fk_arena *a, fk_header *h)
 {
     if (fk_lock_force(a, &h->heap_lock) != FK_OWNER_DIED)
         return;
-    uint64_t kept = 0;
-    for (uint32_t k = LARGE_CLASS; k < FK_CLASSES; k++)
+    uint64_t kept = fk_runs_settle(a);
+    for (uint32_t k = FK_LARGE_CLASS; k < FK_CLASSES; k++)
         for (fk_block *b = fk_block_at(a, atomic_load(&h->heap_free[k])); b;
              b = fk_block_at(a, atomic_load(&b->next)))
             kept += b->pages;
@@ -57,38 +56,44 @@ static fk_block *pop(fk_arena *a, _Atomic uint64_t *stack, uint64_t *off)
     return b;
 }
 
+/* The same: a large block with its pages, without, or from the top. */
+static bool take_large(fk_arena *a, uint32_t k, uint64_t *off)
+{
+    fk_header *h = fk_head(a);
+    fk_block *b = pop(a, &h->heap_free[k], off);
+    if (b) {
+        atomic_fetch_sub(&h->heap_kept, b->pages);
+        return true;
+    }
+    if (pop(a, &h->heap_bare[k], off))
+        return true;
+    /* It starts on a page, so that all of its pages can be given back. */
+    *off = (atomic_load(&h->heap_top) + FK_PAGE - 1) & ~(FK_PAGE - 1);
+    if (!fk_at(a, *off, UINT64_C(1) << k))
+        return false;
+    atomic_store(&h->heap_top, *off + (UINT64_C(1) << k));
+    return true;
+}
+
 fk_status fk_block_new(fk_arena *a, uint64_t size, uint32_t kind, uint64_t *off)
 {
     fk_header *h = fk_head(a);
     uint32_t k = class_of(size);
     if (size > a->reserve || k >= FK_CLASSES)
         return FK_NOMEM;
-    uint64_t span = UINT64_C(1) << k, at;
-
+    uint64_t at;
     lock_heap(a, h);
-    fk_block *b = pop(a, &h->heap_free[k], &at);
-    if (b && k >= LARGE_CLASS)
-        atomic_fetch_sub(&h->heap_kept, b->pages);
-    else if (!b && k >= LARGE_CLASS)
-        b = pop(a, &h->heap_bare[k], &at);
-    if (!b) {
-        at = atomic_load(&h->heap_top);
-        /* Large blocks start on a page, so that all of their pages can be given back. */
-        if (k >= LARGE_CLASS)
-            at = (at + PAGE - 1) & ~(PAGE - 1);
-        b = (fk_block *)fk_at(a, at, span);
-        if (b)
-            atomic_store(&h->heap_top, at + span);
-    }
+    bool found = k < FK_LARGE_CLASS ? fk_run_take(a, k, &at) : take_large(a, k, &at);
     fk_lock_release(&h->heap_lock);
+    fk_block *b = found ? fk_block_at(a, at) : NULL;
     if (!b)
         return FK_NOMEM;
 
     fk_point("heap.taken");
-    atomic_fetch_add(&h->heap_used, span);
+    atomic_fetch_add(&h->heap_used, UINT64_C(1) << k);
     b->klass = k;
     b->kind = kind;
-    b->fresh = k >= LARGE_CLASS && b->pages < pages_of(size);
+    b->fresh = k >= FK_LARGE_CLASS && b->pages < pages_of(size);
     if (b->fresh)
         b->pages = pages_of(size);
     b->size = size;
@@ -103,26 +108,32 @@ static void block_free(fk_arena *a, uint64_t off, fk_block *b)
 {
     fk_header *h = fk_head(a);
     uint32_t k = b->klass;
-    if (k < MIN_CLASS || k >= FK_CLASSES || !fk_at(a, off, UINT64_C(1) << k))
+    if (k < FK_MIN_CLASS || k >= FK_CLASSES || !fk_at(a, off, UINT64_C(1) << k))
         return;
     uint64_t span = UINT64_C(1) << k;
     if (atomic_exchange(&b->tag, 0) == 0)
         return; /* freed before */
     atomic_fetch_sub(&h->heap_used, span);
     fk_point("heap.freed");
-    _Atomic uint64_t *stack = &h->heap_free[k];
-    if (k >= LARGE_CLASS && atomic_load(&h->heap_kept) + b->pages > FK_KEEP_BYTES / PAGE) {
-        /* All but the first page, which has the head. */
-        madvise(a->base + off + PAGE, span - PAGE, MADV_REMOVE);
-        b->pages = 1;
-        stack = &h->heap_bare[k];
+    if (k < FK_LARGE_CLASS) {
+        lock_heap(a, h);
+        fk_run_give(a, k, off);
+        fk_lock_release(&h->heap_lock);
+        return;
     }
+    bool bare = atomic_load(&h->heap_kept) + b->pages > FK_KEEP_BYTES / FK_PAGE;
+    if (bare) {
+        /* All but the first page, which has the head. */
+        madvise(a->base + off + FK_PAGE, span - FK_PAGE, MADV_REMOVE);
+        b->pages = 1;
+    }
+    _Atomic uint64_t *stack = bare ? &h->heap_bare[k] : &h->heap_free[k];
     lock_heap(a, h);
     atomic_store(&b->next, atomic_load(stack));
     fk_point("heap.push");
     atomic_store(stack, off);
     fk_point("heap.pushed");
-    if (stack == &h->heap_free[k] && k >= LARGE_CLASS)
+    if (!bare)
         atomic_fetch_add(&h->heap_kept, b->pages);
     fk_lock_release(&h->heap_lock);
 }

@@ -20,7 +20,7 @@
 #include "base.h"
 
 #define FK_MAGIC UINT64_C(0x6c75666b726f6601)
-#define FK_VERSION 3
+#define FK_VERSION 4
 
 #define FK_MAX_SLOTS 65535 /* an owner word has 16 bits for slot + 1 */
 #define FK_MAX_PARKED 131072
@@ -60,6 +60,9 @@ typedef struct fk_ec {
 /* ---- header ------------------------------------------------------------------------------ */
 
 #define FK_CLASSES 44 /* block sizes 2^0 .. 2^43; the smallest used is 2^7 */
+#define FK_LARGE_CLASS                                                                             \
+    17 /* from 128 KiB a block is worth a system call to give its pages back; the others lie in runs */
+#define FK_PAGE UINT64_C(4096)
 
 typedef struct fk_obituary { /* who a dead owner was, after its slot is in use again */
     _Atomic uint32_t owner;
@@ -76,11 +79,15 @@ typedef struct fk_header {
 
     /* heap (heap.c); `heap_lock` guards what follows it */
     fk_lock heap_lock FK_ALIGNED;
-    _Atomic uint64_t heap_top;              /* first byte never handed out */
-    _Atomic uint64_t heap_free[FK_CLASSES]; /* freed blocks by class, a stack each */
+    _Atomic uint64_t heap_top; /* first byte never handed out */
+    /* by class: freed large blocks, a stack, or the first run with room */
+    _Atomic uint64_t heap_free[FK_CLASSES];
     _Atomic uint64_t heap_bare[FK_CLASSES]; /* those of which the kernel has the pages back */
-    _Atomic uint64_t heap_kept;             /* pages that large free blocks keep */
-    _Atomic uint64_t heap_used;             /* bytes in blocks handed out (for statistics) */
+    _Atomic uint64_t
+        heap_runs[FK_LARGE_CLASS]; /* the newest run of a class; older ones by `older` */
+    _Atomic uint64_t heap_at;      /* the run that is, or was last, changed */
+    _Atomic uint64_t heap_kept;    /* pages that large free blocks and empty runs keep */
+    _Atomic uint64_t heap_used;    /* bytes in blocks handed out (for statistics) */
     _Atomic uint64_t next_tag;
     fk_lock fill_lock; /* of who lets the kernel write into fresh blocks (fk_block_fill) */
 
@@ -249,6 +256,33 @@ typedef struct fk_block {
 } fk_block;
 
 #define FK_BLOCK_HEAD 64
+
+/* The head of a run of small blocks (run.h), in the place of its first. `free`, `carved` and `bare` are what counts,
+ * each changed by one store under `heap_lock`; the rest follows from them.
+ *
+ *   with room   some slots are free; linked with the others of its class
+ *   full        in no list
+ *   bare        no block is in use, the pages are the kernel's; on the stack of its class's bare ones
+ *
+ * with room -> full    by the take of its last slot
+ * full -> with room    by the first give
+ * with room -> bare    when all are free, by the store of `bare`
+ * bare -> with room    when the class has no other with room */
+typedef struct fk_run {
+    uint64_t no_tag;        /* 0: nobody takes it for a block that is in use */
+    _Atomic uint64_t free;  /* the first of the freed blocks, a stack */
+    _Atomic uint64_t next;  /* with room or bare: in the list or stack */
+    _Atomic uint64_t prev;  /* with room: in the list */
+    _Atomic uint64_t older; /* of the class; set once */
+    uint32_t klass;
+    _Atomic uint32_t carved; /* slots from here on are as they came from the kernel */
+    _Atomic uint32_t bare;
+    _Atomic uint32_t listed;
+    _Atomic uint32_t used; /* blocks that are in use, or lost with who died */
+    _Atomic uint32_t kept; /* pages of it that count as kept, as it is empty */
+} fk_run;
+
+_Static_assert(sizeof(fk_run) <= 128, "a run's head is a slot of the smallest class");
 
 /* What a message of kind FK_KIND_PARCEL begins with: the objects that it keeps alive on their way,
  * with a ref of each. They are given up with the block, whether or not anybody has read it. */

@@ -133,21 +133,53 @@ static HARNESS_UNUSED uint64_t refs(const object *o)
 
 static HARNESS_UNUSED uint64_t heap_used(void) { return atomic_load(&fk_head(&A)->heap_used); }
 
-/* Every free block is nobody's. The pages that they keep. */
+/* Free blocks of that stack are nobody's. How many they are, and the pages that they keep. */
+static HARNESS_UNUSED uint32_t stack_is_sound(uint64_t first, uint32_t klass, bool bare,
+                                              uint64_t *kept)
+{
+    uint32_t n = 0;
+    for (fk_block *b = fk_block_at(&A, first); b; b = fk_block_at(&A, atomic_load(&b->next)), n++) {
+        CHECK_EQ(b->klass, klass);
+        CHECK_EQ(atomic_load(&b->tag), 0);
+        CHECK_EQ(atomic_load(&b->refs), 0);
+        CHECK(!bare || b->pages == 1);
+        *kept += bare ? 0 : b->pages;
+    }
+    return n;
+}
+
+/* A run is in the list that it belongs to, and counts its blocks right. */
+static HARNESS_UNUSED void run_is_sound(const fk_run *r, uint64_t at, uint32_t klass)
+{
+    uint64_t unused = 0, list = 0;
+    CHECK_EQ(r->klass, klass);
+    uint32_t n = stack_is_sound(atomic_load(&r->free), klass, false, &unused);
+    CHECK_EQ(atomic_load(&r->used), atomic_load(&r->carved) - 1 - n);
+    CHECK(!atomic_load(&r->kept) || !atomic_load(&r->used));
+    bool bare = atomic_load(&r->bare);
+    CHECK(!bare || (atomic_load(&r->carved) == 1 && !atomic_load(&r->listed)));
+    list = atomic_load(bare ? &fk_head(&A)->heap_bare[klass] : &fk_head(&A)->heap_free[klass]);
+    while (list && list != at)
+        list = atomic_load(&((fk_run *)fk_at(&A, list, sizeof(fk_run)))->next);
+    CHECK_EQ(list == at, bare || atomic_load(&r->listed));
+    CHECK(bare || n == 0 || atomic_load(&r->listed)); /* else nobody finds them */
+}
+
+/* Every free block is nobody's, and where it is looked for. The pages that they keep. */
 static HARNESS_UNUSED uint64_t free_blocks_are_sound(void)
 {
     uint64_t kept = 0;
-    for (uint32_t k = 0; k < 2 * FK_CLASSES; k++) {
-        bool bare = k >= FK_CLASSES;
-        _Atomic uint64_t *stack =
-            bare ? &fk_head(&A)->heap_bare[k - FK_CLASSES] : &fk_head(&A)->heap_free[k];
-        for (fk_block *b = fk_block_at(&A, atomic_load(stack)); b;
-             b = fk_block_at(&A, atomic_load(&b->next))) {
-            CHECK_EQ(b->klass, k % FK_CLASSES);
-            CHECK_EQ(atomic_load(&b->tag), 0);
-            CHECK_EQ(atomic_load(&b->refs), 0);
-            CHECK(!bare || b->pages == 1);
-            kept += bare ? 0 : b->pages;
+    const fk_header *h = fk_head(&A);
+    for (uint32_t k = FK_LARGE_CLASS; k < FK_CLASSES; k++) {
+        stack_is_sound(atomic_load(&h->heap_free[k]), k, false, &kept);
+        stack_is_sound(atomic_load(&h->heap_bare[k]), k, true, &kept);
+    }
+    for (uint32_t k = 0; k < FK_LARGE_CLASS; k++) {
+        const fk_run *r;
+        for (uint64_t at = atomic_load(&h->heap_runs[k]); at; at = atomic_load(&r->older)) {
+            r = fk_at(&A, at, sizeof *r);
+            run_is_sound(r, at, k);
+            kept += atomic_load(&r->kept);
         }
     }
     return kept;

@@ -308,6 +308,80 @@ TEST(a_block_counts_for_the_pages_that_it_was_ever_used_for)
     CHECK_EQ(free_blocks_are_sound(), FK_KEEP_BYTES / 4096);
 }
 
+/* ---- runs -------------------------------------------------------------------------------------- */
+
+#define BURST 4096
+
+/* So many blocks of `size` bytes at once, each written to. */
+static void burst(uint64_t *blocks, uint64_t size)
+{
+    for (int i = 0; i < BURST; i++) {
+        blocks[i] = new_block(size);
+        memset(fk_block_data(&A, blocks[i]), i, size);
+    }
+}
+
+static void end_of_burst(const uint64_t *blocks)
+{
+    for (int i = 0; i < BURST; i++)
+        fk_block_unref(&A, blocks[i], FK_REF_HOLD);
+    CHECK_EQ(free_blocks_are_sound(), atomic_load(&fk_head(&A)->heap_kept));
+}
+
+TEST(a_burst_of_small_blocks_gives_its_pages_back)
+{
+    static uint64_t blocks[BURST];
+    static const uint64_t sizes[] = {8000, 16000, 30000, 60000};
+    found();
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) { /* the second time, too */
+        uint64_t before = pages_of_file();
+        burst(blocks, sizes[i]);
+        uint64_t many = pages_of_file();
+        CHECK(many - before >= BURST * sizes[i] / 4096);
+        end_of_burst(blocks);
+        CHECK(atomic_load(&fk_head(&A)->heap_kept) <= FK_KEEP_BYTES / 4096);
+        CHECK(pages_of_file() <=
+              before + FK_KEEP_BYTES / 4096 + BURST / 4); /* and of each run one */
+        uint64_t top = atomic_load(&fk_head(&A)->heap_top);
+        burst(blocks, sizes[i]);
+        CHECK_EQ(atomic_load(&fk_head(&A)->heap_top), top); /* they were used again */
+        end_of_burst(blocks);
+    }
+}
+
+TEST(blocks_of_a_burst_do_not_overlap)
+{
+    static uint64_t blocks[BURST];
+    found();
+    for (int round = 0; round < 2; round++) {
+        burst(blocks, 500);
+        for (int i = 0; i < BURST; i++) {
+            const uint8_t *bytes = fk_block_data(&A, blocks[i]);
+            for (int k = 0; k < 500; k++)
+                CHECK_EQ(bytes[k], i % 256);
+        }
+        for (int i = 0; i < BURST; i += 2) /* runs with room, and none empty */
+            fk_block_unref(&A, blocks[i], FK_REF_HOLD);
+        free_blocks_are_sound();
+        for (int i = 0; i < BURST; i += 2)
+            memset(fk_block_data(&A, blocks[i] = new_block(500)), i, 500);
+        end_of_burst(blocks);
+    }
+}
+
+TEST(a_stale_handle_of_a_block_whose_pages_are_gone_is_stale)
+{
+    static uint64_t blocks[BURST];
+    found();
+    burst(blocks, 30000);
+    uint64_t tag = atomic_load(&fk_block_at(&A, blocks[BURST - 1])->tag);
+    end_of_burst(blocks);
+    for (int i = 0; i < BURST; i++) {
+        CHECK_EQ(fk_block_arrive(&A, blocks[i], tag, 0), FK_STALE);
+        CHECK_EQ(fk_block_arrive(&A, blocks[i], 0, 0), FK_STALE);
+    }
+}
+
 static void fill_and_look(uint64_t off, int byte, bool fresh)
 {
     static uint8_t bytes[300001];
@@ -526,6 +600,64 @@ TEST(who_dies_in_the_heap_costs_one_block_at_most)
             CHECK(lost == 0 || lost == 256 || lost == 4096 || lost == 262144);
             used = heap_used();
         }
+}
+
+/* Blocks of some runs of a class, in a page that is shared: what a dead process has in hand, another gives up. */
+enum { IN_HAND = 200 };
+typedef struct hand {
+    atomic_int n;
+    uint64_t blocks[IN_HAND];
+} hand;
+
+static int empty_hand(hand *h)
+{
+    while (atomic_load(&h->n))
+        fk_block_unref(&A, h->blocks[atomic_fetch_sub(&h->n, 1) - 1], FK_REF_HOLD);
+    return 0;
+}
+
+static int fill_and_empty_runs(void *arg)
+{
+    hand *h = arg;
+    for (int i = 0; i < IN_HAND; i++) {
+        h->blocks[i] = new_block(8000);
+        atomic_store(&h->n, i + 1);
+    }
+    return empty_hand(h);
+}
+
+TEST(who_dies_as_runs_fill_and_empty_costs_one_block_at_most)
+{
+    static const char *points[] = {"run.new",    "run.bare",    "run.stripped", "run.dressed",
+                                   "heap.pop",   "heap.popped", "heap.push",    "heap.pushed",
+                                   "heap.taken", "heap.freed"};
+    found();
+    uint64_t large = new_block(FK_KEEP_BYTES - FK_BLOCK_HEAD); /* so that nothing more is kept */
+    fk_block_unref(&A, large, FK_REF_HOLD);
+    hand *h = shared_page(sizeof *h);
+    uint64_t used = heap_used();
+    for (size_t i = 0; i < sizeof points / sizeof *points; i++) {
+        bool died = true;
+        for (int skip = 0; died; skip = 2 * skip + 1) {
+            member dead;
+            died = dies_at(points[i], skip, fill_and_empty_runs, h, &dead);
+            CHECK(died || skip > 0); /* else nobody has passed that point */
+            reap_everybody();
+            fk_block_unref(&A, new_block(100),
+                           FK_REF_HOLD); /* takes the lock over, if it was held */
+            CHECK_EQ(free_blocks_are_sound(), atomic_load(&fk_head(&A)->heap_kept));
+            empty_hand(h);
+            CHECK_EQ(free_blocks_are_sound(), atomic_load(&fk_head(&A)->heap_kept));
+            fill_and_empty_runs(h); /* no hang, no block handed out twice */
+            uint64_t top = atomic_load(&fk_head(&A)->heap_top);
+            fill_and_empty_runs(h);
+            CHECK_EQ(atomic_load(&fk_head(&A)->heap_top), top);
+            CHECK_EQ(free_blocks_are_sound(), atomic_load(&fk_head(&A)->heap_kept));
+            uint64_t lost = heap_used() - used;
+            CHECK(lost == 0 || lost == 8192);
+            used = heap_used();
+        }
+    }
 }
 
 TEST_MAIN

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 import forkful
+import forkful.shared
+from forkful import _native
 from tests.contract.children import LONG, Page, kill, running, several, used
 
 KINDS = [
@@ -430,3 +432,35 @@ def put_parcels_and_pause(method: str, q: Any, ready: Any) -> None:
     del thing
     ready.set()
     signal.pause()
+
+
+# ---- the kernel's memory --------------------------------------------------------------------------
+
+KEPT = 64 << 20  # that what is free may keep
+
+
+def in_memory() -> int:
+    """Bytes of the family's memory that the kernel has given, in use or not."""
+    return os.fstat(_native.fd()).st_blocks * 512
+
+
+def test_a_backlog_of_documents_gives_its_memory_back_to_the_kernel(fork: Any) -> None:
+    q, document = fork.Queue(), {"body": "x" * 50_000}
+    before = in_memory()
+    for _ in range(4000):
+        q.put(document)
+    assert in_memory() - before > 4000 * 50_000
+    for _ in range(4000):
+        assert q.get() == document
+    assert in_memory() - before < KEPT + (8 << 20)
+
+
+def test_a_large_dict_of_small_items_gives_its_memory_back_to_the_kernel() -> None:
+    numbers = forkful.shared.Dict()
+    before = in_memory()
+    numbers.update((n, "x" * 200) for n in range(300_000))
+    assert in_memory() - before > 300_000 * 256
+    numbers.clear()
+    assert in_memory() - before < KEPT + (8 << 20)
+    numbers[1] = 2
+    assert numbers.copy() == {1: 2}
