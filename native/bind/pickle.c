@@ -2,11 +2,13 @@
 
 #define ASIDE (96 * 1024) /* as in wire/pickling.py */
 #define DEEPEST 8         /* deeper nesting, or a cycle, takes the general way */
+#define MOST 65536        /* so do more members, which take much longer to pickle than to meet */
 
 /* Whether an object consists of exact builtin types only: then the plain C pickler does what
  * ForkingPickler would, without looking anything up. Large bytes may travel beside their pickle,
- * which would copy them. */
-static bool is_plain(PyObject *o, int depth)
+ * which would copy them. What is met more than once counts each time, so the way is not endless: `most` is how many
+ * may still be met. */
+static bool is_plain(PyObject *o, int depth, int *most)
 {
     PyTypeObject *t = Py_TYPE(o);
     if (o == Py_None || t == &PyUnicode_Type || t == &PyLong_Type || t == &PyFloat_Type ||
@@ -17,22 +19,28 @@ static bool is_plain(PyObject *o, int depth)
     if (depth == DEEPEST)
         return false;
     if (t == &PyTuple_Type) {
+        if ((*most -= (int)Py_MIN(PyTuple_GET_SIZE(o), MOST)) < 0)
+            return false;
         for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(o); i++)
-            if (!is_plain(PyTuple_GET_ITEM(o, i), depth + 1))
+            if (!is_plain(PyTuple_GET_ITEM(o, i), depth + 1, most))
                 return false;
         return true;
     }
     if (t == &PyList_Type) {
+        if ((*most -= (int)Py_MIN(PyList_GET_SIZE(o), MOST)) < 0)
+            return false;
         for (Py_ssize_t i = 0; i < PyList_GET_SIZE(o); i++)
-            if (!is_plain(PyList_GET_ITEM(o, i), depth + 1))
+            if (!is_plain(PyList_GET_ITEM(o, i), depth + 1, most))
                 return false;
         return true;
     }
     if (t == &PyDict_Type) {
+        if ((*most -= (int)Py_MIN(PyDict_GET_SIZE(o), MOST)) < 0)
+            return false;
         Py_ssize_t pos = 0;
         PyObject *key, *value;
         while (PyDict_Next(o, &pos, &key, &value))
-            if (!is_plain(key, depth + 1) || !is_plain(value, depth + 1))
+            if (!is_plain(key, depth + 1, most) || !is_plain(value, depth + 1, most))
                 return false;
         return true;
     }
@@ -42,7 +50,8 @@ static bool is_plain(PyObject *o, int depth)
 PyObject *fk_pickle_plain(PyObject *obj)
 {
     static PyObject *protocol; /* a small int, kept for good */
-    if (!is_plain(obj, 0))
+    int most = MOST;
+    if (!is_plain(obj, 0, &most))
         Py_RETURN_NONE;
     if (!protocol && !(protocol = PyLong_FromLong(5)))
         return NULL;

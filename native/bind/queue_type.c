@@ -47,7 +47,10 @@ static fk_queue *open_queue(fk_handle *h)
 {
     fk_queue *q = fk_handle_data(h);
     if (q && h->closed) {
-        PyErr_Format(PyExc_ValueError, "Queue %R is closed", h);
+        PyObject *error = PyObject_CallMethod((PyObject *)h, "_closed_error", NULL);
+        if (error)
+            PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+        Py_XDECREF(error);
         return NULL;
     }
     return q;

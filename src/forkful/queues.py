@@ -59,6 +59,10 @@ class _Queue(Handle, _native.Queue["_T"]):
         """Say that this process will use this handle no more: `put` and `get` raise ValueError."""
         self._close()
 
+    def _closed_error(self) -> Exception:
+        """Return what `put` and `get` raise once this handle is closed."""
+        return ValueError(f"Queue {self!r} is closed")
+
     def statistics(self) -> QueueStatistics:
         """Return the numbers of this moment. Exact while nobody uses the queue."""
         from forkful.statistics import QueueStatistics  # on first use: few ask
@@ -242,7 +246,7 @@ def _pipe_queue_for(asker: FrameType, ctx: BaseContext | None) -> Any:
 
 
 class SimpleQueue(_Queue["_T"]):
-    """A queue with put, get, empty and close only."""
+    """A queue with put, get, empty and close only. Once it is closed these raise OSError."""
 
     def __new__(cls, *, ctx: BaseContext | None = None) -> Any:
         """Give the standard library's own to who waits for the pipe inside: the module as `mp_context`."""
@@ -251,6 +255,9 @@ class SimpleQueue(_Queue["_T"]):
 
     def __init__(self, *, ctx: BaseContext | None = None) -> None:
         self._create(0, False)
+
+    def _closed_error(self) -> Exception:
+        return OSError(f"{type(self).__name__} {self!r} is closed")  # the stdlib's handle is
 
     # The stdlib's have no block and timeout.
 

@@ -187,8 +187,9 @@ def test_a_queue_that_was_closed_with_something_inside_is_not_said_to_be_empty(m
 def test_a_closed_simple_queue_is_neither_empty_nor_not(module: Any) -> None:
     q = module.SimpleQueue()
     q.close()
-    with pytest.raises(OSError, match="is closed"):
-        q.empty()
+    for use in q.empty, q.get, lambda: q.put(1):
+        with pytest.raises(OSError, match="is closed"):
+            use()
 
 
 def test_join_thread_of_an_open_queue_is_an_error(module: Any) -> None:

@@ -152,15 +152,18 @@ class Engine:
                         take_down(self.bells, bell)
         return True
 
-    def poll(self) -> bool:
+    def poll(self, *, calls: bool = True) -> bool:
         """Deal with what is there, without waiting, unless another thread is at it.
+
+        Args:
+            calls: Also call the user's callbacks that are due. If not, the collector does.
 
         Returns:
             Whether nothing was due, and nothing will be before an answer comes or a worker dies.
         """
         role = Role(self)
         try:
-            return self._step(0) if role.take() else True
+            return self._step(0, calls=calls) if role.take() else True
         finally:
             role.give()
 
@@ -169,18 +172,21 @@ class Engine:
         """Whether some thread drives."""
         return self.driver is not None
 
-    def _step(self, wait: float, standing: int = 0) -> bool:
+    def _step(self, wait: float, standing: int = 0, *, calls: bool = True) -> bool:
         """Wait for answers, and do what is due.
 
         Args:
             wait: Seconds, at most.
             standing: 0, or as a part of a wait without end: 1 the first, 2 one that follows.
+            calls: Whether to call the user's callbacks.
 
         Returns:
             Whether nothing was due, and nothing will be before an answer comes or a worker dies.
         """
         if self.state == TERMINATE:
             return False
+        if self._calls:
+            wait = 0  # another thread has left them
         took = self._answers._take_bytes(
             self._inbox, _ANSWERS, wait, None, 0, _native.OP_RESULTS, standing
         )
@@ -199,7 +205,8 @@ class Engine:
         if self._broken is not None:
             self.end(self._broken, failed=True)
             idle = False
-        self._run_calls()
+        if calls:
+            self._run_calls()
         return idle
 
     def _run_calls(self) -> None:

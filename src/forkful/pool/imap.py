@@ -31,16 +31,20 @@ class IMapJob(Stream):
                 chunk.append(x)
                 if len(chunk) == self._chunksize:
                     break
-        except Exception as e:
+        except BaseException as e:
+            if not self._is_landed(e):
+                raise
             # It takes the place of the chunk that it cut short, as with the stdlib.
             error, chunk = e, []
         held: list[Any] = []
         message: Message = b""
-        refusal = None
+        refusal: BaseException | None = None
         if chunk:
             try:
                 message, held = self._dump(chunk, self._function)
-            except Exception as e:
+            except BaseException as e:
+                if not self._is_landed(e):
+                    raise
                 refusal = e
         with self._engine.lock, self._engine.books:
             if self._done:

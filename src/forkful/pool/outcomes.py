@@ -60,7 +60,9 @@ class OutcomeJob(Stream):
                 batch.append(x)
         except StopIteration:
             ended = True
-        except Exception as e:
+        except BaseException as e:
+            if not self._is_landed(e):
+                raise
             error = e
         with self._engine.lock, self._engine.books:
             if self._done:
@@ -78,7 +80,9 @@ class OutcomeJob(Stream):
         """Send a batch; inputs that cannot be pickled fail by themselves."""
         try:
             message, held = self._dump([x for _, x in items], self._function)
-        except Exception as e:
+        except BaseException as e:
+            if not self._is_landed(e):
+                raise
             if len(items) == 1:
                 seq, x = items[0]
                 self._give(Outcome(seq, x, False, None, e, 0.0, attempts, None))

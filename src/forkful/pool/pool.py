@@ -18,7 +18,7 @@ from forkful.pool.engine import CLOSE, RUN, TERMINATE, Engine
 from forkful.pool.imap import IMapIterator, IMapJob, IMapUnorderedIterator
 from forkful.pool.outcomes import OutcomeJob, Outcomes
 from forkful.pool.results import AsyncResult, MapResult
-from forkful.pool.state import EXCEPTION, NO_RETRY, Retry, RetryOn, Task, retrying
+from forkful.pool.state import EXCEPTION, NO_RETRY, Retry, RetryOn, Task, retrying, seconds
 from forkful.statistics import PoolStatistics
 
 if TYPE_CHECKING:
@@ -233,6 +233,7 @@ class Pool:
     ) -> AsyncResult[_T]:
         engine = self._engine
         assert engine is not None
+        timeout = seconds(timeout)
         args = tuple(args)
         job: AsyncResult[_T] = AsyncResult(engine, self, func, args, callback, error_callback)
         try:
@@ -244,7 +245,6 @@ class Pool:
                 engine.check_running()
                 engine.open_jobs[job] = None
                 job.abandon(e)
-            engine.poll()
             return job
         task = Task(job, m.APPLY, message)
         if held or common:
@@ -388,7 +388,9 @@ class Pool:
         retry: Retry,
     ) -> MapResult[_T]:
         engine = self._running()
-        inputs = iterable if isinstance(iterable, (list, tuple, range)) else list(iterable)
+        timeout = seconds(timeout)
+        # Not the list itself, which may change before all of it is sent.
+        inputs = iterable if isinstance(iterable, (tuple, range)) else list(iterable)
         if chunksize is None and (timeout is not None or retry is not NO_RETRY):
             chunksize = 1  # both are then of an input
         if chunksize is not None and chunksize < 1:
@@ -421,11 +423,10 @@ class Pool:
                 job.abandon(refusal)
             else:
                 job.feed()
-                job.finish_if_empty()
+                if not inputs:
+                    job.finish_if_empty()
             if not job._done:
                 engine.opened_job(job)
-        if job.callbacks and (refusal is not None or not inputs):
-            engine.poll()
         return job
 
     # -- many inputs, one at a time ------------------------------------------------------------------------
@@ -490,6 +491,7 @@ class Pool:
         retry: Retry,
     ) -> IMapIterator[_T]:
         engine = self._running()
+        timeout = seconds(timeout)
         if chunksize < 1:
             raise ValueError(f"Chunksize must be 1+, not {chunksize:n}")
         job = IMapJob(
@@ -545,6 +547,7 @@ class Pool:
             `close()`, which reads no more inputs.
         """
         engine = self._running()
+        timeout = seconds(timeout)
         job = OutcomeJob(
             engine,
             self,
@@ -597,7 +600,7 @@ class Pool:
     def statistics(self) -> PoolStatistics:
         """Return what the workers do at this moment."""
         assert self._engine is not None
-        self._engine.poll()
+        self._engine.poll(calls=False)
         return self._engine.statistics()
 
     def __enter__(self) -> Pool:

@@ -88,7 +88,8 @@ class AsyncResult(Generic[_T]):
     def ready(self) -> bool:
         """Return whether the call has ended."""
         if not self._done:
-            self._engine.poll()
+            # No callback: that of another call may want what the caller holds at this moment.
+            self._engine.poll(calls=False)
         return self._done
 
     def successful(self) -> bool:

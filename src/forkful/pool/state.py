@@ -27,6 +27,7 @@ __all__ = [
     "WorkerRecord",
     "plan_loss",
     "retrying",
+    "seconds",
 ]
 
 
@@ -125,6 +126,23 @@ class Retry:
 
 
 NO_RETRY = Retry()
+
+
+def seconds(timeout: Any) -> float | None:
+    """Return a call's `timeout`, if it is one.
+
+    Raises:
+        TypeError: It is neither None nor a number.
+        ValueError: It is no time that a task could take.
+    """
+    if timeout is None:
+        return None
+    if isinstance(timeout, (str, bytes)):
+        raise TypeError(f"timeout must be a number of seconds or None, not {timeout!r}")
+    timeout = float(timeout)
+    if not timeout > 0:
+        raise ValueError(f"timeout must be more than 0 seconds, not {timeout!r}")
+    return timeout
 
 
 def retrying(retries: int, retry_on: RetryOn, backoff: float) -> Retry:

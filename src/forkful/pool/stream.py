@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from forkful import _native
 from forkful.pool.messages import Message
 from forkful.pool.state import Retry, Task
-from forkful.pool.turns import make_bell
+from forkful.pool.turns import make_bell, ring
 
 if TYPE_CHECKING:
     from forkful.pool.engine import Engine
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["Stream"]
 
 AHEAD = 16  # inputs read ahead of the consumer, for each worker
-_AT_ONCE = (list, tuple, range, str, bytes, set, frozenset, dict, deque)
+_CONSTANT = (tuple, range, str, bytes, frozenset)
+_AT_ONCE = (*_CONSTANT, list, set, dict, deque)
 
 _Dump = Callable[[Any, bytes], tuple[Message, list[Any]]]
 
@@ -35,7 +36,7 @@ class Stream:
         engine: The pool's engine.
         pool: Kept alive until all is done.
         func: For error messages.
-        inputs: Where the inputs come from.
+        inputs: Where the inputs come from. Of a list and the like those count that are in it now.
         ordered: Whether results come out in the order of the inputs.
         function: The function's part of a message, and the handles in it.
         dump: Makes a message of inputs and the function's part, and says which handles it holds.
@@ -59,8 +60,10 @@ class Stream:
         self._engine = engine
         self._pool: object | None = pool
         self._func = func
-        self._inputs: Iterator[Any] = iter(inputs)
         self._inline = isinstance(inputs, _AT_ONCE)
+        if self._inline and not isinstance(inputs, _CONSTANT):
+            inputs = tuple(inputs)  # who consumes may change it meanwhile
+        self._inputs: Iterator[Any] = iter(inputs)
         self._ordered = ordered
         self._function, self._held = function
         self._dump = dump
@@ -133,6 +136,13 @@ class Stream:
         """Read the next unit and send it."""
         raise NotImplementedError
 
+    def _is_landed(self, error: BaseException) -> bool:
+        """Whether what reading an input raised is for the consumer.
+
+        Not what came in the consumer's own thread and is no Exception, as Ctrl-C.
+        """
+        return isinstance(error, Exception) or threading.current_thread() is self._feeder
+
     def _end_of_inputs(self, error: BaseException | None = None) -> None:
         """Under the lock: there are no more; `error` is what reading them raised."""
         self._ended = True
@@ -148,6 +158,7 @@ class Stream:
         if self._done:  # given up
             return
         if not self._closed:
+            waited_for = not self._out
             if not self._ordered:
                 self._out.append((ok, value))
             else:
@@ -155,6 +166,8 @@ class Stream:
                 while self._next in self._early:
                     self._out.append(self._early.pop(self._next))
                     self._next += 1
+            if waited_for and self._out and self._engine.bells:
+                ring(self._engine.bells)  # the consumer may wait for whoever drives
         self._landed += 1  # last: should Ctrl-C come in between, the recount finds it missing
         self._close_if_done()
 
