@@ -113,6 +113,7 @@ def lookalike(name: str) -> dict[str, Job]:
         "common": with_common(lambda function, xs: pool.map(function, xs, chunksize=1)),
         "map_each": lambda numbers: pool.map(abs, numbers, chunksize=1),
         "map_default": lambda numbers: pool.map(abs, numbers),
+        "imap": lambda numbers: list(pool.imap(abs, iter(numbers), chunksize=1)),
         "many": many,
     }
 
@@ -127,6 +128,7 @@ def executor(pool: concurrent.futures.Executor) -> dict[str, Job]:
         "common": with_common(lambda function, xs: list(pool.map(function, xs, chunksize=1))),
         "map_each": lambda numbers: list(pool.map(abs, numbers, chunksize=1)),
         "map_default": lambda numbers: list(pool.map(abs, numbers)),
+        "imap": lambda numbers: list(pool.map(abs, iter(numbers), chunksize=1)),
         "many": many,
     }
 
@@ -144,15 +146,17 @@ def joblib() -> dict[str, Job]:
     module = importlib.import_module("joblib")
     call = module.delayed(abs)
 
-    def parallel(batch_size: int | str) -> Any:
+    def parallel(batch_size: int | str, return_as: str = "list") -> Any:
         # As a context the workers stay between calls.
-        return module.Parallel(n_jobs=WORKERS, batch_size=batch_size).__enter__()
+        made = module.Parallel(n_jobs=WORKERS, batch_size=batch_size, return_as=return_as)
+        return made.__enter__()
 
-    each, chosen = parallel(1), parallel("auto")
+    each, chosen, streamed = parallel(1), parallel("auto"), parallel(1, "generator")
     return {
         "common": with_common(lambda f, xs: each(module.delayed(f)(x) for x in xs)),
         "map_each": lambda numbers: each(call(n) for n in numbers),
         "map_default": lambda numbers: chosen(call(n) for n in numbers),
+        "imap": lambda numbers: list(streamed(call(n) for n in numbers)),
     }
 
 
@@ -169,6 +173,7 @@ def mpire() -> dict[str, Job]:
         "common": with_common(lambda function, xs: pool.map(function, xs, chunk_size=1)),
         "map_each": lambda numbers: pool.map(abs, numbers, chunk_size=1),
         "map_default": lambda numbers: pool.map(abs, numbers),
+        "imap": lambda numbers: list(pool.imap(abs, iter(numbers), chunk_size=1)),
         "many": many,
     }
 
@@ -186,6 +191,7 @@ def pebble() -> dict[str, Job]:
         "common": with_common(lambda f, xs: list(pool.map(f, xs, chunksize=1).result())),
         "map_each": lambda numbers: list(pool.map(abs, numbers, chunksize=1).result()),
         "map_default": lambda numbers: list(pool.map(abs, numbers).result()),
+        "imap": lambda numbers: list(pool.map(abs, iter(numbers), chunksize=1).result()),
         "many": many,
     }
 
@@ -278,6 +284,13 @@ QUESTIONS = [
         "Nothing is said about chunks; the executors' own choice is 1.",
         100_000,
         [Bound("forkful", 1, "multiprocessing"), Bound("forkful", 1, BEST_PEER)],
+    ),
+    question(
+        "imap",
+        "Pool.imap, chunksize=1: results as they come, in order",
+        "Every task travels alone, the numbers come from an iterator. Executors: map; joblib: a generator.",
+        20_000,
+        [Bound("forkful", 4, "multiprocessing"), Bound("forkful", 1, BEST_PEER)],
     ),
     question(
         "many",
