@@ -145,7 +145,7 @@ CURVES = [
         "tasks",
         "Pool, by the number of tasks",
         "tasks",
-        (100, 10_000, 1_000_000, 10_000_000),
+        (1, 100, 10_000, 1_000_000, 10_000_000),
         tasks_question,
     ),
 ]

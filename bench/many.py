@@ -4,7 +4,8 @@
 
 What is asked of each package runs in a program of its own that imports little: `crowd_program.py`. Besides what
 the kernel takes for a bare fork stands what it takes for one that writes to as much memory as a child of
-`multiprocessing` does: on a virtual machine the first use of a page may cost more than all else.
+`multiprocessing` does: on a virtual machine the first use of a page may cost more than all else. Where so many
+processes of a kind need more than the free memory or the limit of open files, they are left out, and the table says so.
 """
 
 import functools
@@ -30,6 +31,7 @@ DESCRIPTORS_EACH = {
     "forkful, forkserver": 1,
 }  # of the starting process; others: 2
 WRITTEN_KIB = 1280  # by a child of `multiprocessing`
+LEFT_OUT = "Where so many need more memory than is free, or more open files than are allowed, they are left out."
 
 
 def ask(look: str, kind: str, count: int) -> float:
@@ -73,7 +75,7 @@ def alive(curve: Curve, count: int) -> Question:
         title=f"{curve.title}: {count:,}",
         unit="ms",
         per="process",
-        fair="Each waits for an event of its package; time until the last one is there.",
+        fair=f"Each waits for an event of its package; time until the last one is there. {LEFT_OUT}",
         entries=entries
         | {
             "os.fork": Entry(functools.partial(bare_fork, 0), aside="floor: fork, pipes"),
@@ -130,7 +132,7 @@ def idle(count: int) -> Question:
 
 
 CURVES = [
-    Curve("alive", "Processes alive at once", "processes", (10, 100, 1000, 3000, 10_000), alive)
+    Curve("alive", "Processes alive at once", "processes", (1, 10, 100, 1000, 3000, 10_000), alive)
 ]
 QUESTIONS = [
     *(question for curve in CURVES for question in curve.questions()),
