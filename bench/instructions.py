@@ -25,13 +25,14 @@ from pathlib import Path
 BUDGETS = Path(__file__).with_name("instructions.toml")
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 WARM_UP, COUNT = 300, 1000
+BATCH = 16
 MESSAGE = {"id": 12345, "name": "forkful", "price": 9.75}
 
 
 def paths() -> Iterator[tuple[str, Callable[[], object]]]:
     """Each hot path that one process can go alone, without waiting."""
     import forkful
-    from forkful import wire
+    from forkful import shared, wire
 
     ctx = forkful.get_context("fork")
     lock, rlock, semaphore = ctx.Lock(), ctx.RLock(), ctx.Semaphore(2)
@@ -71,6 +72,29 @@ def paths() -> Iterator[tuple[str, Callable[[], object]]]:
     yield "JoinableQueue, put, get, task_done", joined
     yield "Pipe, send and recv of a small dict", through(here.send, there.recv)
     yield "wire, dumps and loads of a small dict", lambda: wire.loads(wire.dumps(MESSAGE))
+
+    batch, table, rows = [MESSAGE] * BATCH, shared.Dict(), shared.List(range(BATCH))
+
+    def by_many() -> None:
+        queue.put_many(batch)
+        queue.get_many(BATCH)
+
+    def by_key() -> None:
+        table["key"] = 1
+        table["key"]
+
+    def by_index() -> None:
+        rows[-1] = 1
+        rows[-1]
+
+    def at_the_end() -> None:
+        rows.append(1)
+        rows.pop()
+
+    yield f"Queue, put_many and get_many of {BATCH}", by_many
+    yield "shared.Dict, set and get", by_key
+    yield "shared.List, set and get by index", by_index
+    yield "shared.List, append and pop", at_the_end
 
 
 def run_here() -> None:
