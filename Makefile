@@ -80,7 +80,7 @@ run-py-1:
 run-py-%:
 	@$(PRELOAD) $(OWN_SHM) $(PYTEST) --shard $*/$(SHARDS) >build/$@.log 2>&1; status=$$?; cat build/$@.log; exit $$status
 
-test-ecosystem: $(VENV)/.with-ecosystem ## Run the tests with other libraries, PyTorch and pandas included
+test-ecosystem: $(VENV)/.with-ecosystem ## Run the tests with other libraries, PyTorch, pandas and pyarrow included
 	$(BIN)/python -m pytest tests/ecosystem tests/contract/test_executor.py $(ARGS)
 
 METHODS ?= fork spawn forkserver
