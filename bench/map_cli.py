@@ -81,7 +81,7 @@ IMAP_1, IMAP_500 = "imap, chunksize=1", "imap, chunksize=500"
 QUESTIONS = [
     Question(
         name="map_cli.rate",
-        title="forkful map len --lines FILE, against what people use instead",
+        title="forkful map builtins:len --lines FILE, against what people use instead",
         unit="items/s",
         per="",
         fair="2 workers; the whole command, start and end included; results in a file, counted. "

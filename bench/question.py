@@ -91,10 +91,16 @@ class Question:
 
 @dataclass
 class Figures:
-    """What the rounds gave for one entry: values in the question's unit, and a failure if any."""
+    """What the rounds gave for one entry: values in the question's unit, and why there are no more.
+
+    Attributes:
+        absent: Why it was never asked: nobody's failure.
+        failure: How a measurement of it failed; none came after it.
+    """
 
     count: int
     aside: str = ""
+    absent: str = ""
     values: list[float] = field(default_factory=list)
     failure: str = ""
 
@@ -103,7 +109,8 @@ class Figures:
         return median(self.values) if self.values else None
 
     def as_json(self) -> dict[str, Any]:
-        known = {"count": self.count, "aside": self.aside, "failure": self.failure}
+        known: dict[str, Any] = {"count": self.count, "aside": self.aside}
+        known |= {"absent": self.absent, "failure": self.failure}
         if self.values:
             known |= {"median": self.median, "min": min(self.values), "max": max(self.values)}
         return known | {"values": self.values}
@@ -162,6 +169,8 @@ class Answer:
             claim = f"{kind}: {bound.of} {edge} {bound.at_least:,g} {unit}"
             said = f"{_readable(have)} {unit}" if have is not None else ""
             kept = have is not None and (have >= bound.at_least if more else have <= bound.at_least)
+        if absent := self.figures[bound.of].absent:
+            return None, f"{claim}: cannot be told, {bound.of} was not measured ({absent})"
         if self.figures[bound.of].failure:
             return None, f"{claim}: cannot be told, {bound.of} has failed"
         if have is None:

@@ -76,12 +76,12 @@ def ask(
     for name, entry in question.entries.items():
         count = normal if entry.count is None else min(entry.count, normal)
         asked = not only or name in only
-        figures[name] = Figures(count, entry.aside, failure=entry.absent if asked else "not asked")
+        figures[name] = Figures(count, entry.aside, entry.absent if asked else "not asked")
     names = list(figures)
     for turn in range(rounds):
         start = turn % len(names)
         for name in names[start:] + names[:start]:
-            if figures[name].failure:
+            if figures[name].absent or figures[name].failure:
                 continue
             _progress(f"{question.name}  round {turn + 1} of {rounds}  {name}")
             try:

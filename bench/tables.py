@@ -86,6 +86,8 @@ def _rows(known: Mapping[str, Any]) -> Iterator[list[str]]:
             notes.append("best peer")
         if each["count"] != known["count"]:
             notes.append(f"count {each['count']:,}")
+        if each["absent"]:
+            notes.append(each["absent"])
         if each["failure"]:
             notes.append(f"after {len(each['values'])}: " * bool(each["values"]) + each["failure"])
         figures = [_figure(each.get(key)) for key in ("median", "min", "max")]

@@ -150,7 +150,7 @@ QUESTIONS = [
         name="tcp.echo",
         title=f"TCP echo of a line, a connection each, {WAVE} at a time",
         unit="connections/s",
-        per="connection",
+        per="",
         fair=(
             "The same client and the same echo for all, on the same machine: its time is in each figure. "
             f"Pre-fork servers have {WORKERS} workers; the others start a process for each connection."
