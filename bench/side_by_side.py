@@ -9,6 +9,7 @@ import argparse
 import compileall
 import importlib.util
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,7 +41,7 @@ def main(questions: Sequence[Question]) -> None:
             answers.append(ask(question, options.rounds, options.quick, options.entry))
             facts["load_at_end"] = machine.load()
             if options.json:
-                _keep(options.json, options.quick, facts, answers)
+                _keep(options, facts, answers)
             tables.show(answers[-1])
     except KeyboardInterrupt:
         sys.exit(130)
@@ -56,11 +57,16 @@ def _compile(package: str) -> None:
         compileall.compile_dir(folder, quiet=1)
 
 
-def _keep(file: Path, quick: bool, facts: dict[str, Any], answers: Sequence[Answer]) -> None:
+def _keep(options: argparse.Namespace, facts: dict[str, Any], answers: Sequence[Answer]) -> None:
     """Write all figures so far: a run takes long, and one that is cut short keeps what it has."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    run = {"quick": quick, "machine": facts, "answers": [a.as_json() for a in answers]}
-    file.write_text(json.dumps(run, indent=1) + "\n")
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    run = {
+        "command": options.command,
+        "quick": options.quick,
+        "machine": facts,
+        "answers": [a.as_json() for a in answers],
+    }
+    options.json.write_text(json.dumps(run, indent=1) + "\n")
 
 
 def ask(
@@ -110,14 +116,28 @@ def _check(answers: Sequence[Answer]) -> int:
     return 0 if verdicts and all(kept for _, kept, _ in verdicts) else 1
 
 
+def same_again(program: Path, words: Sequence[str]) -> str:
+    """Return the command that measures the same from the project's root, with the options `words`."""
+    said = shlex.join(words)
+    if program.stem == "__main__":
+        return f'make bench ARGS="{said}"' if said else "make bench"
+    return f"python {program.parent.name}/{program.name} {said}".rstrip()
+
+
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Measure forkful beside its peers, in one run.")
+    """Parse the command line; `command` is one that does the same, wherever its figures go."""
+    where = argparse.ArgumentParser(add_help=False)
+    where.add_argument("--json", type=Path, metavar="FILE", help="write all figures to FILE")
+    parser = argparse.ArgumentParser(
+        description="Measure forkful beside its peers, in one run.", parents=[where]
+    )
     add = parser.add_argument
     add("--quick", action="store_true", help="fewer operations and at most 3 rounds: a look")
     add("--rounds", type=int, metavar="N", help="measurements of each entry")
     add("--only", action="append", metavar="WORD", help="questions whose name contains it; again")
     add("--entry", action="append", metavar="NAME", help="this entry of a table alone; again")
-    add("--json", type=Path, metavar="FILE", help="write all figures to FILE")
     add("--check", action="store_true", help="exit with 1 if a 'must' is missed")
     add("--list", action="store_true", help="list the questions and stop")
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.command = same_again(Path(sys.argv[0]).absolute(), where.parse_known_args()[1])
+    return options

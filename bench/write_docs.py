@@ -1,8 +1,10 @@
 """Put the figures of a run into the documentation, so that nobody types a number.
 
     python bench/write_docs.py build/bench.json docs/benchmarks.md
+    python bench/write_docs.py docs/benchmarks.json docs/benchmarks.md
 
-Replaces what stands between the marks of the page, and draws the curves into `plots` beside it.
+Replaces what stands between the marks of the page, draws the curves into `plots` beside it, and keeps the run with
+every single value as the page's JSON, from which the second command does the same again.
 """
 
 import json
@@ -29,11 +31,22 @@ def between_marks(page: str, what: str, text: str) -> str:
 
 
 def figures(run: dict[str, Any]) -> str:
-    """Return a run's machine and tables as Markdown."""
+    """Return a run's command, machine and tables as Markdown."""
     quick = ["", "A quick run: fewer operations and rounds than usual."] * run["quick"]
-    facts = ["```text", *machine_lines(run["machine"]), "```", *quick]
+    facts = ["```text", f"$ {run['command']}", *machine_lines(run["machine"]), "```", *quick]
     sections = "\n".join(map(markdown, run["answers"]))
     return ("\n".join(facts) + f"\n\n{sections}").rstrip()
+
+
+def kept(run: dict[str, Any]) -> str:
+    """Return a run as JSON in little room: a line for each question, so that a diff shows what has changed."""
+    head = {key: value for key, value in run.items() if key != "answers"}
+    answers = ",\n".join(map(_compact, run["answers"]))
+    return f'{_compact(head)[:-1]},"answers":[\n{answers}\n]}}\n'
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
 
 
 if __name__ == "__main__":
@@ -44,3 +57,4 @@ if __name__ == "__main__":
     plots = [plot.relative_to(target.parent) for plot in curves.main(run, target.parent / "plots")]
     pictures = "\n\n".join(f"![{plot.stem}]({plot})" for plot in plots)
     target.write_text(between_marks(page, "plots", pictures or "No run has been drawn yet."))
+    target.with_suffix(".json").write_text(kept(run))
