@@ -139,10 +139,10 @@ def seconds(timeout: Any) -> float | None:
         return None
     if isinstance(timeout, (str, bytes)):
         raise TypeError(f"timeout must be a number of seconds or None, not {timeout!r}")
-    timeout = float(timeout)
-    if not timeout > 0:
+    number = float(timeout)
+    if not number > 0:
         raise ValueError(f"timeout must be more than 0 seconds, not {timeout!r}")
-    return timeout
+    return number
 
 
 def retrying(retries: int, retry_on: RetryOn, backoff: float) -> Retry:
