@@ -54,6 +54,13 @@ fk_table *fk_enter(PyObject *self)
     return NULL;
 }
 
+PyObject *fk_swapped(int r)
+{
+    if (r == FK_OWN)
+        Py_RETURN_NONE;
+    return r < 0 ? NULL : PyBool_FromLong(r);
+}
+
 int fk_check_nargs(const char *name, Py_ssize_t nargs, Py_ssize_t least, Py_ssize_t most)
 {
     if (least <= nargs && nargs <= most)

@@ -63,6 +63,11 @@ void fk_copy_drop(fk_copy *c);
 enum { FK_KEYS, FK_VALUES, FK_ITEMS, FK_ODD_KEYS };
 PyObject *fk_snapshot(PyObject *self, int what, uint64_t start, uint64_t stop);
 
+/* What `_swap` returns, of: 1, set; 0, not; FK_OWN, not, as this thread itself has set it meanwhile; below 0, an
+ * exception. */
+#define FK_OWN 2
+PyObject *fk_swapped(int r);
+
 /* As builtins complain of their positional arguments. 0, or -1 with an exception. */
 int fk_check_nargs(const char *name, Py_ssize_t nargs, Py_ssize_t least, Py_ssize_t most);
 

@@ -75,7 +75,8 @@ static fk_status put(fk_table *t, const fk_key *k, const fk_value *v, uint64_t r
 /* How to write: in any case; unless something is there; if the item there has that tag (0: if none is). */
 enum { ALWAYS, IF_ABSENT, IF_SAME };
 
-/* 1: written; 0: not, and with IF_ABSENT `*copy` is what is there; -1: an exception. */
+/* 1: written; 0: not, and with IF_ABSENT `*copy` is what is there; with IF_SAME, FK_OWN: not, as this thread itself has
+ * written meanwhile; -1: an exception. */
 static int store(PyObject *self, PyObject *key, PyObject *value, int how, uint64_t tag,
                  fk_copy *copy)
 {
@@ -96,8 +97,9 @@ static int store(PyObject *self, PyObject *key, PyObject *value, int how, uint64
         uint64_t row = find(t, &k);
         again = is_outdated(t, &k, row);
         if (!again) {
-            if (how == IF_SAME && fk_table_tag(&fk_family, t, row) != tag)
-                r = 0;
+            uint64_t now = how == IF_SAME ? fk_table_tag(&fk_family, t, row) : tag;
+            if (now != tag)
+                r = now == fk_table_newest() ? FK_OWN : 0;
             else if (how == IF_ABSENT && row != FK_NO_ROW)
                 r = fk_copy_value(fk_table_item(&fk_family, t, row), copy);
             else if ((st = put(t, &k, &v, row)) == FK_OK)
@@ -346,8 +348,7 @@ static PyObject *Dict_swap(PyObject *self, PyObject *args)
     unsigned long long tag;
     if (!PyArg_ParseTuple(args, "OKO", &key, &tag, &value))
         return NULL;
-    int r = store(self, key, value, IF_SAME, tag, NULL);
-    return r < 0 ? NULL : PyBool_FromLong(r);
+    return fk_swapped(store(self, key, value, IF_SAME, tag, NULL));
 }
 
 static PyObject *Dict_set_all(PyObject *self, PyObject *pairs)
@@ -394,8 +395,9 @@ static PyMethodDef methods[] = {
      "the key."},
     {"_swap", Dict_swap, METH_VARARGS,
      "_swap($self, key, tag, value, /)\n--\n\nSet the key if what is there still has that tag; if "
-     "nothing "
-     "is there, with tag 0. Return whether it was."},
+     "nothing is there, with tag 0. Return whether it was; None: not, as this thread itself has "
+     "set it "
+     "meanwhile."},
     {"_set_all", Dict_set_all, METH_O,
      "_set_all($self, pairs, /)\n--\n\nSet all pairs of a list in one step. Odd keys in it must "
      "differ."},

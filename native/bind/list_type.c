@@ -59,7 +59,8 @@ static PyObject *look_at(PyObject *self, Py_ssize_t i, bool take, uint64_t *tag,
     return fk_copy_object(&copy);
 }
 
-/* With `same`, only if the item there has that tag. 1: set; 0: not; -1: an exception. */
+/* With `same`, only if the item there has that tag. 1: set; 0: not; FK_OWN: not, as this thread itself has set it
+ * meanwhile; -1: an exception. */
 static int set_at(PyObject *self, Py_ssize_t i, PyObject *value, bool same, uint64_t tag)
 {
     fk_value v;
@@ -68,8 +69,9 @@ static int set_at(PyObject *self, Py_ssize_t i, PyObject *value, bool same, uint
     fk_table *t = fk_enter(self);
     uint64_t row = t ? row_at(t, i) : FK_NO_ROW;
     fk_status st = FK_OK;
-    int r = row != FK_NO_ROW && !(same && fk_table_tag(&fk_family, t, row) != tag);
-    if (r) {
+    uint64_t now = row != FK_NO_ROW && same ? fk_table_tag(&fk_family, t, row) : tag;
+    int r = now != tag && now == fk_table_newest() ? FK_OWN : row != FK_NO_ROW && now == tag;
+    if (r == 1) {
         fk_entry e = {0};
         fk_value_entry(&v, &e);
         st = fk_table_replace(&fk_family, t, row, &e);
@@ -313,8 +315,7 @@ static PyObject *List_swap(PyObject *self, PyObject *args)
     unsigned long long tag;
     if (!PyArg_ParseTuple(args, "nKO", &i, &tag, &value))
         return NULL;
-    int r = set_at(self, i, value, true, tag);
-    return r < 0 ? NULL : PyBool_FromLong(r);
+    return fk_swapped(set_at(self, i, value, true, tag));
 }
 
 static PyObject *List_create(PyObject *self, PyObject *unused)
@@ -346,8 +347,7 @@ static PyMethodDef methods[] = {
      "it."},
     {"_swap", List_swap, METH_VARARGS,
      "_swap($self, index, tag, value, /)\n--\n\nSet the value at an index if what is there still "
-     "has that "
-     "tag. Return whether it was."},
+     "has that tag. Return whether it was; None: not, as this thread itself has set it meanwhile."},
     {"_end_with", fk_container_end_with, METH_O, FK_END_WITH_DOC},
     {"_create", List_create, METH_NOARGS, "_create($self, /)\n--\n\nMake a new shared list."},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS,

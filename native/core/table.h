@@ -48,6 +48,9 @@ const fk_item *fk_table_item(const fk_arena *a, const fk_table *t, uint64_t row)
 /* The tag of that item's block: no other item ever has it. 0: no item. */
 uint64_t fk_table_tag(const fk_arena *a, const fk_table *t, uint64_t row);
 
+/* The tag of the item that this thread has made last, for whatever table. 0: none. */
+uint64_t fk_table_newest(void);
+
 /* Put an item in the place of that row's. FK_OK, FK_NOMEM, FK_STALE (no such row), FK_OVERFLOW (the value's block
  * is in a queue or a table already). */
 fk_status fk_table_replace(fk_arena *a, fk_table *t, uint64_t row, const fk_entry *e);

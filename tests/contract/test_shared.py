@@ -505,6 +505,30 @@ def test_apply_begins_anew_when_another_was_quicker() -> None:
     assert d == {"key": 22}
 
 
+def test_apply_of_what_the_function_itself_sets_does_not_go_on_for_ever() -> None:
+    d, numbers = Dict(key=1, other=5), List([1, 2])
+
+    def bump(container: Any, key: Any) -> Callable[[int], int]:
+        def set_and_return(value: int) -> int:
+            container[key] = value + 1
+            return value + 1
+
+        return set_and_return
+
+    def nest(container: Any, key: Any) -> Callable[[int], int]:
+        return lambda _: container.apply(key, lambda n: n + 1)
+
+    for container, key in (d, "key"), (numbers, -1):
+        with pytest.raises(RuntimeError, match=r"set_and_return.* sets what it is to compute"):
+            container.apply(key, bump(container, key))
+        with pytest.raises(RuntimeError, match="sets what it is to compute"):
+            container.apply(key, nest(container, key))
+        container[key] = 1
+        assert container.apply(key, lambda n: n + 1) == 2
+    assert d.apply("key", lambda n: n + d.apply("other", lambda m: m + 1)) == 8
+    assert d == {"key": 8, "other": 6}
+
+
 def test_a_plain_copy_is_what_copy_and_a_mapping_see() -> None:
     d = Dict(a=1)
     assert isinstance(d, Mapping)

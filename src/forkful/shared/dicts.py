@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from forkful import _native
 from forkful.family import Handle
 from forkful.shared import keys as _keys
+from forkful.shared.own import count_own
 from forkful.shared.showing import show
 
 _K = TypeVar("_K")
@@ -74,15 +75,19 @@ class Dict(Handle, _native.Dict[_K, _V], MutableMapping[_K, _V]):
 
         Raises:
             KeyError: The key is not there, and no default was given.
+            RuntimeError: `func` sets that key itself, whenever it is called.
         """
+        own = 0
         while True:
             seen = self._peek(key)
             if seen is None and default is _MISSING:
                 raise KeyError(key)
             tag, old = (0, default) if seen is None else seen
             new = func(old)
-            if self._swap(key, tag, new):
+            done = self._swap(key, tag, new)
+            if done:
                 return new
+            own = count_own(own, done, func)
 
     def update(self, other: Any = (), /, **kwargs: Any) -> None:
         """Set all pairs of a mapping, or of an iterable of pairs, and the named ones, in their order.

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from forkful import _native
 from forkful.family import Handle
+from forkful.shared.own import count_own
 from forkful.shared.showing import show
 
 _T = TypeVar("_T")
@@ -47,12 +48,16 @@ class List(Handle, _native.List[_T], MutableSequence[_T]):
 
         Raises:
             IndexError: Nothing is there.
+            RuntimeError: `func` sets that place itself, whenever it is called.
         """
+        own = 0
         while True:
             tag, old = self._peek(index)
             new = func(old)
-            if self._swap(index, tag, new):
+            done = self._swap(index, tag, new)
+            if done:
                 return new
+            own = count_own(own, done, func)
 
     def insert(self, index: int, value: _T, /) -> None:
         """Put a value before the one at an index."""
