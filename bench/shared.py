@@ -1,4 +1,4 @@
-"""What does shared state cost: a set and a get of one key, and its contended increment?
+"""What does shared state cost: a set and a get of one key, of a manager's value, and a contended increment?
 
     python bench/shared.py [--quick] [--check] [--json FILE]
 
@@ -25,6 +25,7 @@ from side_by_side import main
 
 WARM_UP = 200
 MAP_SIZE = 64 << 20
+ITEMS = 100
 
 
 @contextmanager
@@ -138,6 +139,36 @@ def append_and_read(name: str, count: int) -> float:
     return spent / count
 
 
+def set_and_get_value(name: str, count: int) -> float:
+    """Return seconds for setting a manager's value and getting it back."""
+    with context(name).Manager() as manager:
+        shared = manager.Value("i", 0)
+        for number in (WARM_UP, count):
+            begin = time.perf_counter()
+            for value in range(number):
+                shared.value = value
+                got = shared.value
+            spent = time.perf_counter() - begin
+        if got != count - 1:
+            raise AssertionError(f"set {count - 1}, got {got}")
+    return spent / count
+
+
+def set_and_get_item(name: str, count: int) -> float:
+    """Return seconds for setting an item of a manager's array and getting it back."""
+    with context(name).Manager() as manager:
+        shared = manager.Array("i", [0] * ITEMS)
+        for number in (WARM_UP, count):
+            begin = time.perf_counter()
+            for value in range(number):
+                shared[7] = value
+                got = shared[7]
+            spent = time.perf_counter() - begin
+        if got != count - 1 or len(shared) != ITEMS:
+            raise AssertionError(f"set {count - 1}, got {got}")
+    return spent / count
+
+
 def locked(shared: Any, lock: Any, key: str) -> None:
     with lock:
         shared[key] += 1
@@ -215,6 +246,34 @@ QUESTIONS = [
         fair="One process; ints; the loop is part of it.",
         entries={
             name: Entry(functools.partial(append_and_read, name), count=FEWER.get(name))
+            for name in ("forkful", "multiprocessing", "multiprocess")
+        },
+        count=50_000,
+        quick=10_000,
+        bounds=[Bound("forkful", 10, "multiprocessing")],
+    ),
+    Question(
+        name="shared.value",
+        title="A manager's Value, a set and a get",
+        unit="us",
+        per="pair",
+        fair="One process; an int, by the property `value`; the loop is part of it.",
+        entries={
+            name: Entry(functools.partial(set_and_get_value, name), count=FEWER.get(name))
+            for name in ("forkful", "multiprocessing", "multiprocess")
+        },
+        count=50_000,
+        quick=10_000,
+        bounds=[Bound("forkful", 10, "multiprocessing")],
+    ),
+    Question(
+        name="shared.array",
+        title="A manager's Array, set an item and get it",
+        unit="us",
+        per="pair",
+        fair=f"One process; one of {ITEMS} items of type 'i'; the loop is part of it.",
+        entries={
+            name: Entry(functools.partial(set_and_get_item, name), count=FEWER.get(name))
             for name in ("forkful", "multiprocessing", "multiprocess")
         },
         count=50_000,

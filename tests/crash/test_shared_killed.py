@@ -1,4 +1,4 @@
-"""Processes that change shared dicts and lists are killed at random instructions."""
+"""Processes that change shared dicts and lists, or a manager's values and arrays, are killed at random instructions."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import functools
 import itertools
 import os
 import random
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -104,3 +105,56 @@ def test_shared_state_is_whole_whenever_those_who_change_it_are_killed(
     assert d["works"] is on
     leaked = used()
     assert leaked < 2_000_000 + LIVES * 20_000  # of each death at most what it had in hands
+
+
+COUNT, COUNT_IN_ARRAY, FILL = range(3)  # kinds of deeds
+EVEN = slice(1, 301)  # more than one row: all its items are equal at any moment
+REST = slice(301, None)  # so are these, of which there are more or fewer
+
+
+def change_numbers(v: Any, a: Any, ledger: Ledger, life: int) -> None:
+    """Change a manager's value and its array in every way, and look what a neighbour's death would spoil."""
+    for number in itertools.count():
+        deed(ledger, life, COUNT, lambda n: v.apply(lambda total: total + 1))
+        deed(ledger, life, COUNT_IN_ARRAY, lambda n: a.apply(0, lambda total: total + 1))
+        mark = life * 1000 + number % 300
+        deed(ledger, life, FILL, lambda n, mark=mark: a.__setitem__(EVEN, array("q", [mark] * 300)))
+        assert len(set(a[EVEN])) == 1
+        if number % 5 == 0:
+            a[REST] = array("q", [mark] * (number % 300))
+        rest = a[REST]
+        assert [len(rest)] * len(rest) == [mark % 1000 for mark in rest]
+        if life == LIVES and ledger.stop:
+            return
+
+
+def change_numbers_until_killed(v: Any, a: Any, ledger: Ledger, life: int, seconds: float) -> None:
+    kill_after(seconds)
+    change_numbers(v, a, ledger, life)
+
+
+def test_a_managers_numbers_are_whole_whenever_those_who_change_them_are_killed(
+    rand: random.Random, ledger: Ledger, deaths: Callable[[int], None]
+) -> None:
+    fork = forkful.get_context("fork")
+    with fork.Manager() as manager:
+        v, a = manager.Value("q", 0), manager.Array("q", [0] * 301)
+        before = used()
+        with running(fork, change_numbers, v, a, ledger, LIVES) as survivor:
+            calls = ((v, a, ledger, life, rand.random() * 0.02) for life in range(LIVES))
+            die_in_batches(fork, 4, change_numbers_until_killed, calls)
+            deaths(LIVES)
+            ledger.stop = True
+            survivor.join(LONG)
+            assert survivor.exitcode == 0
+
+        of_the_dead = sum(ledger.done(life, FILL) for life in range(LIVES))
+        assert of_the_dead > LIVES, "the storm has hardly begun"
+        for kind, total in ((COUNT, v.value), (COUNT_IN_ARRAY, a[0])):
+            done, begun = ledger.sums(kind)
+            assert done <= total <= begun
+        (mark,) = set(a[EVEN])
+        assert ledger.begun(mark // 1000, FILL)
+        a[:] = array("q", [1])
+        assert list(a) == [1]
+        assert used() - before < LIVES * 20_000  # of each death at most what it had in hands

@@ -1,10 +1,10 @@
 """Managers: `multiprocessing.managers`, whose server is a process of forkful's.
 
 What differs: without a context a manager uses forkful's default one, its `Pool` is forkful's, and
-its server ends with the process that started it, however that ends. Its dicts, lists and namespaces lie in
-shared memory, where the server is of the same family, and are used without it; but only as long as it
-lives, as all that a manager makes: then they raise `ManagerEnded`. All other proxies, and what a client that is killed
-leaves behind in the server, are the standard library's.
+its server ends with the process that started it, however that ends. Its dicts, lists, namespaces, values and
+arrays lie in shared memory, where the server is of the same family, and are used without it; but only as long
+as it lives, as all that a manager makes: then they raise `ManagerEnded`. All other proxies, and what a client
+that is killed leaves behind in the server, are the standard library's.
 """
 
 from __future__ import annotations

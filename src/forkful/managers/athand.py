@@ -1,4 +1,4 @@
-"""A manager's dicts, lists and namespaces in the family's shared memory: proxies that ask no server.
+"""What a manager's objects in the family's shared memory have in common: proxies that ask no server.
 
 They look like the standard library's proxies (`isinstance`, `repr`, `str`, identity for `==`, lists for `keys()`,
 `values()` and `items()`), and do what `forkful.shared` does. A process that is not of the family (of another
@@ -12,6 +12,7 @@ that process lives.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from multiprocessing import managers as _stdlib
 from multiprocessing.process import current_process
@@ -19,32 +20,38 @@ from typing import Any, NoReturn, TypeVar
 
 from forkful.errors import ForkfulError, ManagerEnded
 from forkful.managers.proxies import DictProxy, ListProxy
-from forkful.shared import Dict, List
 
-_NamespaceProxy: Any = _stdlib.NamespaceProxy
+_Made = TypeVar("_Made", bound="AtHand")
 
-_K = TypeVar("_K")
-_V = TypeVar("_V")
-_Made = TypeVar("_Made", bound="_AtHand")
+
+SERVED = {
+    "dict": DictProxy,
+    "list": ListProxy,
+    "Value": _stdlib.ValueProxy,
+    "Array": _stdlib.ArrayProxy,
+}
+"""By the type's name: the proxies of who is not of the family."""
 
 
 def adopt(rebuild: Callable[..., Any], args: tuple[Any, ...]) -> Any:
     """In the server: become a holder of an object in shared memory."""
-    return rebuild(*args)
+    held = rebuild(*args)
+    held._held = True
+    return held
 
 
 class _Door(_stdlib.BaseManager):
     """The way to the server for who is not of its family."""
 
 
-_Door.register("_adopted_dict", proxytype=DictProxy)
-_Door.register("_adopted_list", proxytype=ListProxy)
+for _typeid, _proxytype in SERVED.items():
+    _Door.register(f"_adopted_{_typeid}", proxytype=_proxytype)
 
 
 def _arrive(address: Any, typeid: str, rebuild: Callable[..., Any], args: tuple[Any, ...]) -> Any:
     try:
         self = rebuild(*args)
-        self._end_with(self._server[0])
+        self._tie()
         return self
     except ForkfulError:  # this process is not of that family
         door: Any = _Door(address, bytes(current_process().authkey))
@@ -52,19 +59,47 @@ def _arrive(address: Any, typeid: str, rebuild: Callable[..., Any], args: tuple[
         return getattr(door, f"_adopted_{typeid}")(rebuild, args)
 
 
-def _text(proxy: Any) -> str:
-    """Return what a proxy's `str()` is; of what has ended, too, for it may be wanted in a report."""
-    try:
-        return repr(proxy._getvalue())
-    except ManagerEnded:
-        return f"{repr(proxy)[:-1]}; '__str__()' failed>"
+class Proxy:
+    """How a proxy shows itself, and travels.
 
+    One that the server holds for others shows what it stands for, and is sent as a copy of that.
+    """
 
-class _AtHand:
     _kind: str
     _typeid: str
-    _noun: str
     _address: Any
+    _held = False
+    _getvalue: Callable[[], Any]
+    _parts: Callable[[], tuple[Callable[..., Any], tuple[Any, ...]]]
+    """Returns what makes it again in another process of the family, not yet tied to the manager."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._held:
+            return copy.copy, (self._getvalue(),)
+        return _arrive, (self._address, self._typeid, *self._parts())
+
+    def _callmethod(self, methodname: str, args: tuple[Any, ...] = (), kwds: Any = {}) -> Any:  # noqa: B006
+        return getattr(self, methodname)(*args, **kwds)
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self._getvalue()
+
+    def __repr__(self) -> str:
+        if self._held:
+            return repr(self._getvalue())
+        return f"<{self._kind} object, typeid {self._typeid!r} at {id(self):#x}>"
+
+    def __str__(self) -> str:
+        try:
+            return repr(self._getvalue())
+        except ManagerEnded:  # it may be wanted in a report
+            return f"{repr(self)[:-1]}; '__str__()' failed>"
+
+
+class AtHand(Proxy):
+    """A container of `forkful.shared` that a manager has made."""
+
+    _noun: str
     _server: tuple[int, int]
     """The owner word of the server, and its pid."""
     _manager: Any
@@ -77,8 +112,8 @@ class _AtHand:
         self = cls.__new__(cls)
         self._address = manager.address
         self._server = manager._server_word, manager._process.pid
-        self._end_with(manager._server_word)
-        super(_AtHand, self).__init__(*args, **kwds)
+        self._tie()
+        super(AtHand, self).__init__(*args, **kwds)
         self._manager = manager  # who has this needs no other reference of the manager
         return self
 
@@ -88,11 +123,15 @@ class _AtHand:
             + (", with dict.fromkeys(...) in it" if self._typeid == "dict" else "")
         )
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        reduced: Any = super().__reduce__()
+    def _parts(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        reduced: Any = super(Proxy, self).__reduce__()
         rebuild, (*args, state) = reduced
         state = {name: value for name, value in state.items() if name != "_manager"}
-        return _arrive, (self._address, self._typeid, rebuild, (*args, state))
+        return rebuild, (*args, state)
+
+    def _tie(self) -> None:
+        """End with the manager."""
+        self._end_with(self._server[0])
 
     def _raise_ended(self) -> NoReturn:
         """For the native side: the server has ended."""
@@ -104,87 +143,37 @@ class _AtHand:
             pid=pid,
         )
 
-    def _callmethod(self, methodname: str, args: tuple[Any, ...] = (), kwds: Any = {}) -> Any:  # noqa: B006
-        return getattr(self, methodname)(*args, **kwds)
-
     def _getvalue(self) -> Any:
         """Return a plain copy."""
         return self.copy()
-
-    def __deepcopy__(self, memo: Any) -> Any:
-        return self._getvalue()
-
-    def __repr__(self) -> str:
-        return f"<{self._kind} object, typeid {self._typeid!r} at {id(self):#x}>"
-
-    def __str__(self) -> str:
-        return _text(self)
 
     __eq__ = object.__eq__
     __hash__ = object.__hash__
 
 
-class SharedDict(_AtHand, Dict[_K, _V], _stdlib.DictProxy):  # type: ignore[type-arg]
-    """What `manager.dict()` is: a `forkful.shared.Dict` and a `DictProxy`."""
+class Above(Proxy):
+    """A proxy whose state is in a container at hand.
 
-    _kind, _typeid, _noun = "DictProxy", "dict", "dict"
+    Args:
+        shared: The container.
+        own: What else a process must know of it. It never changes.
+    """
 
-    def keys(self) -> list[_K]:  # type: ignore[override]
-        """Return the keys as they are now."""
-        return self._snapshot(0)[1]
-
-    def values(self) -> list[_V]:  # type: ignore[override]
-        """Return the values as they are now."""
-        return self._snapshot(1)[1]
-
-    def items(self) -> list[tuple[_K, _V]]:  # type: ignore[override]
-        """Return the pairs as they are now."""
-        return self._snapshot(2)[1]
-
-
-class SharedList(_AtHand, List[_V], _stdlib.ListProxy):  # type: ignore[misc, type-arg]
-    """What `manager.list()` is: a `forkful.shared.List` and a `ListProxy`."""
-
-    _kind, _typeid, _noun = "ListProxy", "list", "list"
-
-
-class SharedNamespace(_NamespaceProxy):  # type: ignore[misc]
-    """What `manager.Namespace()` is. Attributes that begin with an underscore are each process's own."""
-
-    def __init__(self, shared: Any) -> None:
+    def __init__(self, shared: Any, *own: Any) -> None:
         self._shared = shared
+        self._own = own
 
-    @classmethod
-    def of_manager(cls, manager: Any, /, **kwds: Any) -> SharedNamespace:
-        """Return a new namespace of that manager."""
-        shared: SharedDict[str, Any] = SharedDict.of_manager(manager, kwds)
-        shared._noun = "Namespace"
-        return cls(shared)
+    @property
+    def _address(self) -> Any:
+        return self._shared._address
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self._shared,)
+    def _parts(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return _above, (type(self), self._shared._parts(), self._own)
 
-    def _callmethod(self, methodname: str, args: tuple[Any, ...] = (), kwds: Any = {}) -> Any:  # noqa: B006
-        name, *value = args
-        try:
-            if methodname == "__getattribute__":
-                return self._shared[name]
-            if methodname == "__setattr__":
-                self._shared[name] = value[0]
-            else:
-                del self._shared[name]
-        except KeyError:
-            raise AttributeError(f"'Namespace' object has no attribute {name!r}") from None
+    def _tie(self) -> None:
+        self._shared._tie()
 
-    def _getvalue(self) -> _stdlib.Namespace:
-        """Return a plain copy."""
-        return _stdlib.Namespace(**self._shared.copy())
 
-    def __deepcopy__(self, memo: Any) -> Any:
-        return self._getvalue()
-
-    def __repr__(self) -> str:
-        return f"<NamespaceProxy object, typeid 'Namespace' at {id(self):#x}>"
-
-    def __str__(self) -> str:
-        return _text(self)
+def _above(cls: type[Above], parts: tuple[Callable[..., Any], Any], own: tuple[Any, ...]) -> Above:
+    rebuild, args = parts
+    return cls(rebuild(*args), *own)

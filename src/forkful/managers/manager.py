@@ -15,7 +15,10 @@ from forkful import _native
 from forkful.launch import interrupts
 from forkful.launch.defaults import defaults
 from forkful.launch.parent import die_with_parent
-from forkful.managers.athand import SharedDict, SharedList, SharedNamespace, adopt
+from forkful.managers.arrays import SharedArray
+from forkful.managers.athand import SERVED, adopt
+from forkful.managers.cells import SharedValue
+from forkful.managers.containers import SharedDict, SharedList, SharedNamespace
 from forkful.managers.proxies import DictProxy, ListProxy, SetProxy
 from forkful.pool import Pool
 from forkful.process import Process
@@ -92,10 +95,12 @@ class BaseManager(_stdlib.BaseManager):
 class SyncManager(BaseManager, _stdlib.SyncManager):
     """A manager of the usual types: `Manager()` gives one whose server is running.
 
-    Where the server is a process of this family, `dict`, `list` and `Namespace` lie in the family's shared
-    memory (`forkful.shared`), and are used without the server. They end with it all the same: once it was shut
-    down, or has died, whoever uses one gets `ManagerEnded`, which is a ConnectionRefusedError. What shall
-    outlive its maker is made by `forkful.shared`.
+    Where the server is a process of this family, `dict`, `list`, `Namespace`, `Value` and `Array` lie in the
+    family's shared memory (`forkful.shared`), and are used without the server. They end with it all the same:
+    once it was shut down, or has died, whoever uses one gets `ManagerEnded`, which is a ConnectionRefusedError.
+    What shall outlive its maker is made by `forkful.shared`.
+
+    There, all of them but `Namespace` have `apply`, which changes a value in one step.
     """
 
     def _is_of_the_family(self) -> bool:
@@ -115,8 +120,8 @@ SyncManager.register("Pool", Pool, _stdlib.PoolProxy)
 SyncManager.register("list", list, ListProxy)
 SyncManager.register("dict", dict, DictProxy)
 SyncManager.register("set", set, SetProxy)
-SyncManager.register("_adopted_list", adopt, ListProxy)
-SyncManager.register("_adopted_dict", adopt, DictProxy)
+for _typeid, _proxytype in SERVED.items():
+    SyncManager.register(f"_adopted_{_typeid}", adopt, _proxytype)
 
 
 def _keep_at_hand(typeid: str, make: Callable[..., Any]) -> None:
@@ -134,3 +139,5 @@ def _keep_at_hand(typeid: str, make: Callable[..., Any]) -> None:
 _keep_at_hand("list", SharedList.of_manager)
 _keep_at_hand("dict", SharedDict.of_manager)
 _keep_at_hand("Namespace", SharedNamespace.of_manager)
+_keep_at_hand("Value", SharedValue.of_manager)
+_keep_at_hand("Array", SharedArray.of_manager)

@@ -13,7 +13,9 @@ Each is a handle of an object in the family's shared memory, which lives as long
 Handles may be passed to children, to tasks, through queues, and be values of one another.
 
 What a container keeps is a copy of each value, pickled; what is read is another copy. Changing that changes
-nothing that is shared: set it again, or use `apply`. Each operation is one step for all processes,
+nothing that is shared: `d["k"].append(1)` is lost, with a plain list there. Put a `List` or `Dict` there, which is
+shared itself; or set the value again; or, where others may set it meanwhile, use the `apply` of a `Dict` or
+`List`. A `Namespace` has none, for each name is an attribute's. Each operation is one step for all processes,
 whole or not at all, also when a process is killed in it; nothing is left locked.
 
 A `Broadcast` is an object that is written once, and that all read where it lies.
