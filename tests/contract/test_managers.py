@@ -396,13 +396,13 @@ def test_the_server_ends_when_its_parent_is_killed(ctx: Any) -> None:
 
 def test_a_killed_server_is_an_error_for_its_clients(fork: Any) -> None:
     manager = fork.Manager()
-    value, d = manager.Value("i", 1), manager.dict(a=1)
-    assert value.value == 1
+    event, d = manager.Event(), manager.dict(a=1)
+    assert not event.is_set()
     pid = manager._process.pid
     os.kill(pid, signal.SIGKILL)
     until(lambda: is_gone(pid))
     with pytest.raises((EOFError, OSError)):
-        value.get()
+        event.is_set()
     with pytest.raises(forkful.ManagerEnded, match=f"this dict .*pid {pid}") as caught:
         d["a"]
     assert caught.value.pid == pid

@@ -108,7 +108,7 @@ def test_shared_state_is_whole_whenever_those_who_change_it_are_killed(
 
 
 COUNT, COUNT_IN_ARRAY, FILL = range(3)  # kinds of deeds
-EVEN = slice(1, 301)  # more than one row: all its items are equal at any moment
+EVEN = slice(1, 301)  # more than one strip: all its items are equal at any moment
 REST = slice(301, None)  # so are these, of which there are more or fewer
 
 

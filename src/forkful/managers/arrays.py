@@ -1,7 +1,7 @@
-"""A manager's `Array` at hand: an `array.array`, in rows of a shared list.
+"""A manager's `Array` at hand: an `array.array`, in strips of a shared list.
 
-A row has the length of the whole array, so that whoever reads one knows that, and the bytes of as many items as
-there is room for. Only the last row may have fewer; an empty array has one row without any. Row 0 is not
+A strip has the length of the whole array, so that whoever reads one knows that, and the bytes of as many items as
+there is room for. Only the last strip may have fewer; an empty array has one strip without any. Place 0 is not
 one of them: it has the writers' lock.
 
 Each change is one call of the list: so whoever dies leaves the array whole. It is also a change of what was
@@ -30,13 +30,13 @@ _ArrayProxy: Any = _stdlib.ArrayProxy
 _T = TypeVar("_T")
 
 _HEAD = 8
-_ROOM = 896  # bytes of items in a row: with all that goes with it, it fills a block of 1024
+_ROOM = 896  # bytes of items in a strip: with all that goes with it, it fills a block of 1024
 _length_of: Callable[[bytes], tuple[int]] = struct.Struct("q").unpack_from
 _RANGE = "array index out of range"
 _SET_RANGE = "array assignment index out of range"
 
 
-def _rows(items: array[Any], length: int) -> Iterator[bytes]:
+def _strips(items: array[Any], length: int) -> Iterator[bytes]:
     head, data = struct.pack("q", length), items.tobytes()
     for at in range(0, len(data) or 1, _ROOM):
         yield head + data[at : at + _ROOM]
@@ -61,8 +61,8 @@ class SharedArray(Above, _ArrayProxy):  # type: ignore[misc]
     ) -> SharedArray:
         """Return a new array of that manager. `lock` means nothing."""
         items: array[Any] = array(typecode, sequence)
-        rows = [RLock(), *_rows(items, len(items))]
-        shared: SharedList[Any] = SharedList.of_manager(manager, rows)
+        strips = [RLock(), *_strips(items, len(items))]
+        shared: SharedList[Any] = SharedList.of_manager(manager, strips)
         shared._noun = "Array"
         return cls(shared, typecode)
 
@@ -72,8 +72,8 @@ class SharedArray(Above, _ArrayProxy):  # type: ignore[misc]
     def __getitem__(self, key: Any) -> Any:
         if isinstance(key, slice):
             return self._get_slice(key)
-        _, _, row, at = self._find(_index(key), _RANGE)
-        return self._read(row, at)[0]
+        _, _, strip, at = self._find(_index(key), _RANGE)
+        return self._read(strip, at)[0]
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if isinstance(key, slice):
@@ -99,9 +99,9 @@ class SharedArray(Above, _ArrayProxy):  # type: ignore[misc]
         """
         i = _index(index)
         while True:
-            _, _, row, at = self._find(i, _RANGE)
-            old = row[at : at + self._size]
-            new = self._bytes_of(func(self._read(row, at)[0]))
+            _, _, strip, at = self._find(i, _RANGE)
+            old = strip[at : at + self._size]
+            new = self._bytes_of(func(self._read(strip, at)[0]))
             if self._set_item(i, new, old):
                 return self._read(new, 0)[0]
 
@@ -116,7 +116,7 @@ class SharedArray(Above, _ArrayProxy):  # type: ignore[misc]
             return array(self._typecode, (value,)).tobytes()
 
     def _find(self, i: int, out_of_range: str) -> tuple[int, int, bytes, int]:
-        """Return the place of the row with an index, its tag, the row, and where the item is in that.
+        """Return the place of the strip with an index, its tag, the strip, and where the item is in that.
 
         Raises:
             IndexError: There is no such item.
@@ -128,16 +128,16 @@ class SharedArray(Above, _ArrayProxy):  # type: ignore[misc]
                 raise IndexError(out_of_range)
             place = 1 + j // self._fit
             try:
-                tag, row = self._shared._peek(place)
-                (now,) = _length_of(row)
+                tag, strip = self._shared._peek(place)
+                (now,) = _length_of(strip)
             except IndexError:
-                tag, row, now = 0, b"", len(self)
+                tag, strip, now = 0, b"", len(self)
             if length is not None and now != length:
                 continue
             if j >= now:
                 raise IndexError(out_of_range)
-            if row:  # or it has come this instant
-                return place, tag, row, _HEAD + j % self._fit * self._size
+            if strip:  # or it has come this instant
+                return place, tag, strip, _HEAD + j % self._fit * self._size
 
     def _set_item(self, i: int, new: bytes, old: bytes | None = None) -> bool:
         """Set an item; with `old`, only if it is that. Return whether it is set."""
@@ -158,20 +158,20 @@ class SharedArray(Above, _ArrayProxy):  # type: ignore[misc]
 
     def _try_item(self, i: int, new: bytes, old: bytes | None) -> bool | None:
         """As `_set_item`; None if something has changed meanwhile."""
-        place, tag, row, at = self._find(i, _SET_RANGE)
+        place, tag, strip, at = self._find(i, _SET_RANGE)
         end = at + self._size
-        if old is not None and row[at:end] != old:
+        if old is not None and strip[at:end] != old:
             return False
-        return self._shared._swap(place, tag, row[:at] + new + row[end:]) or None
+        return self._shared._swap(place, tag, strip[:at] + new + strip[end:]) or None
 
     def _part(self, first: int, last: int) -> tuple[int, int, array[Any]]:
-        """Return a version, the array's length then, and the items of these rows."""
-        version, rows = self._shared._snapshot(1 + first, 1 + last)
-        items: array[Any] = array(self._typecode, b"".join([row[_HEAD:] for row in rows]))
-        return version, _length_of(rows[0])[0] if rows else -1, items
+        """Return a version, the array's length then, and the items of these strips."""
+        version, strips = self._shared._snapshot(1 + first, 1 + last)
+        items: array[Any] = array(self._typecode, b"".join([strip[_HEAD:] for strip in strips]))
+        return version, _length_of(strips[0])[0] if strips else -1, items
 
     def _within(self, span: range) -> tuple[int, int, slice]:
-        """Return the rows that have the items of a span, which is not empty, and where these are in them."""
+        """Return the strips that have the items of a span, which is not empty, and where these are in them."""
         low, high = min(span[0], span[-1]), max(span[0], span[-1])
         first, last = low // self._fit, high // self._fit + 1
         base = first * self._fit
@@ -215,8 +215,8 @@ class SharedArray(Above, _ArrayProxy):  # type: ignore[misc]
         if now != version:
             return False
         items[inside] = value  # raises what an array raises
-        rows = list(_rows(items, length if stays else len(items)))
-        return self._shared._splice(version, 1 + first, 1 + last, rows)  # type: ignore[no-any-return]
+        strips = list(_strips(items, length if stays else len(items)))
+        return self._shared._splice(version, 1 + first, 1 + last, strips)  # type: ignore[no-any-return]
 
     def _the_lock(self) -> RLock:
         lock: RLock = self._shared[0]
@@ -231,7 +231,7 @@ def _codec(typecode: str, size: int) -> tuple[Any, Any]:
         return item.unpack_from, item.pack
     except struct.error:  # characters
         return (
-            lambda row, at: (array(typecode, row[at : at + size])[0],),
+            lambda strip, at: (array(typecode, strip[at : at + size])[0],),
             lambda value: array(typecode, (value,)).tobytes(),
         )
 
