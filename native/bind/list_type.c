@@ -2,6 +2,8 @@
 
 #define NOT_COMPARED UINT64_MAX /* a version that no table has */
 
+#define PATCHED_MAX 1024 /* bytes of a value that can be patched */
+
 static const char CHANGING[] = "changing a shared list";
 
 /* A place as a slice says it: from the end if negative, inside in any case. */
@@ -318,6 +320,38 @@ static PyObject *List_swap(PyObject *self, PyObject *args)
     return fk_swapped(set_at(self, i, value, true, tag));
 }
 
+static PyObject *List_patch(PyObject *self, PyObject *args)
+{
+    Py_ssize_t i, at;
+    PyObject *start, *bytes;
+    if (!PyArg_ParseTuple(args, "nSnS", &i, &start, &at, &bytes))
+        return NULL;
+    size_t start_size = (size_t)PyBytes_GET_SIZE(start), size = (size_t)PyBytes_GET_SIZE(bytes);
+    uint8_t value[PATCHED_MAX];
+    fk_table *t = fk_enter(self);
+    if (!t)
+        return NULL;
+    uint64_t row = row_at(t, i);
+    const fk_item *item = row == FK_NO_ROW ? NULL : fk_table_item(&fk_family, t, row);
+    if (item && atomic_load(&item->value_block))
+        item = NULL;
+    size_t there = item ? item->value_size : 0;
+    bool done = false;
+    fk_status st = FK_OK;
+    if (item && there >= start_size && there <= sizeof value && at >= 0 && (size_t)at <= there &&
+        size <= there - (size_t)at) {
+        memcpy(value, item->bytes + item->key_size + item->given_size, there);
+        if (memcmp(value, PyBytes_AS_STRING(start), start_size) == 0) {
+            memcpy(value + at, PyBytes_AS_STRING(bytes), size);
+            fk_entry e = {.value = value, .value_size = (uint32_t)there};
+            st = fk_table_replace(&fk_family, t, row, &e);
+            done = st == FK_OK;
+        }
+    }
+    fk_table_unlock(t);
+    return st == FK_OK ? PyBool_FromLong(done) : fk_raise(st, CHANGING);
+}
+
 static PyObject *List_create(PyObject *self, PyObject *unused)
 {
     (void)unused;
@@ -348,6 +382,11 @@ static PyMethodDef methods[] = {
     {"_swap", List_swap, METH_VARARGS,
      "_swap($self, index, tag, value, /)\n--\n\nSet the value at an index if what is there still "
      "has that tag. Return whether it was; None: not, as this thread itself has set it meanwhile."},
+    {"_patch", List_patch, METH_VARARGS,
+     "_patch($self, index, start, at, bytes, /)\n--\n\nPut bytes at a place in the pickle of the "
+     "value at an index, if that pickle begins with `start` and has no more than 1024\nbytes. "
+     "Return "
+     "whether it was done."},
     {"_end_with", fk_container_end_with, METH_O, FK_END_WITH_DOC},
     {"_create", List_create, METH_NOARGS, "_create($self, /)\n--\n\nMake a new shared list."},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS,

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 import forkful
-from forkful import managers
-from forkful.shared import Dict
+from forkful import managers, wire
+from forkful.shared import Dict, List
 from tests.contract.children import LONG, is_gone, kill, running, several, until, used
 
 CHARACTERS = "w" if "w" in typecodes else "u"  # "u" is told to be old where there is the other
@@ -138,6 +138,31 @@ def test_an_array_takes_little_more_memory_than_its_items(fork: Any) -> None:
         assert used() - before < 1_300_000
         a[:] = array("d")
         assert used() - before < 5_000
+
+
+def test_bytes_are_put_into_a_value_only_if_it_begins_as_told() -> None:
+    body = b"0123456789" * 50
+    items = List([body, body * 50, None])
+    data = wire.dumps(body)
+    start = data.partition(body)[0]
+    at = len(start)
+    assert items._patch(-3, start + b"01", at + 3, b"ab")
+    assert items._patch(0, start, at + 498, b"z!")
+    assert items._patch(0, b"", at, b"")
+    new = b"012ab" + body[5:498] + b"z!"
+    for place, begins, where, what in (
+        (0, start + b"02", at, b"x"),
+        (0, data + b"longer", at, b"x"),
+        (0, start, len(data), b"x"),
+        (0, start, 2**62, b"x"),
+        (0, start, -1, b"x"),
+        (0, start, at, bytes(1000)),
+        (1, b"", 0, b""),
+        (3, b"", 0, b""),
+        (-4, b"", 0, b""),
+    ):
+        assert not items._patch(place, begins, where, what)
+    assert items[:] == [new, body * 50, None]
 
 
 # ---- in one step -----------------------------------------------------------------------------------

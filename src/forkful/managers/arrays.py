@@ -1,13 +1,14 @@
 """A manager's `Array` at hand: an `array.array`, in strips of a shared list.
 
-A strip has the length of the whole array, so that whoever reads one knows that, and the bytes of as many items as
-there is room for. Only the last strip may have fewer; an empty array has one strip without any. Place 0 is not
+A strip has the length of the whole array, so that whoever reads one knows that, and room for as many items as go
+into `_ROOM` bytes. Only the last strip may have fewer; an empty array has one strip without any. Place 0 is not
 one of them: it has the writers' lock.
 
-Each change is one call of the list: so whoever dies leaves the array whole. It is also a change of what was
+Each change is one call of the list: so whoever dies leaves the array whole. An item is set by putting its bytes
+into the strip's, if that still has the length that this process knows of. Any other change is one of what was
 read before, and is done only if nobody has changed that meanwhile; if not, it is tried again. For that not to
-go on for ever there is the lock: who changes a slice holds it, and so does who could not set an item at the
-first attempt; nobody begins to change anything while another has it. Nothing else depends on it: what a dead
+go on for ever there is the lock: who makes such a change holds it, or takes it after the first attempt, and
+nobody begins to change anything while another has it. Nothing else depends on it: what a dead
 owner leaves needs no mending, and in one thread a signal handler may change what is being changed.
 """
 
@@ -20,6 +21,7 @@ from collections.abc import Callable, Iterator
 from multiprocessing import managers as _stdlib
 from typing import Any, TypeVar
 
+from forkful import wire
 from forkful.errors import LockOwnerDied
 from forkful.managers.athand import Above
 from forkful.managers.containers import SharedList
@@ -31,6 +33,10 @@ _T = TypeVar("_T")
 
 _HEAD = 8
 _ROOM = 896  # bytes of items in a strip: with all that goes with it, it fills a block of 1024
+_sample = b"x" * (_HEAD + _ROOM)
+_BEFORE = wire.dumps(_sample).partition(_sample)[0]
+"""What the pickle of a strip begins with. (Were another one's not so, it would be set the slow way.)"""
+_AT = len(_BEFORE) + _HEAD  # where items are in it
 _length_of: Callable[[bytes], tuple[int]] = struct.Struct("q").unpack_from
 _RANGE = "array index out of range"
 _SET_RANGE = "array assignment index out of range"
@@ -39,7 +45,7 @@ _SET_RANGE = "array assignment index out of range"
 def _strips(items: array[Any], length: int) -> Iterator[bytes]:
     head, data = struct.pack("q", length), items.tobytes()
     for at in range(0, len(data) or 1, _ROOM):
-        yield head + data[at : at + _ROOM]
+        yield (head + data[at : at + _ROOM]).ljust(_HEAD + _ROOM, b"\0")
 
 
 class SharedArray(Above, _ArrayProxy):  # type: ignore[misc]
@@ -54,6 +60,10 @@ class SharedArray(Above, _ArrayProxy):  # type: ignore[misc]
         self._fit = _ROOM // size
         self._read, self._write = _codec(typecode, size)
         self._lock: RLock | None = None
+        self._known = (
+            0,
+            b"",
+        )  # the length when an item was last set, and how the strips' pickles began
 
     @classmethod
     def of_manager(
@@ -85,6 +95,12 @@ class SharedArray(Above, _ArrayProxy):  # type: ignore[misc]
         except Exception:
             self._find(i, _SET_RANGE)  # is told first
             raise
+        length, start = self._known
+        j = i if i >= 0 else i + length
+        if 0 <= j < length and self._lock is not None and not self._lock.locked():
+            at = _AT + j % self._fit * self._size
+            if self._shared._patch(1 + j // self._fit, start, at, new):
+                return
         self._set_item(i, new)
 
     def apply(self, index: int, func: Callable[[Any], Any], /) -> Any:
@@ -162,13 +178,21 @@ class SharedArray(Above, _ArrayProxy):  # type: ignore[misc]
         end = at + self._size
         if old is not None and strip[at:end] != old:
             return False
-        return self._shared._swap(place, tag, strip[:at] + new + strip[end:]) or None
+        if not self._shared._swap(place, tag, strip[:at] + new + strip[end:]):
+            return None
+        head = strip[:_HEAD]
+        self._known = _length_of(head)[0], _BEFORE + head
+        return True
 
     def _part(self, first: int, last: int) -> tuple[int, int, array[Any]]:
-        """Return a version, the array's length then, and the items of these strips."""
+        """Return a version, the array's length then (-1: it has no such strip), and the items of these strips."""
         version, strips = self._shared._snapshot(1 + first, 1 + last)
-        items: array[Any] = array(self._typecode, b"".join([strip[_HEAD:] for strip in strips]))
-        return version, _length_of(strips[0])[0] if strips else -1, items
+        length = _length_of(strips[0])[0] if strips else -1
+        items: array[Any] = array(self._typecode)
+        for strip in strips:
+            items.frombytes(strip[_HEAD:])
+        del items[max(length - first * self._fit, 0) :]
+        return version, length, items
 
     def _within(self, span: range) -> tuple[int, int, slice]:
         """Return the strips that have the items of a span, which is not empty, and where these are in them."""
