@@ -112,10 +112,15 @@ EVEN = slice(1, 301)  # more than one strip: all its items are equal at any mome
 REST = slice(301, None)  # so are these, of which there are more or fewer
 
 
-def change_numbers(v: Any, a: Any, ledger: Ledger, life: int) -> None:
+def count(v: Any, own: Any, life: int, number: int) -> None:
+    v.apply(lambda total: total + 1)
+    own[life] = number + 1  # beside the others', in one strip
+
+
+def change_numbers(v: Any, a: Any, own: Any, ledger: Ledger, life: int) -> None:
     """Change a manager's value and its array in every way, and look what a neighbour's death would spoil."""
     for number in itertools.count():
-        deed(ledger, life, COUNT, lambda n: v.apply(lambda total: total + 1))
+        deed(ledger, life, COUNT, functools.partial(count, v, own, life))
         deed(ledger, life, COUNT_IN_ARRAY, lambda n: a.apply(0, lambda total: total + 1))
         mark = life * 1000 + number % 300
         deed(ledger, life, FILL, lambda n, mark=mark: a.__setitem__(EVEN, array("q", [mark] * 300)))
@@ -128,9 +133,11 @@ def change_numbers(v: Any, a: Any, ledger: Ledger, life: int) -> None:
             return
 
 
-def change_numbers_until_killed(v: Any, a: Any, ledger: Ledger, life: int, seconds: float) -> None:
+def change_numbers_until_killed(
+    v: Any, a: Any, own: Any, ledger: Ledger, life: int, seconds: float
+) -> None:
     kill_after(seconds)
-    change_numbers(v, a, ledger, life)
+    change_numbers(v, a, own, ledger, life)
 
 
 def test_a_managers_numbers_are_whole_whenever_those_who_change_them_are_killed(
@@ -139,9 +146,10 @@ def test_a_managers_numbers_are_whole_whenever_those_who_change_them_are_killed(
     fork = forkful.get_context("fork")
     with fork.Manager() as manager:
         v, a = manager.Value("q", 0), manager.Array("q", [0] * 301)
+        own = manager.Array("q", [0] * (LIVES + 1))
         before = used()
-        with running(fork, change_numbers, v, a, ledger, LIVES) as survivor:
-            calls = ((v, a, ledger, life, rand.random() * 0.02) for life in range(LIVES))
+        with running(fork, change_numbers, v, a, own, ledger, LIVES) as survivor:
+            calls = ((v, a, own, ledger, life, rand.random() * 0.02) for life in range(LIVES))
             die_in_batches(fork, 4, change_numbers_until_killed, calls)
             deaths(LIVES)
             ledger.stop = True
@@ -153,6 +161,8 @@ def test_a_managers_numbers_are_whole_whenever_those_who_change_them_are_killed(
         for kind, total in ((COUNT, v.value), (COUNT_IN_ARRAY, a[0])):
             done, begun = ledger.sums(kind)
             assert done <= total <= begun
+        for life, number in enumerate(own[:]):
+            assert ledger.done(life, COUNT) <= number <= ledger.begun(life, COUNT)
         (mark,) = set(a[EVEN])
         assert ledger.begun(mark // 1000, FILL)
         a[:] = array("q", [1])
