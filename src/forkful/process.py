@@ -33,6 +33,7 @@ __all__ = [
     "Process",
     "SpawnProcess",
     "active_children",
+    "bring_bootstrap",
     "current_process",
     "describe_exit",
     "parent_process",
@@ -53,7 +54,8 @@ _begin: Any = None
 _bootstrap: Any = None
 
 
-def _bring_bootstrap() -> Any:
+def bring_bootstrap() -> Any:
+    """Return the module of what a child does, which comes with the first child."""
     global _bootstrap
     if _bootstrap is None:
         from forkful.launch import bootstrap as _bootstrap
@@ -181,6 +183,8 @@ class Process(BaseProcess):
         global _begin
         if _begin is None:
             from forkful.launch.begin import begin as _begin  # with the first child: it brings much
+
+            bring_bootstrap()  # here: each child would
         _begin(self)
 
     @property
@@ -227,13 +231,13 @@ class Process(BaseProcess):
     def _bootstrap(self, parent_sentinel: int | None = None) -> int:
         """In the child: be this process, with a report round `run`."""
         self._run, self.run = self.run, self._run_and_report  # type: ignore[method-assign]
-        code: int = _bring_bootstrap().live(self, parent_sentinel)
+        code: int = bring_bootstrap().live(self, parent_sentinel)
         return code
 
     @staticmethod
     def _after_fork() -> None:
         """In a forked child: forget the parent's finalizers, call what was registered for this."""
-        _bring_bootstrap().forget_parent()
+        bring_bootstrap().forget_parent()
 
     def _run_and_report(self) -> None:
         try:

@@ -343,6 +343,37 @@ def test_the_fork_server_imports_what_it_is_told(tmp_path: Path) -> None:
     assert done.stdout.splitlines() == ["True", "module_names must be a list of strings"], done
 
 
+LEAN = """
+import os, sys
+import forkful
+
+def tell(q):
+    brought = [name for name in ("tempfile", "random", "hashlib", "lzma") if name in sys.modules]
+    from multiprocessing.connection import Client, Listener
+    with Listener() as listener, Client(listener.address) as client:
+        q.put((os.path.exists(listener.address), brought))
+    import tempfile
+    q.put(vars(tempfile).keys() >= {"mkdtemp", "tempdir"} and tempfile is sys.modules["tempfile"])
+
+if __name__ == "__main__":
+    context = forkful.get_context("forkserver")
+    q = context.Queue()
+    p = context.Process(target=tell, args=(q,))
+    p.start()
+    print(*q.get(), q.get())
+    p.join()
+"""
+
+
+def test_a_child_of_the_fork_server_has_tempfile_and_random_when_it_uses_them(
+    tmp_path: Path,
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(LEAN)
+    done = subprocess.run([sys.executable, "-I", str(script)], capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["True [] True"], done
+
+
 EXECUTABLE = """
 import forkful, sys
 

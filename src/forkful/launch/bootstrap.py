@@ -23,15 +23,19 @@ from forkful.launch.defaults import defaults
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 __all__ = [
+    "AT_EXIT",
+    "begin",
     "call_exit_functions",
     "clear_exit_functions",
     "forget_parent",
     "live",
     "prepare",
     "read_nothing",
+    "restored",
 ]
 
 _process: Any = process
@@ -39,7 +43,7 @@ _context: Any = context
 _util: Any = util
 _threading: Any = threading
 
-_AT_EXIT = "_exit_function" not in process.BaseProcess._bootstrap.__code__.co_names
+AT_EXIT = "_exit_function" not in process.BaseProcess._bootstrap.__code__.co_names
 """Whether a child's end is made by `atexit`, the program's own functions included (Python 3.13), or by its
 bootstrap."""
 
@@ -52,20 +56,21 @@ _no_input_fd = -1
 _input: Any = None
 _LEAST_FD = 240  # of it: see lastwords.c
 
+_BECOMES = "_process_counter", "_children", "_current_process", "_parent_process"
+
 _BOOTSTRAP = "multiprocessing.process"
 """The module of the stdlib's `BaseProcess._bootstrap`; of another one is what a tool has put in its place."""
 
 
 def clear_exit_functions() -> None:
-    """In a forked child, first of all: its end is its own."""
-    if _AT_EXIT:
-        atexit._clear()
-        atexit.register(util._exit_function)
+    """In a forked child, first of all, if it is `AT_EXIT`: its end is its own."""
+    atexit._clear()
+    atexit.register(util._exit_function)
 
 
 def call_exit_functions() -> None:
     """Last of all."""
-    if _AT_EXIT:
+    if AT_EXIT:
         atexit._run_exitfuncs()
 
 
@@ -106,26 +111,24 @@ def live(child: Any, parent_sentinel: int | None) -> int:
         parent_sentinel: This process's end of the tie between it and its parent.
     """
     _native.settle()
-    _native.set_name(child._name)
-    signal.set_wakeup_fd(-1)  # the parent's event loop's: it would take our signals for its own
-    if ledger.KEPT:
-        ledger.began(child.name, child._parent_pid, child._start_method)
-    _print_by_lines(sys.stdout)
-    _print_by_lines(sys.stderr)
-    lastwords.listen(child._last_words)
-    if parent_sentinel is not None and child._config.get("daemon"):
-        parent.die_with_parent(parent_sentinel, child._parent_pid)
     if process.BaseProcess._bootstrap.__module__ != _BOOTSTRAP:
+        begin(child, parent_sentinel, False)
         code: int = process.BaseProcess._bootstrap(child, parent_sentinel)
         return code
     code = 1
     try:
-        _become(child, parent_sentinel)
+        before = begin(child, parent_sentinel, True)
+        try:
+            child._after_fork()
+        finally:
+            del before  # not earlier: what registered itself for a fork may belong to it
+        if _util._logger is not None:
+            util.info("child process calling self.run()")
         try:
             child.run()
             code = 0
         finally:
-            if not _AT_EXIT:
+            if not AT_EXIT:
                 _end()
     except SystemExit as e:
         if e.code is None:
@@ -151,7 +154,28 @@ def live(child: Any, parent_sentinel: int | None) -> int:
     return code
 
 
-def _become(child: Any, parent_sentinel: int | None) -> None:
+def begin(child: Any, parent_sentinel: int | None, become: bool) -> Any:
+    """Do what is the same for each child before it runs: a fork server rehearses that.
+
+    Args:
+        child: As in `live`.
+        parent_sentinel: As in `live`.
+        become: Whether to put it in the place of the process object that was the parent's.
+
+    Returns:
+        The one that was there.
+    """
+    _native.set_name(child._name)
+    signal.set_wakeup_fd(-1)  # the parent's event loop's: it would take our signals for its own
+    if ledger.KEPT:
+        ledger.began(child.name, child._parent_pid, child._start_method)
+    _print_by_lines(sys.stdout)
+    _print_by_lines(sys.stderr)
+    lastwords.listen(child._last_words)
+    if parent_sentinel is not None and child._config.get("daemon"):
+        parent.die_with_parent(parent_sentinel, child._parent_pid)
+    if not become:
+        return None
     if child._start_method is not None:
         defaults.start_method = child._start_method
         _context._force_start_method(child._start_method)
@@ -166,12 +190,24 @@ def _become(child: Any, parent_sentinel: int | None) -> None:
     )
     if _threading._HAVE_THREAD_NATIVE_ID:
         _threading.main_thread()._set_native_id()
-    try:
-        child._after_fork()
-    finally:
-        del before  # not earlier: what registered itself for a fork may belong to it
-    if _util._logger is not None:
-        util.info("child process calling self.run()")
+    return before
+
+
+def restored() -> Callable[[], None]:
+    """Return what makes this process as it is now again, after `begin`."""
+    as_before = {
+        (defaults, "start_method"): defaults.start_method,
+        **{(_process, name): getattr(_process, name) for name in _BECOMES},
+        (_context._default_context, "_actual_context"): _context._default_context._actual_context,
+    }
+    inherited = len(_inherited)
+
+    def restore() -> None:
+        for (owner, name), value in as_before.items():
+            setattr(owner, name, value)
+        del _inherited[inherited:]
+
+    return restore
 
 
 def forget_parent() -> None:

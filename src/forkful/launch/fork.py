@@ -97,7 +97,8 @@ class Popen(popen_fork.Popen):
             raise
         if self.pid == 0:
             try:
-                bootstrap.clear_exit_functions()
+                if bootstrap.AT_EXIT:
+                    bootstrap.clear_exit_functions()
                 code = process_obj._bootstrap(parent_sentinel=childs_end)
             finally:
                 bootstrap.call_exit_functions()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["board_as_prepared", "board_for_children", "passenger", "preparation", "tracker_fd"]
+__all__ = ["board_for_children", "passenger", "preparation", "releases_interrupts", "tracker_fd"]
 
 
 class _Boarding:
@@ -66,10 +66,9 @@ def board_for_children(preparation: bytes) -> dict[str, Any]:
     return data
 
 
-def board_as_prepared() -> None:
-    """In a child of a fork server that was prepared as this child is to be: what is left to do."""
-    if _Boarding.releases_interrupts:
-        interrupts.release()
+def releases_interrupts() -> bool:
+    """In a fork server: return whether those of its children that are to be as it was prepared let Ctrl-C come."""
+    return _Boarding.releases_interrupts
 
 
 def _join(fd: Any, family: bytes, owner: int) -> None:

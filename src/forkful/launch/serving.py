@@ -20,16 +20,18 @@ import socket
 import sys
 import time
 from importlib import import_module
-from multiprocessing import forkserver, process, resource_tracker, spawn, util
+from multiprocessing import process, resource_tracker, spawn, util
 
 from forkful import _native, wire
 from forkful.launch import begin as begin  # here once: children may have children
-from forkful.launch import bootstrap, inherit
+from forkful.launch import bootstrap, inherit, interrupts, lean
 from forkful.launch.forkserver import server
+from forkful.launch.marks import Marks
+from forkful.launch.rehearsal import rehearse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
     from typing import Any
 
 __all__ = ["serve"]
@@ -58,7 +60,7 @@ def serve(family: int, listener: int, alive_r: int, data_r: int, preload: list[s
     left = _prepare(data, "__main__" in preload)
     os.close(data_r)
     # What the stdlib's server hands to its children is its own client object; ours must be it.
-    forkserver._forkserver = server
+    lean.forkserver._forkserver = server
     for name in preload:
         try:
             import_module(name)
@@ -68,9 +70,16 @@ def serve(family: int, listener: int, alive_r: int, data_r: int, preload: list[s
     util._flush_std_streams()
     # A child's garbage collector shall not write to what the server has made, and so copy its pages.
     gc.collect()
+    rehearse(_as_now)
     gc.freeze()
     with socket.socket(fileno=listener) as clients:
-        _Server(clients, alive_r, left, own).loop()
+        _Server(clients, alive_r, left, own, inherit.releases_interrupts()).loop()
+
+
+def _as_now(clients: socket.socket, alive_r: int) -> Callable[..., Any]:
+    """Return how a child reads whom to be, if it is to have the directory and the paths that are set here."""
+    now = {"sys_path": sys.path, "sys_argv": sys.argv, "dir": os.getcwd()}
+    return _Server(clients, alive_r, {}, now, False).read
 
 
 def _prepare(data: dict[str, Any], with_main: bool) -> dict[str, Any]:
@@ -117,26 +126,37 @@ class _Server:
         alive_r: At its end when none is left.
         left: What of the preparation is left to the children.
         data: And what of it they do again.
+        releases_interrupts: Whether Ctrl-C, which is held back here, may come to the children.
     """
 
     def __init__(
-        self, clients: socket.socket, alive_r: int, left: dict[str, Any], data: dict[str, Any]
+        self,
+        clients: socket.socket,
+        alive_r: int,
+        left: dict[str, Any],
+        data: dict[str, Any],
+        releases_interrupts: bool,
     ) -> None:
         self.clients = clients
+        # Python's own `detach` is some pages more for a child to copy.
+        self.let_go = super(socket.socket, clients).detach
         self.alive_r = alive_r
         self.left, self.data = left, data
+        self.releases_interrupts = releases_interrupts
         self.handlers: tuple[tuple[int, Any], ...] = ()
         self.status_fds: dict[int, int] = {}  # by the child's pid
         self.woken_r, self.woken_w = os.pipe()
         os.set_blocking(self.woken_r, False)
         os.set_blocking(self.woken_w, False)
-        self.spare = _spare()
-        server._forkserver_address = clients.getsockname()
+        self.own = Marks(clients.fileno(), alive_r, self.woken_r, self.woken_w)  # no child's
+        self.spare = -1
+        self.keep_spare()
 
     def loop(self) -> None:
+        server._forkserver_address = self.clients.getsockname()
         # SIGCHLD so that it comes through the descriptor. Children have what was there before.
         self.handlers = (
-            (int(signal.SIGCHLD), _signal.signal(signal.SIGCHLD, lambda *_: None)),
+            (int(signal.SIGCHLD), _signal.signal(signal.SIGCHLD, _come_by_descriptor)),
             (int(signal.SIGINT), _signal.signal(signal.SIGINT, _signal.SIG_IGN)),
         )
         signal.set_wakeup_fd(self.woken_w)
@@ -165,13 +185,14 @@ class _Server:
             fd = self.status_fds.pop(pid, None)
             if fd is not None:  # None: a process that a preloaded module has started
                 _tell(fd, os.waitstatus_to_exitcode(status))
+                self.own.discard(fd)
                 os.close(fd)
 
     def serve_next(self) -> None:
         """Fork a child. A client that cannot be served learns it from its descriptors being closed."""
         try:
             with self.clients.accept()[0] as client:
-                said, fds, _, _ = socket.recv_fds(client, 1, forkserver.MAXFDS_TO_SEND + 1)
+                said, fds, _, _ = socket.recv_fds(client, 1, lean.forkserver.MAXFDS_TO_SEND + 1)
         except ConnectionError:
             return
         except OSError as e:
@@ -197,6 +218,7 @@ class _Server:
             os.close(status_w)
         else:
             self.status_fds[pid] = status_w
+            self.own.add(status_w)
             owner = _native.last_child()
             if owner:
                 _native.set_pid(owner, pid)
@@ -207,19 +229,30 @@ class _Server:
     def refuse_next(self) -> None:
         """There is no descriptor for the next client, which would wait for ever: use the spare one."""
         if self.spare >= 0:
+            self.own.discard(self.spare)
             os.close(self.spare)
             with contextlib.suppress(OSError):
                 self.clients.accept()[0].close()
         else:
             time.sleep(0.05)  # until somebody else closes one
-        self.spare = _spare()
+        self.keep_spare()
+
+    def keep_spare(self) -> None:
+        """Have a descriptor that is kept for when none is left, if one is left now."""
+        try:
+            self.spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            self.spare = -1
+        else:
+            self.own.add(self.spare)
 
     def be_child(self, fds: list[int]) -> None:
         """Does not return."""
         code = 1
         try:
-            bootstrap.clear_exit_functions()
-            code = self.live(*fds)
+            if bootstrap.AT_EXIT:
+                bootstrap.clear_exit_functions()
+            code = self.read(*fds)._bootstrap(fds[4])
         except Exception:
             sys.excepthook(*sys.exc_info())
             sys.stderr.flush()
@@ -227,25 +260,18 @@ class _Server:
             bootstrap.call_exit_functions()
             os._exit(code)
 
-    def live(
+    def read(
         self, data_r: int, status_w: int, alive_w: int, tracker_w: int, tie: int, *rest: int
-    ) -> int:
-        """In a child: leave the server behind, read whom to be, and be that."""
+    ) -> Any:
+        """In a child: leave the server behind, read whom to be; return the process object."""
         signal.set_wakeup_fd(-1)
         # Not `signal`, which converts to enumerations and so touches many pages.
         for signum, handler in self.handlers:
             if handler is not None:
                 _signal.signal(signum, handler)
-        mine = (
-            self.clients.detach(),
-            self.alive_r,
-            self.woken_r,
-            self.woken_w,
-            status_w,
-            *((self.spare,) if self.spare >= 0 else ()),
-        )
-        for low, high in runs(sorted((*mine, *self.status_fds.values()))):
-            os.closerange(low, high)
+        self.let_go()
+        self.own.add(status_w)
+        self.own.close()
         server._forkserver_alive_fd = alive_w
         server._inherited_fds = list(rest)
         tracker: Any = resource_tracker._resource_tracker
@@ -254,52 +280,31 @@ class _Server:
         here: Any = process.current_process()
         here._inheriting = True
         try:
-            self.board(here, *(_native.stream_take(data_r) or b"" for _ in range(2)))
-            child = wire.loads(_native.stream_take(data_r) or b"")
+            preparation = _native.stream_take(data_r)
+            here._name = (_native.stream_take(data_r) or b"").decode("utf-8", "surrogatepass")
+            if preparation:
+                spawn.prepare(wire.loads(preparation))
+            else:
+                if self.releases_interrupts:
+                    interrupts.release()
+                # What preloaded modules may have changed in the server.
+                sys.path, sys.argv = self.data["sys_path"], self.data["sys_argv"]
+                os.chdir(self.data["dir"])
+                if self.left:
+                    spawn.prepare(self.left)
+            return wire.loads(_native.stream_take(data_r) or b"")
         finally:
             del here._inheriting
             os.close(data_r)
-        code: int = child._bootstrap(tie)
-        return code
-
-    def board(self, here: Any, preparation: bytes, name: bytes) -> None:
-        here._name = name.decode("utf-8", "surrogatepass")
-        if preparation:
-            spawn.prepare(wire.loads(preparation))
-        else:
-            inherit.board_as_prepared()
-            # What preloaded modules may have changed in the server.
-            sys.path, sys.argv = self.data["sys_path"], self.data["sys_argv"]
-            os.chdir(self.data["dir"])
-            if self.left:
-                spawn.prepare(self.left)
 
 
-def _spare() -> int:
-    """Return a descriptor that is kept for when none is left; -1: none is."""
-    try:
-        return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return -1
+def _come_by_descriptor(*_: object) -> None:
+    """On SIGCHLD. A function that lives on in children, which would touch all that it is made of to free it."""
 
 
 def _tell(fd: int, *numbers: int) -> None:
     try:
         for number in numbers:
-            forkserver.write_signed(fd, number)
+            lean.forkserver.write_signed(fd, number)
     except BrokenPipeError:
         pass  # the client is gone
-
-
-def runs(numbers: list[int]) -> Iterator[tuple[int, int]]:
-    """Give each run of adjacent numbers as (first, last + 1)."""
-    first = last = None
-    for number in numbers:
-        if first is not None and last is not None and number != last + 1:
-            yield first, last + 1
-            first = number
-        elif first is None:
-            first = number
-        last = number
-    if first is not None and last is not None:
-        yield first, last + 1
