@@ -52,6 +52,7 @@ _new_queue: Any = _native.Queue.__new__
 
 _begin: Any = None
 _bootstrap: Any = None
+_fork: Any = None
 
 
 def bring_bootstrap() -> Any:
@@ -173,8 +174,10 @@ class Process(BaseProcess):
         assert self._parent_pid == os.getpid(), (
             "only the process that made a process object can start it"
         )
-        here: Any = process.current_process()
-        assert not here.daemon or (self.daemon and here._config.get(NESTS)), (
+        here = (
+            _process._current_process._config
+        )  # as the stdlib does: functions and properties are pages, too
+        assert not here.get("daemon") or (self.daemon and here.get(NESTS)), (
             "daemonic processes are not allowed to have children (in a pool's worker they are, if "
             "they are daemonic)"
         )
@@ -402,9 +405,10 @@ class ForkProcess(Process):
 
     @staticmethod
     def _Popen(process_obj: BaseProcess) -> Any:
-        from forkful.launch.fork import Popen  # on first use, as the others
-
-        return Popen(process_obj)
+        global _fork
+        if _fork is None:  # an import finds out anew each time that nothing is to be done
+            from forkful.launch import fork as _fork  # on first use, as the others
+        return _fork.Popen(process_obj)
 
 
 class SpawnProcess(Process):

@@ -56,6 +56,7 @@ _no_input_fd = -1
 _input: Any = None
 _LEAST_FD = 240  # of it: see lastwords.c
 
+_MISSING = object()
 _BECOMES = "_process_counter", "_children", "_current_process", "_parent_process"
 
 _BOOTSTRAP = "multiprocessing.process"
@@ -195,16 +196,23 @@ def begin(child: Any, parent_sentinel: int | None, become: bool) -> Any:
 
 def restored() -> Callable[[], None]:
     """Return what makes this process as it is now again, after `begin`."""
-    as_before = {
-        (defaults, "start_method"): defaults.start_method,
-        **{(_process, name): getattr(_process, name) for name in _BECOMES},
-        (_context._default_context, "_actual_context"): _context._default_context._actual_context,
-    }
+    as_before = [
+        (owner, name, getattr(owner, name, _MISSING))
+        for owner, names in (
+            (defaults, ("start_method",)),
+            (_context._default_context, ("_actual_context",)),  # which a context of forkful's lacks
+            (_process, _BECOMES),
+        )
+        for name in names
+    ]
     inherited = len(_inherited)
 
     def restore() -> None:
-        for (owner, name), value in as_before.items():
-            setattr(owner, name, value)
+        for owner, name, value in as_before:
+            if value is not _MISSING:
+                setattr(owner, name, value)
+            elif hasattr(owner, name):
+                delattr(owner, name)
         del _inherited[inherited:]
 
     return restore

@@ -7,9 +7,9 @@ no children to the kernel, which of their sentinels are ready.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import os
 import select
-import signal
 import threading
 from contextlib import contextmanager
 from multiprocessing import process
@@ -106,7 +106,8 @@ def _watched_that_have_ended() -> list[Any]:
 
 
 def _a_child_may_have_ended() -> bool:
-    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+    # Not `signal.getsignal`, which converts to an enumeration: pages to be copied, at each start.
+    if _signal.getsignal(_signal.SIGCHLD) is _signal.SIG_IGN:
         return True  # the kernel forgets them at once: each must be asked
     try:
         return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None

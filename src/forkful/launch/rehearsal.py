@@ -13,6 +13,7 @@ import os
 import socket
 import sys
 import threading
+from contextlib import suppress
 from multiprocessing import process, resource_tracker
 from multiprocessing.context import set_spawning_popen
 
@@ -48,6 +49,11 @@ def rehearse(make: Callable[[socket.socket, int], Callable[..., Any]]) -> None:
     """
     if threading.active_count() > 1 or len(sys._current_frames()) > 1 or ledger.KEPT:
         return
+    with suppress(Exception):
+        _rehearse(make)
+
+
+def _rehearse(make: Callable[[socket.socket, int], Callable[..., Any]]) -> None:
     # What threading has registered for each child: with one thread it changes nothing.
     after_fork: Callable[[], Any] = getattr(threading, "_after_fork", int)
     here: Any = process.current_process()
@@ -61,8 +67,6 @@ def rehearse(make: Callable[[socket.socket, int], Callable[..., Any]]) -> None:
             after_fork()
             bootstrap.begin(_read(make, sample), None, True)
             restore()
-    except Exception:
-        pass
     finally:
         restore()
         here._name, _tracker._fd = name, tracker_fd

@@ -10,6 +10,7 @@ descriptors are sent; the pid, and in the end the exit status, go to the client 
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]
+import _socket
 import contextlib
 import errno
 import gc
@@ -21,6 +22,7 @@ import sys
 import time
 from importlib import import_module
 from multiprocessing import process, resource_tracker, spawn, util
+from struct import calcsize, pack, unpack
 
 from forkful import _native, wire
 from forkful.launch import begin as begin  # here once: children may have children
@@ -37,7 +39,9 @@ if TYPE_CHECKING:
 __all__ = ["serve"]
 
 
-_LEAST_FDS = 5  # of a request: see `live`
+_INT = calcsize("i")
+_ROOM = _socket.CMSG_LEN((lean.forkserver.MAXFDS_TO_SEND + 1) * _INT)
+_LEAST_FDS = 5  # of a request: see `read`
 _REFUSED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 
 
@@ -138,8 +142,9 @@ class _Server:
         releases_interrupts: bool,
     ) -> None:
         self.clients = clients
-        # Python's own `detach` is some pages more for a child to copy.
+        # Those of C: each function of Python's is some pages more to copy, for a child, or here for the next one.
         self.let_go = super(socket.socket, clients).detach
+        self.accept = clients._accept
         self.alive_r = alive_r
         self.left, self.data = left, data
         self.releases_interrupts = releases_interrupts
@@ -164,7 +169,7 @@ class _Server:
         for fd in (self.clients.fileno(), self.alive_r, self.woken_r):
             events.register(fd, select.POLLIN)
         while True:
-            ready = {fd for fd, _ in events.poll()}
+            ready = dict(events.poll())
             if self.alive_r in ready:
                 return
             if self.woken_r in ready:
@@ -191,8 +196,7 @@ class _Server:
     def serve_next(self) -> None:
         """Fork a child. A client that cannot be served learns it from its descriptors being closed."""
         try:
-            with self.clients.accept()[0] as client:
-                said, fds, _, _ = socket.recv_fds(client, 1, lean.forkserver.MAXFDS_TO_SEND + 1)
+            said, fds = _hear(self.accept()[0])
         except ConnectionError:
             return
         except OSError as e:
@@ -246,7 +250,7 @@ class _Server:
         else:
             self.own.add(self.spare)
 
-    def be_child(self, fds: list[int]) -> None:
+    def be_child(self, fds: tuple[int, ...]) -> None:
         """Does not return."""
         code = 1
         try:
@@ -302,9 +306,22 @@ def _come_by_descriptor(*_: object) -> None:
     """On SIGCHLD. A function that lives on in children, which would touch all that it is made of to free it."""
 
 
+def _hear(client_fd: int) -> tuple[bytes, tuple[int, ...]]:
+    """Return what a client says, and the descriptors that come with it."""
+    client = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, client_fd)
+    fds: tuple[int, ...] = ()
+    try:
+        said, others, _, _ = client.recvmsg(1, _ROOM)
+    finally:
+        client.close()
+    for level, kind, data in others:
+        if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
+            fds += unpack(f"{len(data) // _INT}i", data[: len(data) // _INT * _INT])
+    return said, fds
+
+
 def _tell(fd: int, *numbers: int) -> None:
     try:
-        for number in numbers:
-            lean.forkserver.write_signed(fd, number)
+        os.write(fd, pack(f"{len(numbers)}q", *numbers))  # so little is written whole or not at all
     except BrokenPipeError:
         pass  # the client is gone
