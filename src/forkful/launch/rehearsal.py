@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["rehearse"]
 
-_TIMES = 40
-"""The interpreter specialises a function when it has run eight times, and what is in it some runs later."""
+_TIMES = 12
+"""Python 3.11 specialises a function when it has run eight times. With many more the child weighs more again."""
 
 _tracker: Any = resource_tracker._resource_tracker
 _process: Any = process
