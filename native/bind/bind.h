@@ -142,6 +142,10 @@ uint32_t fk_opcodes_write(PyObject *obj, uint8_t *to, uint32_t room);
 /* The object of a pickle; NULL without an exception: pickle must read it. Runs no code, as above. */
 PyObject *fk_opcodes_read(const void *data, size_t size);
 
+/* fresh.c */
+/* A new `bytes`, or if not `fixed` a new bytearray, and where the caller is to write what it has. */
+PyObject *fk_fresh(uint64_t size, bool fixed, char **data);
+
 /* block_type.c */
 /* Pack bytes and what goes with them, (bytes, list of buffers[, list of handles]) or NULL, into a new block,
  * which the caller then holds by *hold. None goes with bytes that are the object, and no pickle. 0 or -1. */

@@ -12,12 +12,9 @@
  * may write to it; so it is also where all buffers are those of bytes, which are copied as they are made again. */
 #include "bind.h"
 
-#include <sys/mman.h>
-
 #include "view.h"
 
 #define VIEW_FROM (512u * 1024u)
-#define HUGE_FROM (32u * 1024u * 1024u) /* malloc maps it anew each time */
 #define WHOLE UINT64_MAX
 #define COPIED (UINT64_C(1) << 63)
 #define ALIGN(x) (((x) + 63) & ~UINT64_C(63))
@@ -286,21 +283,12 @@ static const uint8_t *find_alone(uint32_t hold, uint64_t *size, bool *whole)
     return (n == 0 || *whole) && *size <= left - skip - head ? data + skip + head : NULL;
 }
 
-/* Where memory is new, a fault for each page takes longer than the copy. NumPy does the same. */
-static void ask_for_huge_pages(char *memory, uint64_t size)
-{
-    uintptr_t from = ((uintptr_t)memory + 4095) & ~(uintptr_t)4095;
-    madvise((void *)from, (uintptr_t)memory + size - from, MADV_HUGEPAGE);
-}
-
 static PyObject *copy_bytes(const uint8_t *from, uint64_t size)
 {
-    PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
+    char *to;
+    PyObject *bytes = fk_fresh(size, true, &to);
     if (!bytes)
         return NULL;
-    char *to = PyBytes_AS_STRING(bytes);
-    if (size >= HUGE_FROM)
-        ask_for_huge_pages(to, size);
     Py_BEGIN_ALLOW_THREADS
         memcpy(to, from, size);
     Py_END_ALLOW_THREADS

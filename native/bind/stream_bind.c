@@ -1,5 +1,6 @@
 /* Messages over sockets and pipes. */
 #include "bind.h"
+#include "lift.h"
 #include "stream.h"
 
 static PyObject *failed(fk_status st, bool begun)
@@ -110,13 +111,8 @@ static int finish(transfer *t)
 
 static PyObject *finish_bytes(transfer *t)
 {
-    PyObject *data = t->size <= PY_SSIZE_T_MAX
-                         ? PyBytes_FromStringAndSize(NULL, (Py_ssize_t)t->size)
-                         : PyErr_NoMemory();
-    if (!data)
-        return NULL;
-    t->data = PyBytes_AS_STRING(data);
-    if (finish(t) < 0)
+    PyObject *data = fk_fresh(t->size, true, &t->data);
+    if (data && finish(t) < 0)
         Py_CLEAR(data);
     return data;
 }
@@ -129,6 +125,71 @@ static PyObject *stream_take(PyObject *m, PyObject *fd)
     if (r > 0)
         return finish_bytes(&t);
     return r == 0 ? Py_NewRef(Py_None) : NULL;
+}
+
+/* A message from which large bytes are lifted, for calls that sleep. */
+typedef struct arrival {
+    int fd;
+    fk_lift lift;
+} arrival;
+
+static fk_status do_go_on(void *arg)
+{
+    arrival *a = arg;
+    return fk_lift_go_on(&a->lift, a->fd, fk_stream_read);
+}
+
+/* Go on until an object has to be made, or to the end. 0 or -1. */
+static int go_on(arrival *a)
+{
+    fk_status st;
+    Py_BEGIN_ALLOW_THREADS
+        st = fk_lift_go_on(&a->lift, a->fd, fk_stream_try_read);
+    Py_END_ALLOW_THREADS
+    if (st == FK_AGAIN && fk_sleeping(do_go_on, a, FK_OP_RECV, (uint64_t)a->fd, &st) < 0)
+        return -1;
+    if (st == FK_OK)
+        return 0;
+    if (st == FK_NOMEM)
+        PyErr_NoMemory();
+    else
+        failed(st, true);
+    return -1;
+}
+
+/* The object that is lifted next, empty, in the list of all; 0 or -1. */
+static int make_place(fk_lift *l, PyObject *lifted)
+{
+    char *data;
+    PyObject *o = fk_fresh(l->large, l->fixed, &data);
+    if (!o)
+        return -1;
+    fk_lift_to(l, data);
+    int r = PyList_Append(lifted, o);
+    Py_DECREF(o);
+    return r;
+}
+
+/* Read a large message, all of it, and make the object. */
+static PyObject *finish_large(const transfer *t)
+{
+    arrival a = {.fd = t->fd, .lift = {.left = t->size}};
+    fk_lift *l = &a.lift;
+    PyObject *lifted = PyList_New(0), *obj = NULL;
+    int r = lifted ? go_on(&a) : -1;
+    while (r == 0 && l->large > 0) {
+        r = make_place(l, lifted);
+        if (r == 0)
+            r = go_on(&a);
+    }
+    if (r == 0) {
+        PyObject *kept = PyMemoryView_FromMemory((char *)l->kept, (Py_ssize_t)l->have, PyBUF_READ);
+        obj = kept ? fk_unpickle(kept, PyList_GET_SIZE(lifted) > 0 ? lifted : NULL) : NULL;
+        Py_XDECREF(kept);
+    }
+    Py_XDECREF(lifted);
+    free(l->kept);
+    return obj;
 }
 
 static PyObject *stream_recv(PyObject *m, PyObject *fd)
@@ -148,6 +209,8 @@ static PyObject *stream_recv(PyObject *m, PyObject *fd)
             return NULL;
         obj = fk_opcodes_read(small, t.size);
         data = obj ? NULL : PyBytes_FromStringAndSize(small, (Py_ssize_t)t.size);
+    } else if (t.size > FK_LIFT_LEAST) {
+        return finish_large(&t);
     } else {
         data = finish_bytes(&t);
     }
@@ -180,6 +243,63 @@ static int write_all(transfer *t)
     return complete(t, st, do_write, FK_OP_SEND);
 }
 
+/* What is written in parts, for calls that sleep. */
+typedef struct parcel {
+    int fd;
+    struct iovec *parts;
+    size_t n;
+} parcel;
+
+static fk_status do_write_parts(void *arg)
+{
+    parcel *p = arg;
+    return fk_stream_write_parts(p->fd, &p->parts, &p->n);
+}
+
+/* Write a message of any length that is n buffers. 0 or -1. */
+static int write_parts(int fd, const Py_buffer *buffers, Py_ssize_t n)
+{
+    struct iovec *parts = PyMem_New(struct iovec, n + 1);
+    if (!parts) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    unsigned char head[12];
+    uint64_t size = 0;
+    for (Py_ssize_t i = 0; i < n; i++) {
+        parts[1 + i] = (struct iovec){buffers[i].buf, (size_t)buffers[i].len};
+        size += (uint64_t)buffers[i].len;
+    }
+    parts[0] = (struct iovec){head, fk_stream_make_head(head, size)};
+    parcel p = {fd, parts, (size_t)n + 1};
+    fk_status st;
+    int r = fk_sleeping(do_write_parts, &p, FK_OP_SEND, (uint64_t)fd, &st);
+    if (r == 0 && st != FK_OK) {
+        failed(st, true);
+        r = -1;
+    }
+    PyMem_Free(parts);
+    return r;
+}
+
+/* Write a message that is what the objects of a list hold. 0 or -1. */
+static int write_list(int fd, PyObject *list)
+{
+    Py_ssize_t n = 0, most = PyList_GET_SIZE(list);
+    Py_buffer *buffers = PyMem_New(Py_buffer, most);
+    if (!buffers) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    while (n < most && PyObject_GetBuffer(PyList_GET_ITEM(list, n), &buffers[n], PyBUF_SIMPLE) == 0)
+        n++;
+    int r = n == most ? write_parts(fd, buffers, n) : -1;
+    while (n > 0)
+        PyBuffer_Release(&buffers[--n]);
+    PyMem_Free(buffers);
+    return r;
+}
+
 static PyObject *stream_put(PyObject *m, PyObject *const *args, Py_ssize_t nargs)
 {
     (void)m;
@@ -188,12 +308,20 @@ static PyObject *stream_put(PyObject *m, PyObject *const *args, Py_ssize_t nargs
         return NULL;
     }
     transfer t = {.fd = (int)PyLong_AsLong(args[0])};
+    if (t.fd == -1 && PyErr_Occurred())
+        return NULL;
+    PyObject *whole = args[1];
+    if (PyList_Check(whole)) {
+        if (PyList_GET_SIZE(whole) != 1)
+            return write_list(t.fd, whole) == 0 ? Py_NewRef(Py_None) : NULL;
+        whole = PyList_GET_ITEM(whole, 0);
+    }
     Py_buffer data;
-    if ((t.fd == -1 && PyErr_Occurred()) || PyObject_GetBuffer(args[1], &data, PyBUF_SIMPLE) < 0)
+    if (PyObject_GetBuffer(whole, &data, PyBUF_SIMPLE) < 0)
         return NULL;
     t.data = data.buf;
     t.size = (uint64_t)data.len;
-    int r = write_all(&t);
+    int r = t.size <= INT32_MAX ? write_all(&t) : write_parts(t.fd, &data, 1);
     PyBuffer_Release(&data);
     return r == 0 ? Py_NewRef(Py_None) : NULL;
 }
@@ -225,8 +353,9 @@ PyMethodDef fk_stream_methods[] = {
      "stream_wait($module, fd, /)\n--\n\nWait, on the board, until something can be read, or never "
      "will; not if it does not block."},
     {"stream_put", (PyCFunction)(void (*)(void))stream_put, METH_FASTCALL,
-     "stream_put($module, fd, data, /)\n--\n\nSend less than 2 GiB as one message; waits for room. "
-     "Raises OSError."},
+     "stream_put($module, fd, data, /)\n--\n\nSend a buffer, or those of a list one after the "
+     "other, "
+     "as one message; waits for room.\nRaises OSError."},
     {"stream_recv", stream_recv, METH_O,
      "stream_recv($module, fd, /)\n--\n\nThe object whose pickle is the next message that comes; "
      "waits for it, on the board.\nRaises EOFError: no more will come; BlockingIOError: none has "

@@ -9,7 +9,6 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #define HEAD 4
@@ -209,4 +208,36 @@ fk_status fk_stream_try_write(int fd, const void *data, uint64_t n, uint64_t *do
 fk_status fk_stream_try_send(int fd, const void *data, uint64_t n, uint64_t *done)
 {
     return try_write(fd, data, n, done, false);
+}
+
+uint64_t fk_stream_make_head(unsigned char head[12], uint64_t n)
+{
+    bool is_short = n <= INT32_MAX;
+    uint32_t first = is_short ? htobe32((uint32_t)n) : UINT32_MAX;
+    uint64_t second = htobe64(n);
+    memcpy(head, &first, HEAD);
+    memcpy(head + HEAD, &second, LONG_HEAD);
+    return is_short ? HEAD : HEAD + LONG_HEAD;
+}
+
+fk_status fk_stream_write_parts(int fd, struct iovec **parts, size_t *n)
+{
+    for (;;) {
+        while (*n > 0 && (*parts)->iov_len == 0) {
+            ++*parts;
+            --*n;
+        }
+        if (*n == 0)
+            return FK_OK;
+        ssize_t r = writev(fd, *parts, *n < IOV_MAX ? (int)*n : IOV_MAX);
+        if (r < 0)
+            return errno == EINTR ? FK_INTR : not_written();
+        for (size_t i = 0, done = (size_t)r; done > 0; i++) {
+            struct iovec *part = &(*parts)[i];
+            size_t here = done < part->iov_len ? done : part->iov_len;
+            part->iov_base = (char *)part->iov_base + here;
+            part->iov_len -= here;
+            done -= here;
+        }
+    }
 }

@@ -8,6 +8,8 @@
 
 #include "base.h"
 
+#include <sys/uio.h>
+
 /* What of a message's length has come; all 0 at first. It takes four bytes, or twelve (after -1). */
 typedef struct fk_stream_head {
     unsigned char bytes[12];
@@ -45,6 +47,15 @@ fk_status fk_stream_try_write(int fd, const void *data, uint64_t n, uint64_t *do
 /* The same, but FK_AGAIN for all that is no socket. It never sleeps, whereas a pipe that several write to may be
  * full again when it is written to. */
 fk_status fk_stream_try_send(int fd, const void *data, uint64_t n, uint64_t *done);
+
+/* The head of a message of n bytes; how long the head is. */
+uint64_t fk_stream_make_head(unsigned char head[12], uint64_t n);
+
+/* Write the *n parts that begin at *parts; waits for room. What is written is taken from both, and from the part
+ * that it ends in.
+ *
+ * As fk_stream_write. */
+fk_status fk_stream_write_parts(int fd, struct iovec **parts, size_t *n);
 
 /* Whether its user has said that no call shall wait (O_NONBLOCK). */
 bool fk_stream_never_waits(int fd);

@@ -244,6 +244,78 @@ TEST(a_writer_that_is_killed_amid_a_message_ends_the_reader)
     }
 }
 
+TEST(a_head_tells_a_length_in_four_bytes_or_in_twelve)
+{
+    unsigned char head[12];
+    CHECK_EQ(fk_stream_make_head(head, 0x7fffffff), 4);
+    CHECK(memcmp(head, "\x7f\xff\xff\xff", 4) == 0);
+    CHECK_EQ(fk_stream_make_head(head, 0x80000000), 12);
+    CHECK(memcmp(head, "\xff\xff\xff\xff\0\0\0\0\x80\0\0\0", 12) == 0);
+}
+
+#define PARTS 3000 /* more than one call takes */
+
+static int send_parts(void *arg)
+{
+    static char data[PARTS];
+    static struct iovec parts[PARTS];
+    for (int i = 0; i < PARTS; i++) {
+        data[i] = (char)i;
+        parts[i] = (struct iovec){data + i, i % 3 != 0}; /* some are empty */
+    }
+    static char large[LARGE];
+    parts[PARTS - 1] = (struct iovec){large, LARGE};
+    struct iovec *at = parts;
+    size_t n = PARTS;
+    fk_status st;
+    do {
+        st = fk_stream_write_parts(*(int *)arg, &at, &n);
+    } while (st == FK_INTR);
+    return st == FK_OK && n == 0 ? 0 : 1;
+}
+
+TEST(parts_are_written_one_after_the_other)
+{
+    int ends[2];
+    EACH_CHANNEL(ends)
+    {
+        pid_t child = spawn_child(send_parts, &ends[1]);
+        char got;
+        for (int i = 0; i < PARTS - 1; i++)
+            if (i % 3 != 0) {
+                CHECK_EQ(read_all(ends[0], &got, 1), FK_OK);
+                CHECK_EQ(got, (char)i);
+            }
+        char *rest = malloc(LARGE);
+        CHECK_EQ(read_all(ends[0], rest, LARGE), FK_OK);
+        CHECK(rest[0] == 0 && memcmp(rest, rest + 1, LARGE - 1) == 0);
+        free(rest);
+        CHECK_EQ(reap(child), 0);
+    }
+}
+
+TEST(parts_that_nobody_can_read_are_a_broken_pipe)
+{
+    signal(SIGPIPE, SIG_IGN);
+    int ends[2];
+    make_socket(ends);
+    CHECK_EQ(write_all(ends[0], "not read", 8), FK_OK);
+    close(ends[1]); /* a reset, as it has not read all */
+    char data[] = "data";
+    struct iovec parts[] = {{data, 2}, {data + 2, 2}}, *at = parts;
+    size_t n = 2;
+    CHECK(fk_stream_write_parts(ends[0], &at, &n) == FK_SYS && errno == EPIPE);
+    close(ends[0]);
+    EACH_CHANNEL(ends)
+    {
+        close(ends[0]);
+        at = parts;
+        n = 2;
+        CHECK(fk_stream_write_parts(ends[1], &at, &n) == FK_SYS && errno == EPIPE);
+        ends[0] = dup(ends[1]);
+    }
+}
+
 TEST(nobody_to_read_is_a_broken_pipe)
 {
     signal(SIGPIPE, SIG_IGN);

@@ -8,7 +8,6 @@ Who sleeps here is on the wait board.
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import socket
@@ -34,8 +33,6 @@ __all__ = [
     "wait",
 ]
 
-_SHORT = 1 << 31  # bytes: the length of a longer message is written in another way
-
 
 class Connection(_stdlib.Connection):
     """One end of a pipe.
@@ -48,7 +45,8 @@ class Connection(_stdlib.Connection):
     def send(self, obj: Any) -> None:
         """Send an object; may wait until the other end reads if it is large.
 
-        Takes what pickle takes, unlike a queue: at the other end may be any Python.
+        Takes what pickle takes, unlike a queue: at the other end may be any Python. What another thread writes to
+        a large array meanwhile may be what arrives.
         """
         if self._handle is None or not self._writable:
             self._check_closed()
@@ -56,12 +54,7 @@ class Connection(_stdlib.Connection):
         if _native.stream_send(self._handle, obj):
             return
         data = _native.pickle_plain(obj)
-        if data is None:
-            data = wire.dumps(obj, by_value=False)
-        if len(data) < _SHORT:
-            _native.stream_put(self._handle, data)
-        else:
-            self._send_bytes(data)
+        _native.stream_put(self._handle, wire.dumps_parts(obj) if data is None else data)
 
     def recv(self) -> Any:
         """Receive an object; wait for one.
@@ -91,16 +84,7 @@ class Connection(_stdlib.Connection):
         return buf
 
     def _send_bytes(self, buf: Any) -> None:
-        if len(buf) < _SHORT:
-            _native.stream_put(self._handle, buf)
-        else:
-            super()._send_bytes(buf)  # type: ignore[misc]
-
-    def _send(self, buf: Any, write: Any = os.write) -> None:
-        try:
-            super()._send(buf, write)  # type: ignore[misc]
-        except ConnectionResetError:
-            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from None
+        _native.stream_put(self._handle, buf)
 
     def poll(self, timeout: float | None = 0.0) -> bool:
         """Return whether `recv` would find something, or the end; wait for it up to `timeout` seconds."""

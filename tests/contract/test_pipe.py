@@ -251,13 +251,14 @@ def test_who_waits_at_a_pipe_learns_that_the_other_end_is_killed(
         mine.close()
 
 
-def test_a_reset_is_a_broken_pipe_for_messages_too_long_for_the_core(fork: Any) -> None:
-    def reset(*_: Any) -> int:
-        raise ConnectionResetError
-
+@pytest.mark.parametrize("size", [1, 1_000_000], ids=["small", "large"])
+def test_a_reset_is_a_broken_pipe(fork: Any, size: int) -> None:
     one, other = fork.Pipe()
-    with one, other, pytest.raises(BrokenPipeError):
-        one._send(b"part of 2 GB", reset)
+    with one:
+        one.send("never read")
+        other.close()
+        with pytest.raises(BrokenPipeError):
+            one.send(np.zeros(size))
 
 
 KEY = b"key"

@@ -9,7 +9,16 @@ the bad object: ``cannot pickle '_thread.lock' object: at object[1]['conn'].lock
 from __future__ import annotations
 
 from forkful.wire.handles import collecting, note_handle
-from forkful.wire.pickling import LARGE, advise, aside, dumps, dumps_oob, explain, loads
+from forkful.wire.pickling import (
+    LARGE,
+    advise,
+    aside,
+    dumps,
+    dumps_oob,
+    dumps_parts,
+    explain,
+    loads,
+)
 
 __all__ = [
     "LARGE",
@@ -18,6 +27,7 @@ __all__ = [
     "collecting",
     "dumps",
     "dumps_oob",
+    "dumps_parts",
     "explain",
     "loads",
     "note_handle",

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
     _Keeper = Callable[[pickle.PickleBuffer], bool]
     _Reducer = Callable[[Any], Any]
+    _Part = Callable[[Any], bytes | memoryview]
     _Tool = tuple[
-        Callable[[object], None], list[bytes], Callable[[], None], list[pickle.PickleBuffer]
+        Callable[[object], None], list[Any], Callable[[], None], list[pickle.PickleBuffer]
     ]
 
 LARGE = 32 * 1024
@@ -59,17 +60,16 @@ _table: dict[type, _Reducer] = {}
 _known = -1
 
 _idle: list[_Tool] = []
+_idle_parts: list[_Tool] = []
 _idle_oob: list[_Tool] = []
 
 
-def dumps(obj: object, root: str = "object", *, by_value: bool = True) -> bytes:
+def dumps(obj: object, root: str = "object") -> bytes:
     """Return the pickle of ``obj``.
 
     Args:
         obj: Anything.
         root: What an error message calls ``obj``.
-        by_value: Whether functions and classes that cannot be found by name are pickled by value,
-            which the receiver needs cloudpickle for, and not refused.
 
     Raises:
         PicklingError, AttributeError, TypeError: ``obj`` cannot be pickled. The message ends with
@@ -86,7 +86,7 @@ def dumps(obj: object, root: str = "object", *, by_value: bool = True) -> bytes:
     try:
         dump(obj)
     except Exception as error:
-        data = _otherwise(obj, error, root, None, by_value)
+        data = _otherwise(obj, error, root, None)
         if data is None:
             raise
         return data
@@ -97,6 +97,33 @@ def dumps(obj: object, root: str = "object", *, by_value: bool = True) -> bytes:
         forget()
         _idle.append(tool)
     return data
+
+
+def dumps_parts(obj: object) -> list[bytes | memoryview]:
+    """Return the pickle of ``obj`` in parts that make it one after the other.
+
+    Large `bytes` and buffers (NumPy arrays offer theirs) are parts of their own and are not copied: what their
+    owner writes there meanwhile may be what arrives. As at the other end may be any Python, functions and classes
+    that cannot be found by name are refused. Otherwise as ``dumps``.
+    """
+    if len(_common) + len(_extra) != _known:
+        _learn()
+    try:
+        tool = _idle_parts.pop()
+    except IndexError:
+        tool = _make(None, _part)
+    dump, chunks, forget, _ = tool
+    try:
+        dump(obj)
+    except Exception as error:
+        _otherwise(obj, error, "object", None, by_value=False)
+        raise
+    parts = chunks[:]
+    if len(parts) == 1 and len(parts[0]) < _KEPT_BELOW:
+        forget()
+        chunks.clear()
+        _idle_parts.append(tool)
+    return parts
 
 
 def dumps_oob(obj: object, root: str = "object") -> tuple[bytes, list[pickle.PickleBuffer]]:
@@ -304,10 +331,11 @@ def _refuses(obj: object) -> bool:
     return False
 
 
-def _make(buffers: list[pickle.PickleBuffer] | None) -> _Tool:
-    chunks: list[bytes] = []
+def _make(buffers: list[pickle.PickleBuffer] | None, as_part: _Part | None = None) -> _Tool:
+    chunks: list[Any] = []
     keeper = None if buffers is None else _keeper(buffers)
-    pickler = pickle.Pickler(_sink(chunks.append), _PROTOCOL, buffer_callback=keeper)
+    write = (lambda data: chunks.append(as_part(data))) if as_part else chunks.append
+    pickler = pickle.Pickler(_sink(write), _PROTOCOL, buffer_callback=keeper)
     pickler.dispatch_table = _table
     return pickler.dump, chunks, pickler.clear_memo, [] if buffers is None else buffers
 
@@ -324,6 +352,13 @@ class _Whole:
 
 def _sink(write: Callable[[bytes], object]) -> Any:
     return SimpleNamespace(write=write)
+
+
+def _part(data: Any) -> bytes | memoryview:
+    """Return the bytes that pickle has just written the number of: a view, as long as it lives, lets no other be."""
+    if type(data) is pickle.PickleBuffer:
+        return data.raw()
+    return data if type(data) is bytes else memoryview(data)
 
 
 def _forget(data: bytes) -> None:
