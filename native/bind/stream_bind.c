@@ -146,7 +146,8 @@ static int go_on(arrival *a)
     Py_BEGIN_ALLOW_THREADS
         st = fk_lift_go_on(&a->lift, a->fd, fk_stream_try_read);
     Py_END_ALLOW_THREADS
-    if (st == FK_AGAIN && fk_sleeping(do_go_on, a, FK_OP_RECV, (uint64_t)a->fd, &st) < 0)
+    if (st == FK_AGAIN && (PyErr_CheckSignals() < 0 || /* what came meanwhile ends no sleep */
+                           fk_sleeping(do_go_on, a, FK_OP_RECV, (uint64_t)a->fd, &st) < 0))
         return -1;
     if (st == FK_OK)
         return 0;

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import os
 import pickle
 import signal
+import struct
+import termios
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -86,6 +89,12 @@ def blocked(pid: int) -> list[str]:
 def until_blocked(pid: int, threads: int = 1) -> None:
     """Wait until so many threads of a process are blocked on forkful objects."""
     until(lambda: len(blocked(pid)) >= threads)
+
+
+def unread(conn: Any) -> int:
+    """Bytes that wait to be read."""
+    (n,) = struct.unpack("i", fcntl.ioctl(conn.fileno(), termios.FIONREAD, bytes(4)))
+    return int(n)
 
 
 def kill(child: Any) -> None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import pickle
 import signal
-import struct
-import termios
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import resource_sharer
@@ -19,7 +16,7 @@ import pytest
 
 import forkful
 from forkful import _native, connection
-from tests.contract.children import LONG, blocked, kill, running, several, until
+from tests.contract.children import LONG, blocked, kill, running, several, unread, until
 
 
 @pytest.fixture(params=[True, False], ids=["duplex", "one-way"])
@@ -487,12 +484,6 @@ def test_an_end_goes_through_any_pickler(fork: Any, request: pytest.FixtureReque
 
 
 # ---- a length in pieces ------------------------------------------------------------------------
-
-
-def unread(conn: Any) -> int:
-    """Bytes that wait to be read."""
-    (n,) = struct.unpack("i", fcntl.ioctl(conn.fileno(), termios.FIONREAD, bytes(4)))
-    return int(n)
 
 
 @pytest.mark.parametrize(
