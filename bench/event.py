@@ -19,6 +19,7 @@ from side_by_side import main
 
 WARM_UP = 200
 MESSAGE = ("ping", 1)
+LARGE = 1 << 20
 
 
 def rounds(ping: Callable[[], None], pong: Callable[[], None], process: type, count: int) -> float:
@@ -59,18 +60,24 @@ def events(name: str, count: int) -> float:
     return rounds(ping, pong, ctx.Process, count)
 
 
-def pipes(name: str, count: int) -> float:
+def pipes(name: str, count: int, message: object = MESSAGE) -> float:
     ctx = context(name)
     here, there = ctx.Pipe()
 
     def ping() -> None:
-        here.send(MESSAGE)
+        here.send(message)
         here.recv()
 
     def pong() -> None:
         there.send(there.recv())
 
     return rounds(ping, pong, ctx.Process, count)
+
+
+def large_pipes(name: str, count: int) -> float:
+    import numpy as np
+
+    return pipes(name, count, np.ones(LARGE // 8))
 
 
 def raw_pipes(count: int) -> float:
@@ -122,6 +129,16 @@ QUESTIONS = [
         "send and recv of the same tuple, echoed. A round has two messages.",
         pipes,
         5,
+    ),
+    Question(
+        name="event.pipe_large",
+        title="Pipe(), ping-pong of an array of 1 MiB between 2 processes",
+        unit="us",
+        per="round",
+        fair="send and recv of a NumPy array of floats, echoed. A round has two messages.",
+        entries={each: Entry(functools.partial(large_pipes, each)) for each in LOOKALIKES},
+        count=2_000,
+        quick=300,
     ),
 ]
 

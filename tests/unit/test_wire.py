@@ -703,6 +703,7 @@ def test_the_room_offers_what_it_should() -> None:
         "collecting",
         "dumps",
         "dumps_oob",
+        "dumps_parts",
         "explain",
         "loads",
         "note_handle",
