@@ -179,7 +179,7 @@ def _set_aside(obj: Any) -> object:
     # It may be changed by another thread meanwhile: what it has is taken in one step.
     if kind is not dict:
         return _with_wholes(obj, tuple(obj), {})
-    keys_and_values = tuple(chain.from_iterable(obj.items()))
+    keys_and_values = tuple(chain.from_iterable(obj.copy().items()))
     found = _with_wholes(obj, keys_and_values, {})
     return obj if found is obj else dict(zip(found[::2], found[1::2], strict=True))
 
