@@ -42,6 +42,18 @@ def test_an_unknown_command_is_refused_in_one_line() -> None:
     assert "No such command 'mop'" in ran.stderr
 
 
+@pytest.mark.parametrize("words", [("--files",), ("jobs:work", "--timeout")])
+def test_an_option_without_its_argument_is_refused_in_the_commands_name(
+    words: tuple[str, ...],
+) -> None:
+    ran = forkful("map", *words)
+
+    assert ran.returncode == 2
+    assert ran.stderr == (
+        f"forkful map: Option {words[-1]!r} requires an argument. (see forkful map --help)\n"
+    )
+
+
 def test_the_help_of_map_begins_with_examples() -> None:
     out = forkful("map", "--help").stdout
 

@@ -144,7 +144,9 @@ def test_nor_do_calls_that_were_cut_off(fork: Any, tmp_path: Path) -> None:
 
 
 def test_a_worker_keeps_no_function_but_the_last(fork: Any) -> None:
-    array = np.arange(1 << 20)  # so large that it is never copied
+    # It is not copied: not being small, nor in a block to which who received what was in it has written, as in smaller ones
+    # other tests have.
+    array = np.arange(1 << 22)
     with fork.Pool(1) as pool:
         pool.map(deeds.echo, range(4), chunksize=1)
         before = used()

@@ -53,7 +53,11 @@ def run(arguments: list[str]) -> int:
         return 2
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
-        path = context.command_path if context is not None else "forkful"
+        path = (
+            context.command_path
+            if context is not None
+            else f"forkful {_command(arguments)}".strip()
+        )
         _complain(f"{path}: {error.format_message()} (see {path} --help)")
         return 2
     except CommandError as error:
