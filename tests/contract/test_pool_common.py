@@ -144,8 +144,7 @@ def test_nor_do_calls_that_were_cut_off(fork: Any, tmp_path: Path) -> None:
 
 
 def test_a_worker_keeps_no_function_but_the_last(fork: Any) -> None:
-    # It is not copied: not being small, nor in a block to which who received what was in it has written, as in smaller ones
-    # other tests have.
+    # Not copied: it is not small, nor in a block that another test has used, whose receivers have written to it.
     array = np.arange(1 << 22)
     with fork.Pool(1) as pool:
         pool.map(deeds.echo, range(4), chunksize=1)
