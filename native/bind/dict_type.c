@@ -99,7 +99,7 @@ static int store(PyObject *self, PyObject *key, PyObject *value, int how, uint64
         if (!again) {
             uint64_t now = how == IF_SAME ? fk_table_tag(&fk_family, t, row) : tag;
             if (now != tag)
-                r = now == fk_table_newest() ? FK_OWN : 0;
+                r = fk_table_is_own(now) ? FK_OWN : 0;
             else if (how == IF_ABSENT && row != FK_NO_ROW)
                 r = fk_copy_value(fk_table_item(&fk_family, t, row), copy);
             else if ((st = put(t, &k, &v, row)) == FK_OK)

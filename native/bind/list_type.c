@@ -72,7 +72,7 @@ static int set_at(PyObject *self, Py_ssize_t i, PyObject *value, bool same, uint
     uint64_t row = t ? row_at(t, i) : FK_NO_ROW;
     fk_status st = FK_OK;
     uint64_t now = row != FK_NO_ROW && same ? fk_table_tag(&fk_family, t, row) : tag;
-    int r = now != tag && now == fk_table_newest() ? FK_OWN : row != FK_NO_ROW && now == tag;
+    int r = now != tag && fk_table_is_own(now) ? FK_OWN : row != FK_NO_ROW && now == tag;
     if (r == 1) {
         fk_entry e = {0};
         fk_value_entry(&v, &e);

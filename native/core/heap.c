@@ -35,7 +35,8 @@ static void lock_heap(fk_arena *a, fk_header *h)
 {
     if (fk_lock_force(a, &h->heap_lock) != FK_OWNER_DIED)
         return;
-    uint64_t kept = fk_runs_settle(a);
+    fk_runs_settle(a);
+    uint64_t kept = 0;
     for (uint32_t k = FK_LARGE_CLASS; k < FK_CLASSES; k++)
         for (fk_block *b = fk_block_at(a, atomic_load(&h->heap_free[k])); b;
              b = fk_block_at(a, atomic_load(&b->next)))

@@ -2,8 +2,8 @@
  *
  * Sizes are powers of two. Large blocks (from FK_LARGE_CLASS) have a stack of free ones for each size; small ones lie
  * in runs (run.h). What was never used comes from the top. No block is ever joined with another or split: address
- * space is plentiful. What is free keeps its pages up to FK_KEEP_BYTES in all; what is beyond goes back to the
- * kernel, and what has its pages is used first. Each change commits with one store under `heap_lock`. A process
+ * space is plentiful. What is free keeps its pages, large blocks up to FK_KEEP_BYTES in all and each class of small ones
+ * up to FK_KEEP_RUNS; what is beyond goes back to the kernel, and what has its pages is used first. Each change commits with one store under `heap_lock`. A process
  * killed between taking a block and recording it, or between striking out a ref and giving it up, leaves that block
  * unused until the family ends: what is struck out before it is given up is lost at the worst, and never given up
  * twice. */
@@ -12,7 +12,7 @@
 
 #include "lock.h"
 
-/* Free large blocks and empty runs keep their pages up to this sum: giving pages back and faulting them in
+/* Free large blocks keep their pages up to this sum: giving pages back and faulting them in
  * again costs more than copying a message into them. */
 #define FK_KEEP_BYTES (UINT64_C(64) << 20)
 

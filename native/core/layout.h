@@ -60,8 +60,8 @@ typedef struct fk_ec {
 /* ---- header ------------------------------------------------------------------------------ */
 
 #define FK_CLASSES 44 /* block sizes 2^0 .. 2^43; the smallest used is 2^7 */
-#define FK_LARGE_CLASS                                                                             \
-    17 /* from 128 KiB a block is worth a system call to give its pages back; the others lie in runs */
+/* From 128 KiB a block is worth a system call to give its pages back; smaller ones lie in runs. */
+#define FK_LARGE_CLASS 17
 #define FK_PAGE UINT64_C(4096)
 
 typedef struct fk_obituary { /* who a dead owner was, after its slot is in use again */
@@ -85,9 +85,10 @@ typedef struct fk_header {
     _Atomic uint64_t heap_bare[FK_CLASSES]; /* those of which the kernel has the pages back */
     _Atomic uint64_t
         heap_runs[FK_LARGE_CLASS]; /* the newest run of a class; older ones by `older` */
-    _Atomic uint64_t heap_at;      /* the run that is, or was last, changed */
-    _Atomic uint64_t heap_kept;    /* pages that large free blocks and empty runs keep */
-    _Atomic uint64_t heap_used;    /* bytes in blocks handed out (for statistics) */
+    _Atomic uint64_t heap_at;      /* the run that is being changed, or was last */
+    _Atomic uint64_t heap_kept;    /* pages that free large blocks keep */
+    _Atomic uint64_t heap_runs_kept[FK_LARGE_CLASS]; /* and empty runs, by class */
+    _Atomic uint64_t heap_used; /* bytes in blocks handed out (for statistics) */
     _Atomic uint64_t next_tag;
     fk_lock fill_lock; /* of who lets the kernel write into fresh blocks (fk_block_fill) */
 

@@ -51,9 +51,17 @@ const fk_item *fk_table_item(const fk_arena *a, const fk_table *t, uint64_t row)
     return r ? item_at(a, fk_row_item(r)) : NULL;
 }
 
-static _Thread_local uint64_t newest; /* set by item_new */
+#define OWN 64
+static _Thread_local uint64_t own[OWN]; /* the tags of the items that this thread has made last */
+static _Thread_local unsigned made;
 
-uint64_t fk_table_newest(void) { return newest; }
+bool fk_table_is_own(uint64_t tag)
+{
+    for (unsigned i = 0; i < OWN; i++)
+        if (own[i] == tag)
+            return tag != 0;
+    return false;
+}
 
 uint64_t fk_table_tag(const fk_arena *a, const fk_table *t, uint64_t row)
 {
@@ -100,7 +108,7 @@ static fk_status item_new(fk_arena *a, const fk_entry *e, uint64_t *off)
         memcpy(to + e->key_size + e->given_size, e->value, e->value_size);
     fk_block *b = fk_block_at(a, *off);
     b->kind = FK_KIND_ITEM;
-    newest = atomic_load(&b->tag);
+    own[made++ % OWN] = atomic_load(&b->tag);
     atomic_store(&b->refs, FK_REF_QUEUED); /* the caller's ref becomes the row's */
     fk_point("table.item");
     return FK_OK;

@@ -49,9 +49,9 @@ static void unlink_run(fk_arena *a, fk_run *r)
 
 /* ---- pages of empty runs --------------------------------------------------------------------------- */
 
-static void keep_pages(fk_header *h, fk_run *r, uint32_t pages)
+static void keep_pages(_Atomic uint64_t *sum, fk_run *r, uint32_t pages)
 {
-    atomic_store(&h->heap_kept, atomic_load(&h->heap_kept) - atomic_load(&r->kept) + pages);
+    atomic_store(sum, atomic_load(sum) - atomic_load(&r->kept) + pages);
     atomic_store(&r->kept, pages);
 }
 
@@ -73,12 +73,12 @@ static void strip(fk_arena *a, uint64_t at, fk_run *r)
  * anew for each block. */
 static void has_emptied(fk_arena *a, uint64_t at, fk_run *r)
 {
-    fk_header *h = fk_head(a);
+    _Atomic uint64_t *kept = &fk_head(a)->heap_runs_kept[r->klass];
     uint32_t pages = (uint32_t)(((uint64_t)atomic_load(&r->carved) << r->klass) / FK_PAGE);
     if (!atomic_load(&r->prev) && !atomic_load(&r->next))
         return;
-    if (atomic_load(&h->heap_kept) + pages <= FK_KEEP_BYTES / FK_PAGE) {
-        keep_pages(h, r, pages);
+    if (atomic_load(kept) + pages <= FK_KEEP_RUNS / FK_PAGE) {
+        keep_pages(kept, r, pages);
         return;
     }
     unlink_run(a, r);
@@ -107,6 +107,7 @@ static uint64_t new_run(fk_arena *a, uint32_t k)
         atomic_store(&r->carved, 1);
         atomic_store(&r->older, atomic_load(&h->heap_runs[k]));
         atomic_store(&h->heap_at, at);
+        fk_point("run.begun");
         atomic_store(&h->heap_top, at + span);
         fk_point("run.new");
         atomic_store(&h->heap_runs[k], at);
@@ -136,7 +137,7 @@ bool fk_run_take(fk_arena *a, uint32_t k, uint64_t *off)
     fk_point("heap.popped");
     atomic_store(&r->used, atomic_load(&r->used) + 1);
     if (atomic_load(&r->kept))
-        keep_pages(h, r, 0);
+        keep_pages(&h->heap_runs_kept[k], r, 0);
     if (!has_room(r))
         unlink_run(a, r);
     return true;
@@ -193,17 +194,19 @@ static void list_anew(fk_arena *a, uint32_t k)
     }
 }
 
-uint64_t fk_runs_settle(fk_arena *a)
+void fk_runs_settle(fk_arena *a)
 {
     fk_header *h = fk_head(a);
     fk_run *r = run_at(a, atomic_load(&h->heap_at));
     if (r && r->klass >= FK_MIN_CLASS && r->klass < FK_LARGE_CLASS) {
+        uint32_t k = r->klass;
         count(a, r);
-        list_anew(a, r->klass);
-    }
-    uint64_t kept = 0;
-    for (uint32_t k = FK_MIN_CLASS; k < FK_LARGE_CLASS; k++)
+        list_anew(a, k);
+        uint64_t kept = 0;
         for (r = run_at(a, atomic_load(&h->heap_runs[k])); r; r = run_at(a, atomic_load(&r->older)))
             kept += atomic_load(&r->kept);
-    return kept;
+        atomic_store(&h->heap_runs_kept[k], kept);
+    }
+    /* One that was about to be made is none yet: in its place there may be a large block next time. */
+    atomic_store(&h->heap_at, 0);
 }

@@ -48,8 +48,8 @@ const fk_item *fk_table_item(const fk_arena *a, const fk_table *t, uint64_t row)
 /* The tag of that item's block: no other item ever has it. 0: no item. */
 uint64_t fk_table_tag(const fk_arena *a, const fk_table *t, uint64_t row);
 
-/* The tag of the item that this thread has made last, for whatever table. 0: none. */
-uint64_t fk_table_newest(void);
+/* Whether that tag is of an item that this thread has made, for whatever table: of those, one of the last 64. */
+bool fk_table_is_own(uint64_t tag);
 
 /* Put an item in the place of that row's. FK_OK, FK_NOMEM, FK_STALE (no such row), FK_OVERFLOW (the value's block
  * is in a queue or a table already). */

@@ -165,7 +165,7 @@ static HARNESS_UNUSED void run_is_sound(const fk_run *r, uint64_t at, uint32_t k
     CHECK(bare || n == 0 || atomic_load(&r->listed)); /* else nobody finds them */
 }
 
-/* Every free block is nobody's, and where it is looked for. The pages that they keep. */
+/* Every free block is nobody's, and where it is looked for; runs' pages are counted right. The pages that large ones keep. */
 static HARNESS_UNUSED uint64_t free_blocks_are_sound(void)
 {
     uint64_t kept = 0;
@@ -176,11 +176,13 @@ static HARNESS_UNUSED uint64_t free_blocks_are_sound(void)
     }
     for (uint32_t k = 0; k < FK_LARGE_CLASS; k++) {
         const fk_run *r;
+        uint64_t runs_kept = 0;
         for (uint64_t at = atomic_load(&h->heap_runs[k]); at; at = atomic_load(&r->older)) {
             r = fk_at(&A, at, sizeof *r);
             run_is_sound(r, at, k);
-            kept += atomic_load(&r->kept);
+            runs_kept += atomic_load(&r->kept);
         }
+        CHECK_EQ(runs_kept, atomic_load(&h->heap_runs_kept[k]));
     }
     return kept;
 }

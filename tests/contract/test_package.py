@@ -329,8 +329,11 @@ if __name__ == "__main__":
 """
 
 
-def test_the_fork_server_imports_what_it_is_told(tmp_path: Path) -> None:
-    (tmp_path / "this_is_preloaded.py").write_text("")
+@pytest.mark.parametrize(
+    "text", ["", "import socket; socket.socket = None  # as gevent has its own"]
+)
+def test_the_fork_server_imports_what_it_is_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / "this_is_preloaded.py").write_text(text)
     script = tmp_path / "script.py"
     script.write_text(PRELOADING)
     done = subprocess.run(

@@ -221,6 +221,16 @@ def test_what_would_change_its_size_meanwhile_is_refused(ends: Any) -> None:
     data.clear()  # nobody has it any more
 
 
+def test_nobody_has_what_could_not_be_sent(ends: Any) -> None:
+    _, writer = ends
+    data = bytearray(LARGE)
+    try:
+        writer.send([data, lambda: 0])
+    except (AttributeError, pickle.PicklingError):
+        data.append(1)
+    assert len(data) == LARGE + 1
+
+
 def test_nobody_has_what_was_sent(ends: Any) -> None:
     reader, writer = ends
     data = bytearray(LARGE)

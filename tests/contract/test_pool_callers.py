@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 import threading
 from collections import deque
@@ -87,6 +88,20 @@ def test_to_ask_whether_a_call_is_ready_calls_nobody_back(pool: Any) -> None:
         result = pool.apply_async(square, (n,), callback=keep)
         until(functools.partial(is_ready, result))
     assert values == [n * n for n in range(100)]
+
+
+def test_who_asks_again_and_again_leaves_the_callback_its_turn(pool: Any) -> None:
+    processors = os.sched_getaffinity(0)
+    values: list[int] = []
+    os.sched_setaffinity(0, {min(processors)})  # of this thread, and of those that it starts
+    try:
+        for n in range(20):
+            result = pool.apply_async(square, (n,), callback=values.append)
+            while not result.ready():
+                pass
+    finally:
+        os.sched_setaffinity(0, processors)
+    assert values == [n * n for n in range(20)]
 
 
 def test_a_call_that_cannot_be_sent_calls_back_in_another_thread(pool: Any) -> None:

@@ -506,11 +506,12 @@ def test_apply_begins_anew_when_another_was_quicker() -> None:
 
 
 def test_apply_of_what_the_function_itself_sets_does_not_go_on_for_ever() -> None:
-    d, numbers = Dict(key=1, other=5), List([1, 2])
+    d, numbers, noted = Dict(key=1, other=5), List([1, 2]), Dict()
 
     def bump(container: Any, key: Any) -> Callable[[int], int]:
         def set_and_return(value: int) -> int:
             container[key] = value + 1
+            noted["last"] = value
             return value + 1
 
         return set_and_return

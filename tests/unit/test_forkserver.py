@@ -54,9 +54,14 @@ from forkful.launch.forkserver import server
 
 made = []
 
-def make(*given):
-    made.append(serving._as_now(*given))
-    return made[-1]
+def as_now():
+    read = serving._as_now()
+
+    def make(*given):
+        made.append(read(*given))
+        return made[-1]
+
+    return make
 
 def state():
     return {
@@ -71,7 +76,7 @@ def state():
         "files": sorted(os.listdir("/proc/self/fd")),
         "handlers": [signal.getsignal(number) for number in signal.valid_signals()],
         "mask": signal.pthread_sigmask(signal.SIG_BLOCK, ()),
-        "paths": (sys.path, list(sys.path), sys.argv, os.getcwd()),
+        "paths": (sys.path, list(sys.path), sys.argv, os.readlink("/proc/self/cwd")),
         "stdin": sys.stdin,
         "threads": (threading.enumerate(), threading.main_thread().ident, threading.main_thread().is_alive()),
         "family": _native.describe(_native.find(os.getpid())),
@@ -85,7 +90,7 @@ serving.bootstrap.read_nothing()
 with interrupts.interrupts_held():
     gc.collect()
     before = state()
-    rehearsal.rehearse(make)
+    rehearsal.rehearse(as_now)
     gc.collect()
     after = state()
 print(len(made), *(key for key in before if before[key] != after[key]))
@@ -112,3 +117,5 @@ def test_nothing_is_rehearsed_where_a_thread_would_see_it() -> None:
 def test_a_rehearsal_that_fails_does_no_harm() -> None:
     times, *changed = rehearsed("serving._native.stream_take = None").split()
     assert (times, changed) == ("1", [])
+    gone = "import tempfile; os.chdir(tempfile.mkdtemp()); os.rmdir(os.getcwd())"
+    assert rehearsed(gone) == "0"

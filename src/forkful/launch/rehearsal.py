@@ -8,9 +8,9 @@ process object like that of a child. Then all that the steps have set is set bac
 
 from __future__ import annotations
 
+import _socket
 import itertools
 import os
-import socket
 import sys
 import threading
 from contextlib import suppress
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    _Make = Callable[[_socket.socket, int], Callable[..., Any]]
+
 __all__ = ["rehearse"]
 
 _TIMES = 12
@@ -37,23 +39,23 @@ _tracker: Any = resource_tracker._resource_tracker
 _process: Any = process
 
 
-def rehearse(make: Callable[[socket.socket, int], Callable[..., Any]]) -> None:
+def rehearse(as_now: Callable[[], _Make]) -> None:
     """Do what each child will do, and leave this process as it is, save that it prints by lines.
 
     Nothing is done where there are other threads, which would see it, and where a file tells of each process that
     begins. Nor does it matter if a step fails: each child will do it, and tell.
 
     Args:
-        make: Given a socket and a descriptor in the place of the server's, returns the function by which a child
-            closes them and reads whom to be.
+        as_now: Returns what makes, of a socket and a descriptor in the place of the server's, the function by which
+            a child closes them and reads whom to be.
     """
     if threading.active_count() > 1 or len(sys._current_frames()) > 1 or ledger.KEPT:
         return
     with suppress(Exception):
-        _rehearse(make)
+        _rehearse(as_now())
 
 
-def _rehearse(make: Callable[[socket.socket, int], Callable[..., Any]]) -> None:
+def _rehearse(make: _Make) -> None:
     # What threading has registered for each child: with one thread it changes nothing.
     after_fork: Callable[[], Any] = getattr(threading, "_after_fork", int)
     here: Any = process.current_process()
@@ -95,7 +97,7 @@ def _sample(popen: _Popen) -> bytes:
         set_spawning_popen(None)
 
 
-def _read(make: Callable[[socket.socket, int], Callable[..., Any]], sample: bytes) -> Any:
+def _read(make: _Make, sample: bytes) -> Any:
     """Read a process object as a child does."""
     alive_r, alive_w = os.pipe()
     data_r, data_w = os.pipe()
@@ -103,7 +105,7 @@ def _read(make: Callable[[socket.socket, int], Callable[..., Any]], sample: byte
     try:
         for message in (b"", b"forkserver", sample):
             _native.stream_put(data_w, message)
-        return make(socket.socket(socket.AF_UNIX), alive_r)(data_r, status_w, -1, -1, -1)
+        return make(_socket.socket(_socket.AF_UNIX), alive_r)(data_r, status_w, -1, -1, -1)
     finally:
         for fd in (alive_w, data_w, status_r):
             os.close(fd)

@@ -17,7 +17,6 @@ import gc
 import os
 import select
 import signal
-import socket
 import sys
 import time
 from importlib import import_module
@@ -76,14 +75,18 @@ def serve(family: int, listener: int, alive_r: int, data_r: int, preload: list[s
     gc.collect()
     rehearse(_as_now)
     gc.freeze()
-    with socket.socket(fileno=listener) as clients:
-        _Server(clients, alive_r, left, own, inherit.releases_interrupts()).loop()
+    # Not `socket.socket`, in whose place a module that was prepared may have put another one, as gevent does.
+    clients = _socket.socket(fileno=listener)
+    _Server(clients, alive_r, left, own, inherit.releases_interrupts()).loop()
 
 
-def _as_now(clients: socket.socket, alive_r: int) -> Callable[..., Any]:
-    """Return how a child reads whom to be, if it is to have the directory and the paths that are set here."""
+def _as_now() -> Callable[[_socket.socket, int], Callable[..., Any]]:
+    """Return what makes of a socket and a descriptor, in the place of the server's, how a child reads whom to be.
+
+    The child is to have the directory and the paths that are set here.
+    """
     now = {"sys_path": sys.path, "sys_argv": sys.argv, "dir": os.getcwd()}
-    return _Server(clients, alive_r, {}, now, False).read
+    return lambda clients, alive_r: _Server(clients, alive_r, {}, now, False).read
 
 
 def _prepare(data: dict[str, Any], with_main: bool) -> dict[str, Any]:
@@ -135,16 +138,13 @@ class _Server:
 
     def __init__(
         self,
-        clients: socket.socket,
+        clients: _socket.socket,
         alive_r: int,
         left: dict[str, Any],
         data: dict[str, Any],
         releases_interrupts: bool,
     ) -> None:
         self.clients = clients
-        # Those of C: each function of Python's is some pages more to copy, for a child, or here for the next one.
-        self.let_go = super(socket.socket, clients).detach
-        self.accept = clients._accept
         self.alive_r = alive_r
         self.left, self.data = left, data
         self.releases_interrupts = releases_interrupts
@@ -196,7 +196,7 @@ class _Server:
     def serve_next(self) -> None:
         """Fork a child. A client that cannot be served learns it from its descriptors being closed."""
         try:
-            said, fds = _hear(self.accept()[0])
+            said, fds = _hear(self.clients._accept()[0])
         except ConnectionError:
             return
         except OSError as e:
@@ -236,7 +236,7 @@ class _Server:
             self.own.discard(self.spare)
             os.close(self.spare)
             with contextlib.suppress(OSError):
-                self.clients.accept()[0].close()
+                os.close(self.clients._accept()[0])
         else:
             time.sleep(0.05)  # until somebody else closes one
         self.keep_spare()
@@ -273,7 +273,7 @@ class _Server:
         for signum, handler in self.handlers:
             if handler is not None:
                 _signal.signal(signum, handler)
-        self.let_go()
+        self.clients.detach()
         self.own.add(status_w)
         self.own.close()
         server._forkserver_alive_fd = alive_w

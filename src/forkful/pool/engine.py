@@ -161,6 +161,8 @@ class Engine:
         Returns:
             Whether nothing was due, and nothing will be before an answer comes or a worker dies.
         """
+        if not calls and self._calls and self.driver != threading.get_ident():
+            return False  # the collector is to call first: it would hardly ever find the role free
         role = Role(self)
         try:
             return self._step(0, calls=calls) if role.take() else True

@@ -115,8 +115,10 @@ def dumps_parts(obj: object) -> list[bytes | memoryview]:
     dump, chunks, forget, _ = tool
     try:
         dump(obj)
-    except Exception as error:
-        _otherwise(obj, error, "object", None, by_value=False)
+    except BaseException as error:
+        chunks.clear()  # the traceback has them: nothing that they are views of could be resized
+        if isinstance(error, Exception):
+            _otherwise(obj, error, "object", None, by_value=False)
         raise
     parts = chunks[:]
     if len(parts) == 1 and len(parts[0]) < _KEPT_BELOW:
