@@ -168,6 +168,22 @@ def test_bytes_are_put_into_a_value_only_if_it_begins_as_told() -> None:
 # ---- in one step -----------------------------------------------------------------------------------
 
 
+def test_apply_of_what_the_function_itself_sets_does_not_go_on_for_ever(fork: Any) -> None:
+    with fork.Manager() as manager:
+        v, a = manager.Value("i", 1), manager.Array("i", [1, 2])
+
+        def set_the_item(old: int) -> int:
+            a[1] = old + 1
+            return old + 1
+
+        with pytest.raises(RuntimeError, match="sets what it is to compute"):
+            v.apply(lambda old: v.set(old + 1) or old)
+        with pytest.raises(RuntimeError, match="sets what it is to compute"):
+            a.apply(1, set_the_item)
+        a[1] = 5
+        assert a.apply(1, lambda old: old + 1) == a[1] == 6
+
+
 def test_apply_begins_anew_when_another_was_quicker(fork: Any) -> None:
     with fork.Manager() as manager:
         v, a, seen = manager.Value("i", 1), manager.Array("i", [0, 1]), []

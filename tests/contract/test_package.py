@@ -330,20 +330,26 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize(
-    "text", ["", "import socket; socket.socket = None  # as gevent has its own"]
+    "text",
+    [
+        "",
+        "import socket; socket.socket = None  # as gevent has its own",
+        "import socket; socket.setdefaulttimeout(0)",
+    ],
 )
 def test_the_fork_server_imports_what_it_is_told(tmp_path: Path, text: str) -> None:
     (tmp_path / "this_is_preloaded.py").write_text(text)
     script = tmp_path / "script.py"
     script.write_text(PRELOADING)
     done = subprocess.run(
-        [sys.executable, str(script)],
+        [sys.executable, "-W", "always::ResourceWarning", str(script)],
         capture_output=True,
         text=True,
         timeout=50,
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
     )
     assert done.stdout.splitlines() == ["True", "module_names must be a list of strings"], done
+    assert done.stderr == ""
 
 
 LEAN = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import sys
@@ -121,6 +122,46 @@ def test_a_call_that_cannot_be_sent_calls_back_in_another_thread(pool: Any) -> N
         with pytest.raises(TypeError, match="pickle"):
             result.get(LONG)
     assert len(threads) == 2
+
+
+def fail() -> None:
+    raise ZeroDivisionError
+
+
+def test_a_callback_is_called_once_also_in_a_pool_that_breaks(fork: Any) -> None:
+    taken = 0
+    for n in range(30):
+        called: list[Any] = []
+        with fork.Pool(1, fail) as pool:
+            # It may have broken before: then no call is taken.
+            with contextlib.suppress(ZeroDivisionError, ValueError):
+                if n % 3 == 0:
+                    r = pool.apply_async(same, (threading.Lock(),), error_callback=called.append)
+                elif n % 3 == 1:
+                    r = pool.map_async(same, [threading.Lock()] * 2, error_callback=called.append)
+                else:
+                    r = pool.map_async(same, [], callback=called.append)
+                r.wait(LONG)
+                taken += 1
+                assert r.successful() == (n % 3 == 2)
+                assert len(called) == 1
+    assert taken
+
+
+def test_a_callback_that_raises_keyboard_interrupt_is_not_the_last(
+    pool: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[type[BaseException]] = []
+    monkeypatch.setattr(sys, "excepthook", lambda kind, *_: told.append(kind))
+
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt
+
+    results = [pool.apply_async(square, (n,), callback=interrupt) for n in range(3)]
+    results.append(pool.apply_async(square, (3,)))
+    until(lambda: all(result.ready() for result in results))
+    assert [result.get(0) for result in results] == [0, 1, 4, 9]
+    assert told == [KeyboardInterrupt] * 3
 
 
 # ---- inputs that change -----------------------------------------------------------------------------

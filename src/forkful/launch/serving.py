@@ -77,7 +77,11 @@ def serve(family: int, listener: int, alive_r: int, data_r: int, preload: list[s
     gc.freeze()
     # Not `socket.socket`, in whose place a module that was prepared may have put another one, as gevent does.
     clients = _socket.socket(fileno=listener)
-    _Server(clients, alive_r, left, own, inherit.releases_interrupts()).loop()
+    clients.settimeout(None)  # whatever socket.setdefaulttimeout() a prepared module has called
+    try:
+        _Server(clients, alive_r, left, own, inherit.releases_interrupts()).loop()
+    finally:
+        clients.close()
 
 
 def _as_now() -> Callable[[_socket.socket, int], Callable[..., Any]]:
@@ -309,6 +313,7 @@ def _come_by_descriptor(*_: object) -> None:
 def _hear(client_fd: int) -> tuple[bytes, tuple[int, ...]]:
     """Return what a client says, and the descriptors that come with it."""
     client = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, client_fd)
+    client.settimeout(None)
     fds: tuple[int, ...] = ()
     try:
         said, others, _, _ = client.recvmsg(1, _ROOM)

@@ -25,6 +25,7 @@ from forkful import wire
 from forkful.errors import LockOwnerDied
 from forkful.managers.athand import Above
 from forkful.managers.containers import SharedList
+from forkful.shared.own import count_own
 from forkful.synchronize import RLock
 
 _ArrayProxy: Any = _stdlib.ArrayProxy
@@ -114,12 +115,15 @@ class SharedArray(Above, _ArrayProxy):  # type: ignore[misc]
             IndexError: Nothing is there.
         """
         i = _index(index)
+        own = 0
         while True:
-            _, _, strip, at = self._find(i, _RANGE)
+            place, tag, strip, at = self._find(i, _RANGE)
             old = strip[at : at + self._size]
             new = self._bytes_of(func(self._read(strip, at)[0]))
             if self._set_item(i, new, old):
                 return self._read(new, 0)[0]
+            # Changes nothing, for the tag is an old one: it tells who came in between.
+            own = count_own(own, self._shared._swap(place, tag, strip), func)
 
     def _getvalue(self) -> array[Any]:
         """Return a plain copy."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import sys
+import threading
 from collections.abc import Callable
 from multiprocessing import TimeoutError
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -165,7 +166,8 @@ class AsyncResult(Generic[_T]):
 
     def abandon(self, error: BaseException) -> None:
         """Nothing more will come."""
-        self._finish(False, error)
+        if not self._is_being_told():
+            self._finish(False, error)
 
     def cut_off(self, error: BaseException) -> None:
         """The pool was terminated: as with the stdlib this is not ready, but nobody waits for it."""
@@ -243,9 +245,12 @@ class AsyncResult(Generic[_T]):
         assert callback is not None
         try:
             callback(self._value)
-        except KeyboardInterrupt:
-            raise
-        except BaseException:
+        except BaseException as e:
+            if (
+                isinstance(e, KeyboardInterrupt)
+                and threading.current_thread() is threading.main_thread()
+            ):
+                raise  # in the collector's it would end the thread, and with it all callbacks
             report_callback_error()
         finally:
             with self._engine.lock, self._engine.books:
