@@ -126,12 +126,16 @@ def test_halt_now_stops_what_runs(forkful_map: Map) -> None:
 
 
 def test_halt_soon_finishes_what_runs_and_begins_nothing(forkful_map: Map, tmp_path: Path) -> None:
-    """What the second worker does ends when the failure has been written, and not before."""
+    """What one worker does ends when the other's failure has been written, which comes after its beginning."""
     (tmp_path / "job.py").write_text(
-        "import json, time\n"
+        "import os, time\n"
         "def f(x):\n"
-        "    if x == 'fails': raise ValueError(x)\n"
+        "    if x == 'fails':\n"
+        "        while not os.path.exists('begun'):\n"
+        "            time.sleep(0.01)\n"
+        "        raise ValueError(x)\n"
         "    if x == 'waits':\n"
+        "        open('begun', 'x').close()\n"
         "        while '\"ok\": false' not in open('out').read():\n"
         "            time.sleep(0.01)\n"
         "    return x\n"
