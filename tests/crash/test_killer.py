@@ -40,6 +40,10 @@ def test_survivors_of_killed_neighbours_lose_nothing(
 ) -> None:
     ctx = forkful.get_context(method)
     with ctx.Lock():  # the first object: with it the family's memory is there
+        first = ctx.Process(target=os.getpid)  # and with this, what a fork server holds
+        first.start()
+        first.join()
+        first.close()
         memory = used()
     world = lives.World.of(ctx)
     size = LIVES[method]
