@@ -4,6 +4,13 @@
 #define DEEPEST 8         /* deeper nesting, or a cycle, takes the general way */
 #define MOST 65536        /* so do more members, which take much longer to pickle than to meet */
 
+/* Whether n members more may be met. */
+static bool may_meet(Py_ssize_t n, int *most)
+{
+    *most -= (int)Py_MIN(n, MOST);
+    return *most >= 0;
+}
+
 /* Whether an object consists of exact builtin types only: then the plain C pickler does what
  * ForkingPickler would, without looking anything up. Large bytes may travel beside their pickle,
  * which would copy them. What is met more than once counts each time, so the way is not endless: `most` is how many
@@ -19,7 +26,7 @@ static bool is_plain(PyObject *o, int depth, int *most)
     if (depth == DEEPEST)
         return false;
     if (t == &PyTuple_Type) {
-        if ((*most -= (int)Py_MIN(PyTuple_GET_SIZE(o), MOST)) < 0)
+        if (!may_meet(PyTuple_GET_SIZE(o), most))
             return false;
         for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(o); i++)
             if (!is_plain(PyTuple_GET_ITEM(o, i), depth + 1, most))
@@ -27,7 +34,7 @@ static bool is_plain(PyObject *o, int depth, int *most)
         return true;
     }
     if (t == &PyList_Type) {
-        if ((*most -= (int)Py_MIN(PyList_GET_SIZE(o), MOST)) < 0)
+        if (!may_meet(PyList_GET_SIZE(o), most))
             return false;
         for (Py_ssize_t i = 0; i < PyList_GET_SIZE(o); i++)
             if (!is_plain(PyList_GET_ITEM(o, i), depth + 1, most))
@@ -35,7 +42,7 @@ static bool is_plain(PyObject *o, int depth, int *most)
         return true;
     }
     if (t == &PyDict_Type) {
-        if ((*most -= (int)Py_MIN(PyDict_GET_SIZE(o), MOST)) < 0)
+        if (!may_meet(PyDict_GET_SIZE(o), most))
             return false;
         Py_ssize_t pos = 0;
         PyObject *key, *value;

@@ -3,8 +3,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define PAGE UINT64_C(4096) /* larger pages are looked at more than once */
-#define TO_COPY 63          /* messages, after one that was written to: then we look again */
+#define TO_COPY 63 /* messages, after one that was written to: then we look again */
 
 /* ---- the blocks that this process has seen: fk_arena.views, the one seen last at the end --------- */
 
@@ -75,7 +74,7 @@ fk_status fk_view_open(fk_arena *a, uint64_t off, fk_view *v)
 {
     const fk_block *b = fk_block_at(a, off);
     uint64_t span = b && b->klass < FK_CLASSES ? UINT64_C(1) << b->klass : 0;
-    if (span < PAGE || off % PAGE || !fk_at(a, off, span))
+    if (span < FK_PAGE || off % FK_PAGE || !fk_at(a, off, span))
         return FK_STALE;
     *v = (fk_view){.off = off, .span = span};
     if (span <= FK_KEEP_VIEWS) {
@@ -102,8 +101,8 @@ fk_status fk_view_open(fk_arena *a, uint64_t off, fk_view *v)
 static bool is_unwritten(const fk_arena *a, const fk_view *v)
 {
     uint64_t size = FK_BLOCK_HEAD + fk_block_at(a, v->off)->size;
-    for (uint64_t page = 0; page < v->span && page < size; page += PAGE) {
-        uint64_t last = page + PAGE - sizeof(uint64_t);
+    for (uint64_t page = 0; page < v->span && page < size; page += FK_PAGE) {
+        uint64_t last = page + FK_PAGE - sizeof(uint64_t);
         volatile uint64_t *block = (volatile uint64_t *)(a->base + v->off + last);
         uint64_t other = ~*block;
         *block = other;

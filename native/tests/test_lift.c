@@ -118,6 +118,15 @@ TEST(large_bytes_are_lifted_and_small_ones_kept)
     }
 }
 
+static void is_kept_whole(void)
+{
+    fk_lift l;
+    CHECK_EQ(lift_all(&l), 0);
+    CHECK_EQ(l.have, size);
+    CHECK(memcmp(l.kept, message, size) == 0);
+    done(&l, 0);
+}
+
 TEST(what_is_not_understood_is_kept_as_it_is)
 {
     static const struct {
@@ -135,14 +144,10 @@ TEST(what_is_not_understood_is_kept_as_it_is)
     EACH_PIECE(i)
     {
         for (size_t k = 0; k < sizeof heads / sizeof *heads; k++) {
-            fk_lift l;
             size = 0;
             add(heads[k].head, heads[k].n);
             add_payload("B\1\0\1\0", 5, 0xff, LARGE);
-            CHECK_EQ(lift_all(&l), 0);
-            CHECK_EQ(l.have, size);
-            CHECK(memcmp(l.kept, message, size) == 0);
-            done(&l, 0);
+            is_kept_whole();
         }
     }
 }
@@ -153,14 +158,10 @@ TEST(a_message_that_ends_too_soon_is_kept_as_it_is)
     {
         static const uint64_t cuts[] = {1, 2, 3, 4, 5, LARGE, LARGE + 4};
         for (size_t k = 0; k < sizeof cuts / sizeof *cuts; k++) {
-            fk_lift l;
             size = 0;
             add_payload("B\1\0\1\0", 5, 'x', LARGE);
             size = cuts[k];
-            CHECK_EQ(lift_all(&l), 0);
-            CHECK_EQ(l.have, size);
-            CHECK(memcmp(l.kept, message, size) == 0);
-            done(&l, 0);
+            is_kept_whole();
         }
     }
 }
