@@ -219,6 +219,24 @@ STORES: dict[str, Callable[[], Any]] = {
 }
 FEWER = {"multiprocessing": 3_000, "multiprocess": 3_000, "SQLite": 10_000}
 
+
+def of_managers(name: str, title: str, fair: str, measure: Callable[[str, int], float]) -> Question:
+    return Question(
+        name=f"shared.{name}",
+        title=title,
+        unit="us",
+        per="pair",
+        fair=fair,
+        entries={
+            each: Entry(functools.partial(measure, each), count=FEWER.get(each))
+            for each in ("forkful", "multiprocessing", "multiprocess")
+        },
+        count=50_000,
+        quick=10_000,
+        bounds=[Bound("forkful", 10, "multiprocessing")],
+    )
+
+
 QUESTIONS = [
     Question(
         name="shared.dict",
@@ -238,47 +256,23 @@ QUESTIONS = [
             Bound("forkful", 1, BEST_PEER),
         ],
     ),
-    Question(
-        name="shared.list",
-        title="A manager's list, append and read by index",
-        unit="us",
-        per="pair",
-        fair="One process; ints; the loop is part of it.",
-        entries={
-            name: Entry(functools.partial(append_and_read, name), count=FEWER.get(name))
-            for name in ("forkful", "multiprocessing", "multiprocess")
-        },
-        count=50_000,
-        quick=10_000,
-        bounds=[Bound("forkful", 10, "multiprocessing")],
+    of_managers(
+        "list",
+        "A manager's list, append and read by index",
+        "One process; ints; the loop is part of it.",
+        append_and_read,
     ),
-    Question(
-        name="shared.value",
-        title="A manager's Value, a set and a get",
-        unit="us",
-        per="pair",
-        fair="One process; an int, by the property `value`; the loop is part of it.",
-        entries={
-            name: Entry(functools.partial(set_and_get_value, name), count=FEWER.get(name))
-            for name in ("forkful", "multiprocessing", "multiprocess")
-        },
-        count=50_000,
-        quick=10_000,
-        bounds=[Bound("forkful", 10, "multiprocessing")],
+    of_managers(
+        "value",
+        "A manager's Value, a set and a get",
+        "One process; an int, by the property `value`; the loop is part of it.",
+        set_and_get_value,
     ),
-    Question(
-        name="shared.array",
-        title="A manager's Array, set an item and get it",
-        unit="us",
-        per="pair",
-        fair=f"One process; one of {ITEMS} items of type 'i'; the loop is part of it.",
-        entries={
-            name: Entry(functools.partial(set_and_get_item, name), count=FEWER.get(name))
-            for name in ("forkful", "multiprocessing", "multiprocess")
-        },
-        count=50_000,
-        quick=10_000,
-        bounds=[Bound("forkful", 10, "multiprocessing")],
+    of_managers(
+        "array",
+        "A manager's Array, set an item and get it",
+        f"One process; one of {ITEMS} items of type 'i'; the loop is part of it.",
+        set_and_get_item,
     ),
     Question(
         name="shared.increment",
