@@ -69,21 +69,34 @@ def change_until_killed(d: Any, items: Any, ledger: Ledger, life: int, seconds: 
     change(d, items, ledger, life)
 
 
-def test_shared_state_is_whole_whenever_those_who_change_it_are_killed(
-    rand: random.Random, ledger: Ledger, deaths: Callable[[int], None]
+def storm(
+    rand: random.Random,
+    change: Callable[..., None],
+    until_killed: Callable[..., None],
+    *shared: Any,
 ) -> None:
+    """Let one survivor change what is shared while others do and are killed in it; a ledger is the last of it."""
     fork = forkful.get_context("fork")
-    d, items = Dict(sum=0), List()
-    with running(fork, change, d, items, ledger, LIVES) as survivor:
-        calls = ((d, items, ledger, life, rand.random() * 0.02) for life in range(LIVES))
-        die_in_batches(fork, 4, change_until_killed, calls)
-        deaths(LIVES)
-        ledger.stop = True
+    with running(fork, change, *shared, LIVES) as survivor:
+        calls = ((*shared, life, rand.random() * 0.02) for life in range(LIVES))
+        die_in_batches(fork, 4, until_killed, calls)
+        shared[-1].stop = True
         survivor.join(LONG)
         assert survivor.exitcode == 0
 
-    of_the_dead = sum(ledger.done(life, APPEND) for life in range(LIVES))
-    assert of_the_dead > LIVES, "the storm has hardly begun"
+
+def done_by_the_dead(ledger: Ledger, kind: int) -> int:
+    return sum(ledger.done(life, kind) for life in range(LIVES))
+
+
+def test_shared_state_is_whole_whenever_those_who_change_it_are_killed(
+    rand: random.Random, ledger: Ledger, deaths: Callable[[int], None]
+) -> None:
+    d, items = Dict(sum=0), List()
+    storm(rand, change, change_until_killed, d, items, ledger)
+    deaths(LIVES)
+
+    assert done_by_the_dead(ledger, APPEND) > LIVES, "the storm has hardly begun"
     done, begun = ledger.sums(ADD)
     assert done <= d["sum"] <= begun
     for key, value in d.items():
@@ -148,16 +161,10 @@ def test_a_managers_numbers_are_whole_whenever_those_who_change_them_are_killed(
         v, a = manager.Value("q", 0), manager.Array("q", [0] * 301)
         own = manager.Array("q", [0] * (LIVES + 1))
         before = used()
-        with running(fork, change_numbers, v, a, own, ledger, LIVES) as survivor:
-            calls = ((v, a, own, ledger, life, rand.random() * 0.02) for life in range(LIVES))
-            die_in_batches(fork, 4, change_numbers_until_killed, calls)
-            deaths(LIVES)
-            ledger.stop = True
-            survivor.join(LONG)
-            assert survivor.exitcode == 0
+        storm(rand, change_numbers, change_numbers_until_killed, v, a, own, ledger)
+        deaths(LIVES)
 
-        of_the_dead = sum(ledger.done(life, FILL) for life in range(LIVES))
-        assert of_the_dead > LIVES, "the storm has hardly begun"
+        assert done_by_the_dead(ledger, FILL) > LIVES, "the storm has hardly begun"
         for kind, total in ((COUNT, v.value), (COUNT_IN_ARRAY, a[0])):
             done, begun = ledger.sums(kind)
             assert done <= total <= begun
