@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import sys
 import threading
 from collections import deque
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 
 from forkful.pool import LATER
+from forkful.pool.state import NO_RETRY
 from tests.contract.children import LONG, until
 
 STREAMS = ["imap", "imap_unordered"]
@@ -91,18 +91,22 @@ def test_to_ask_whether_a_call_is_ready_calls_nobody_back(pool: Any) -> None:
     assert values == [n * n for n in range(100)]
 
 
-def test_who_asks_again_and_again_leaves_the_callback_its_turn(pool: Any) -> None:
-    processors = os.sched_getaffinity(0)
-    values: list[int] = []
-    os.sched_setaffinity(0, {min(processors)})  # of this thread, and of those that it starts
-    try:
-        for n in range(20):
-            result = pool.apply_async(square, (n,), callback=values.append)
-            while not result.ready():
-                pass
-    finally:
-        os.sched_setaffinity(0, processors)
-    assert values == [n * n for n in range(20)]
+def test_who_asks_whether_a_call_is_ready_does_not_keep_the_collector_from_a_callback(
+    fork: Any, pool: Any
+) -> None:
+    """Nor takes the role of the driver, without which it cannot call: on one processor it would hardly find it free."""
+    engine, go_on = pool._engine, fork.Event()
+    called: list[threading.Thread] = []
+    result = pool._apply(after, (go_on,), {}, None, None, None, NO_RETRY)  # without a collector
+    engine.call_soon(lambda: called.append(threading.current_thread()))
+    steps = engine.steps
+    assert not result.ready()
+    pool.statistics()
+    assert (engine.steps, called) == (steps, [])
+    engine.poll()
+    assert called == [threading.current_thread()]
+    go_on.set()
+    assert result.get(LONG) is None
 
 
 def test_a_call_that_cannot_be_sent_calls_back_in_another_thread(pool: Any) -> None:

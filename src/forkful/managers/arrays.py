@@ -113,6 +113,7 @@ class SharedArray(Above, _ArrayProxy):  # type: ignore[misc]
 
         Raises:
             IndexError: Nothing is there.
+            RuntimeError: `func` sets that item itself, whenever it is called.
         """
         i = _index(index)
         own = 0
