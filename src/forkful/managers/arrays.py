@@ -61,10 +61,8 @@ class SharedArray(Above, _ArrayProxy):  # type: ignore[misc]
         self._fit = _ROOM // size
         self._read, self._write = _codec(typecode, size)
         self._lock: RLock | None = None
-        self._known = (
-            0,
-            b"",
-        )  # the length when an item was last set, and how the strips' pickles began
+        # The length when an item was last set, and how the strips' pickles began.
+        self._known = (0, b"")
 
     @classmethod
     def of_manager(
