@@ -431,9 +431,14 @@ def test_terminate_ends_workers_in_any_state(fork: Any, tmp_path: Path) -> None:
         pool.apply_async(state, (str(tmp_path / str(n)),))
         deeds.wait_for_file(str(tmp_path / str(n)))
     processes = list(pool._pool)
-    (idle,) = [w.pid for w in pool.statistics().workers if w.state == "idle"]
-    os.kill(idle, signal.SIGSTOP)
-    until(lambda: procs.look(idle).state == "T")
+
+    def idle() -> list[int]:
+        return [w.pid for w in pool.statistics().workers if w.state == "idle"]
+
+    until(idle)  # the fourth may be starting still
+    (fourth,) = idle()
+    os.kill(fourth, signal.SIGSTOP)
+    until(lambda: procs.look(fourth).state == "T")
     threads = [threading.Thread(target=pool.terminate) for _ in range(2)]
     for thread in threads:
         thread.start()
