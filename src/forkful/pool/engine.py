@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, Literal
@@ -37,17 +38,15 @@ TERMINATE: Final = "TERMINATE"
 LOOK_EVERY = 0.05  # seconds between two looks at the workers: how late a death is noticed at most
 _ANSWERS = 256
 
-
-_forks = [
-    0
-]  # how often this process's ancestors have forked to get here: os.getpid() is a system call
+_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 
 
-def _count_fork() -> None:
-    _forks[0] += 1
+def _disown_all() -> None:
+    for engine in tuple(_engines):
+        engine.disown()
 
 
-os.register_at_fork(after_in_child=_count_fork)
+os.register_at_fork(after_in_child=_disown_all)
 
 # Its bases cannot be imported once the interpreter waits for threads.
 defaults.departures.append(lambda: errors.WorkerDied)
@@ -75,7 +74,7 @@ class Engine:
         self.books = Books(self)
         self.steps = 0  # how often somebody has driven
         self.pid = os.getpid()
-        self._forks = _forks[0]
+        self.inherited = False  # a copy, in a process that was forked from the pool's own
         self.under_way: UnderWay = UnderWay()
         self.send = self.under_way.send
         self.send_all = self.under_way.send_all
@@ -94,30 +93,67 @@ class Engine:
         self._inbox: list[tuple[int, int, m.Message]] = []
         self.driver: int | None = None
         self._calls: deque[Callable[[], None]] = deque()
+        self._called: dict[Callable[[], None], int] = {}  # those under way, and in which threads
         self._next_look = 0.0
         self._broken: BaseException | None = None  # no worker can work: why
         self._start_error: BaseException | None = None  # the same, not told to anybody yet
         self._stops_sent = False
+        _engines.add(self)
+
+    # -- whose it is -----------------------------------------------------------------------------------
+
+    def disown(self) -> None:
+        """In a child by fork: leave all to the parent, whose answers, callbacks and workers these are.
+
+        Its other threads, which may have held the lock, are not here. The jobs stay as they were, as
+        to go through them would copy them.
+        """
+        self.inherited = True
+        self.state = TERMINATE
+        self.lock = threading.RLock()
+        self.driver = None
+        self.bells, self._calls, self._called, self._start_error = [], deque(), {}, None
+
+    def check_ours(self) -> None:
+        """Raise ValueError in a child by fork."""
+        if self.inherited:
+            raise ValueError(
+                f"a pool can only be used in the process that made it (pid {self.pid}), and this is"
+                f" another one (pid {os.getpid()}), forked from it"
+            )
 
     # -- sending -------------------------------------------------------------------------------------
 
     def check_running(self) -> None:
         """Raise ValueError if no more calls are taken; the initializer's exception, once, if it raised."""
-        if self._forks != _forks[0]:
-            raise ValueError("a pool can only be used in the process that made it")
         error, self._start_error = self._start_error, None
         if error is not None:
             raise error
         if self.state != RUN:
+            self.check_ours()
             raise ValueError("Pool not running")
 
     # -- driving -------------------------------------------------------------------------------------
 
-    def wait_for(self, done: Callable[[], Any], timeout: float | None = None) -> bool:
+    def wait_for(
+        self,
+        done: Callable[[], Any],
+        timeout: float | None = None,
+        call: Callable[[], None] | None = None,
+    ) -> bool:
         """Drive, or wait while another thread does, until `done()` is true.
 
+        Args:
+            done: Whether that is so.
+            timeout: Seconds.
+            call: What of the user's makes it so, if the answer is there. That may be under way, or due,
+                though the pool was terminated.
+
         Returns:
-            False if that was not so after `timeout` seconds.
+            False if that was not so after `timeout` seconds, or the pool was terminated before.
+
+        Raises:
+            ValueError: This is not the pool's process, but was forked from it.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         while not done():
@@ -126,7 +162,14 @@ class Engine:
                 self.poll()
                 return bool(done())
             if self.state == TERMINATE:
-                return bool(done())
+                self.check_ours()
+                if call is None or not self.is_calling(call):
+                    return bool(done())
+                self._run_calls()
+                if not self._is_called_elsewhere(call):
+                    return bool(done())
+                self._stand_by(done, left)
+                continue
             role = Role(self)
             standing = 0
             try:
@@ -142,15 +185,20 @@ class Engine:
                     continue
             finally:
                 role.give()
-            with self.lock:
-                bell = hang_bell(self.bells) if self.driven and not done() else None
-            if bell is not None:
-                try:
-                    bell._stand(left, _native.OP_RESULT, 0)
-                finally:
-                    with self.lock:
-                        take_down(self.bells, bell)
+            self._stand_by(done, left)
         return True
+
+    def _stand_by(self, done: Callable[[], Any], left: float | None) -> None:
+        """Wait for what another thread does, `left` seconds at most."""
+        with self.lock:
+            busy = self.driven or self.state == TERMINATE
+            bell = hang_bell(self.bells) if busy and not done() else None
+        if bell is not None:
+            try:
+                bell._stand(left, _native.OP_RESULT, 0)
+            finally:
+                with self.lock:
+                    take_down(self.bells, bell)
 
     def poll(self, *, calls: bool = True) -> bool:
         """Deal with what is there, without waiting, unless another thread is at it.
@@ -160,7 +208,11 @@ class Engine:
 
         Returns:
             Whether nothing was due, and nothing will be before an answer comes or a worker dies.
+
+        Raises:
+            ValueError: This is not the pool's process, but was forked from it.
         """
+        self.check_ours()
         if not calls and self._calls and self.driver != threading.get_ident():
             return False  # the collector is to call first: it would hardly ever find the role free
         role = Role(self)
@@ -217,12 +269,21 @@ class Engine:
             with self.lock:
                 if not self._calls:
                     return
-                call = self._calls.popleft()
-            call()
+                call = self._calls[0]
+                self._called[call] = threading.get_ident()  # first: it is always in one of them
+                self._calls.popleft()
+            try:
+                call()
+            finally:
+                self._called.pop(call, None)
 
-    def will_call(self, call: Callable[[], None]) -> bool:
-        """Whether this is yet to be called."""
-        return call in self._calls
+    def is_calling(self, call: Callable[[], None]) -> bool:
+        """Whether this is due, or under way."""
+        return call in self._calls or call in self._called
+
+    def _is_called_elsewhere(self, call: Callable[[], None]) -> bool:
+        """Whether another thread is at it."""
+        return self._called.get(call, threading.get_ident()) != threading.get_ident()
 
     def call_soon(self, call: Callable[[], None]) -> None:
         """Let the driver call this, when it does not hold the lock."""
@@ -406,7 +467,7 @@ class Engine:
             False if it has ended already.
         """
         with self.lock, self.books:
-            if self._forks != _forks[0] or job not in self.open_jobs or not job.call_off():
+            if job not in self.open_jobs or not job.call_off():
                 return False
             self.under_way.take_back()
             for worker in self.crew:
@@ -565,8 +626,10 @@ class Engine:
         """Wait until all is done and the workers have ended.
 
         Raises:
+            ValueError: This is not the pool's process, but was forked from it.
             Exception: What the initializer raised, if nobody was told yet.
         """
+        self.check_ours()
         self.wait_for(lambda: not self.open_jobs or self.state == TERMINATE)
         if self.state != TERMINATE:
             with self.lock:

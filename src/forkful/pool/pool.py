@@ -587,7 +587,7 @@ class Pool:
         """Wait until the workers have ended, after `close` or `terminate`.
 
         Raises:
-            ValueError: Neither was called before.
+            ValueError: Neither was called before; or this is not the process that made it.
             Exception: What the initializer raised, if no call was made that could tell.
         """
         engine = self._engine

@@ -62,7 +62,6 @@ class AsyncResult(Generic[_T]):
     callbacks = False
     called_off = False
     _done = False
-    _calling = False
     _missed = False  # whoever wanted it knows that it is not done
     _success = True
     _value: Any = None
@@ -87,7 +86,11 @@ class AsyncResult(Generic[_T]):
     # -- for the user ------------------------------------------------------------------------------
 
     def ready(self) -> bool:
-        """Return whether the call has ended."""
+        """Return whether the call has ended.
+
+        Raises:
+            ValueError: It has not, and this is not the pool's process, but was forked from it.
+        """
         if not self._done:
             # No callback: that of another call may want what the caller holds at this moment.
             self._engine.poll(calls=False)
@@ -104,9 +107,13 @@ class AsyncResult(Generic[_T]):
         return self._success
 
     def wait(self, timeout: float | None = None) -> None:
-        """Wait until it has ended, or its pool was terminated; at most `timeout` seconds."""
+        """Wait until it has ended, or its pool was terminated; at most `timeout` seconds.
+
+        Raises:
+            ValueError: This is not the pool's process, but was forked from it.
+        """
         if not self._done:
-            self._engine.wait_for(lambda: self._done, timeout)
+            self._engine.wait_for(lambda: self._done, timeout, self._call_back)
 
     def get(self, timeout: float | None = None) -> _T:
         """Wait for the value and return it.
@@ -115,6 +122,7 @@ class AsyncResult(Generic[_T]):
             multiprocessing.TimeoutError: Not there after `timeout` seconds.
             WorkerDied: The process that ran it has ended, and no other call is affected; or the
                 pool was terminated before it was done.
+            ValueError: It is not there, and this is not the pool's process, but was forked from it.
             concurrent.futures.CancelledError: It was cancelled.
             Exception: What the call raised, with the traceback that it had there.
         """
@@ -209,7 +217,7 @@ class AsyncResult(Generic[_T]):
         return self._done
 
     def _is_being_told(self) -> bool:
-        return self._calling or self._engine.will_call(self._call_back)
+        return self._engine.is_calling(self._call_back)
 
     def timed_result(self, task: Task, data: Message) -> None:
         """Not of this kind of job."""
@@ -240,7 +248,6 @@ class AsyncResult(Generic[_T]):
 
     def _call_back(self) -> None:
         """Not under the lock: the callback, then the result is there."""
-        self._calling = True
         callback = self._callback if self._success else self._error_callback
         assert callback is not None
         try:

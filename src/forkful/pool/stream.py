@@ -90,7 +90,7 @@ class Stream:
 
     def _wants(self) -> bool:
         """Whether to read more now. What nobody consumes is bounded by what is under way."""
-        if self._ended or self._done:
+        if self._ended or self._done or self._engine.inherited:
             return False
         passed = self._landed if self._closed or self._engine.state != "RUN" else self._given
         return self._read - passed < self._ahead()
@@ -188,6 +188,7 @@ class Stream:
         Raises:
             StopIteration: All have been given.
             multiprocessing.TimeoutError: None after `timeout` seconds.
+            ValueError: There may be more, and this is not the pool's process, but was forked from it.
         """
         if not self._out:
             self._engine.wait_for(lambda: self._out or self._done, timeout)
