@@ -209,6 +209,44 @@ static PyObject *sigterm_held(PyObject *m, PyObject *unused)
     return PyBool_FromLong(held);
 }
 
+/* A handler that raises does so wherever Python is. In a newborn that is in functions that modules have
+ * registered for a fork, and what is raised there is printed and forgotten: the child would live on. So
+ * signals that Python handles wait from before the fork until the child runs, where an exception ends it.
+ * What the program has for them in C comes at once, and so does death by default. */
+static _Thread_local sigset_t before_fork;
+static _Thread_local bool waiting;
+
+static bool python_handles(int signum)
+{
+    struct sigaction now;
+    return sigaction(signum, NULL, &now) == 0 && !(now.sa_flags & SA_SIGINFO) &&
+           now.sa_handler != SIG_DFL && now.sa_handler != SIG_IGN;
+}
+
+static PyObject *hold_signals(PyObject *m, PyObject *unused)
+{
+    (void)m, (void)unused;
+    sigset_t set;
+    sigemptyset(&set);
+    if (python_handles(SIGTERM))
+        sigaddset(&set, SIGTERM);
+    if (python_handles(SIGINT))
+        sigaddset(&set, SIGINT);
+    if (!waiting)
+        waiting = pthread_sigmask(SIG_BLOCK, &set, &before_fork) == 0;
+    Py_RETURN_NONE;
+}
+
+static PyObject *let_signals_in(PyObject *m, PyObject *unused)
+{
+    (void)m, (void)unused;
+    if (waiting) {
+        waiting = false;
+        pthread_sigmask(SIG_SETMASK, &before_fork, NULL);
+    }
+    Py_RETURN_NONE;
+}
+
 static PyObject *end_by_sigterm(PyObject *m, PyObject *arg)
 {
     (void)m;
@@ -342,6 +380,14 @@ PyMethodDef fk_ending_methods[] = {
     {"sigterm_held", sigterm_held, METH_NOARGS,
      "sigterm_held($module, /)\n--\n\nReturn whether a start of a child is under way in the main "
      "thread."},
+    {"hold_signals", hold_signals, METH_NOARGS,
+     "hold_signals($module, /)\n--\n\nLet SIGTERM and SIGINT wait, for this thread and what it "
+     "forks, "
+     "if Python has a handler for them."},
+    {"let_signals_in", let_signals_in, METH_NOARGS,
+     "let_signals_in($module, /)\n--\n\nLet come what hold_signals holds back, in this thread or "
+     "the "
+     "one that forked this process."},
     {"end_by_sigterm", end_by_sigterm, METH_O,
      "end_by_sigterm($module, pidfds, /)\n--\n\nLet the interpreter's end look like death by "
      "SIGTERM, and kill -9 these processes if that does not come within the grace."},

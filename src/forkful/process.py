@@ -244,6 +244,7 @@ class Process(BaseProcess):
 
     def _run_and_report(self) -> None:
         try:
+            _native.let_signals_in()  # what was held back before the fork; not earlier: see there
             value = self._run()
         except SystemExit as e:
             from forkful.launch import sigterm

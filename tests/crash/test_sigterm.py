@@ -109,6 +109,19 @@ def test_a_child_that_is_terminated_at_its_birth_ends_at_once(tmp_path: Path) ->
         parent.join()
 
 
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 3), (signal.SIGINT, 1)])
+def test_a_newborn_hears_what_comes_amid_its_birth(
+    signum: int, code: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What a handler raises in a function that a module has registered for a fork is lost."""
+    args = signum, str(tmp_path / "born")
+    parent = forkful.get_context("fork").Process(target=ended.signal_a_newborn, args=args)
+    parent.start()
+    assert parent.result(LONG) == (code, [])
+    parent.join()
+    assert capfd.readouterr().err == ""
+
+
 def test_children_do_not_act_for_the_parent(tmp_path: Path) -> None:
     """By the parent's handler (a pool's workers), or through its event loop (any child)."""
     seen = []

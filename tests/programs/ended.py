@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -190,3 +191,27 @@ def run(state: Callable[[str], Any], folder: str, grace: float) -> Any:
             folder, "finally"
         ).touch()  # if the signal came in the midst of this, it would not be done
     return then() if callable(then) else then
+
+
+def signal_a_newborn(signum: int, born: str) -> tuple[int | None, list[int]]:
+    """How a child ends that gets a signal amid what was registered for a fork; and what stays blocked."""
+
+    def wait_for_it() -> None:
+        Path(born).touch()
+        while signum not in signal.sigpending():
+            time.sleep(0.002)  # sleep: the handler of older times ran here
+
+    ctx, blocked = forkful.get_context("fork"), (signal.pthread_sigmask, (signal.SIG_BLOCK, ()))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
+    other = ctx.Process(target=blocked[0], args=blocked[1])
+    other.start()
+    in_other = other.result()
+    other.join()
+    os.register_at_fork(after_in_child=wait_for_it)
+    child = ctx.Process(target=os._exit, args=(9,))
+    child.start()
+    while not os.path.exists(born):
+        time.sleep(0.002)  # sleep: a file's appearance is polled for
+    os.kill(child.pid or 0, signum)
+    child.join()
+    return child.exitcode, [*in_other, *signal.pthread_sigmask(signal.SIG_BLOCK, ())]

@@ -86,8 +86,23 @@ class Popen(popen_fork.Popen):
         self._kept.append(handle)
 
     def _launch(self, process_obj: BaseProcess) -> None:
+        self.finalizer = _native.Ends()
+        report = getattr(process_obj, "_report", None)  # a program's own kind of process has none
+        try:
+            if report is not None:
+                _native.hold_signals()  # in the child until it runs
+            self._fork(process_obj, self.finalizer)
+            self.owner = _native.last_child()
+            if self.owner:
+                _native.set_pid(self.owner, self.pid)
+            if report is not None:
+                report._stow()  # it has its own
+        finally:
+            _native.let_signals_in()
+
+    def _fork(self, process_obj: BaseProcess, ends: Any) -> None:
+        """Return in the parent; be `process_obj` in the child, to its end."""
         code = 1
-        self.finalizer = ends = _native.Ends()
         childs_end = ends.for_fork()
         try:
             self.pid = os.fork()
@@ -103,12 +118,6 @@ class Popen(popen_fork.Popen):
             finally:
                 bootstrap.call_exit_functions()
                 os._exit(code)
-        self.owner = _native.last_child()
-        if self.owner:
-            _native.set_pid(self.owner, self.pid)
-        report = getattr(process_obj, "_report", None)  # a program's own kind of process has none
-        if report is not None:
-            report._stow()  # it has its own
 
     def wait(self, timeout: float | None = None) -> int | None:
         """Wait for the end, at most `timeout` seconds; return the exit code, or None.

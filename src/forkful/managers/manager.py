@@ -36,7 +36,14 @@ def _end_with_parent() -> None:
     assert parent is not None
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     interrupts.release()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    server = os.getpid()
+
+    def on_sigterm(signum: int, frame: object) -> None:
+        if os.getpid() != server:
+            _native.die_by_sigterm()  # just forked: what follows in the fork's hooks is too late
+        sys.exit(0)
+
+    signal.signal(signal.SIGTERM, on_sigterm)
     os.register_at_fork(
         after_in_child=functools.partial(signal.signal, signal.SIGTERM, signal.SIG_DFL)
     )
