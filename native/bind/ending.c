@@ -211,7 +211,8 @@ static PyObject *sigterm_held(PyObject *m, PyObject *unused)
 
 /* A handler that raises does so wherever Python is. In a newborn that is in functions that modules have
  * registered for a fork, and what is raised there is printed and forgotten: the child would live on. So
- * signals that Python handles wait from before the fork until the child runs, where an exception ends it.
+ * signals that Python handles wait from before the fork until the child runs, where an exception ends it,
+ * and in the parent until it knows the child.
  * What the program has for them in C comes at once, and so does death by default. */
 static _Thread_local sigset_t before_fork;
 static _Thread_local bool waiting;

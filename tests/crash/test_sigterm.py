@@ -122,6 +122,14 @@ def test_a_newborn_hears_what_comes_amid_its_birth(
     assert capfd.readouterr().err == ""
 
 
+def test_ctrl_c_amid_a_start_comes_when_the_child_is_known(tmp_path: Path) -> None:
+    args = (str(tmp_path / "go"),)
+    parent = forkful.get_context("fork").Process(target=ended.interrupt_a_start, args=args)
+    parent.start()
+    assert parent.result(LONG) == (True, 0)
+    parent.join()
+
+
 def test_children_do_not_act_for_the_parent(tmp_path: Path) -> None:
     """By the parent's handler (a pool's workers), or through its event loop (any child)."""
     seen = []

@@ -215,3 +215,18 @@ def signal_a_newborn(signum: int, born: str) -> tuple[int | None, list[int]]:
     os.kill(child.pid or 0, signum)
     child.join()
     return child.exitcode, [*in_other, *signal.pthread_sigmask(signal.SIG_BLOCK, ())]
+
+
+def interrupt_a_start(go: str) -> tuple[bool, int | None]:
+    """Whether a start raises what Ctrl-C means, with a child that is known; and how that ends."""
+    ctx, interrupt = forkful.get_context("fork"), (os.getpid(), signal.SIGINT)
+    os.register_at_fork(after_in_parent=lambda: os.kill(*interrupt))
+    child = ctx.Process(target=deeds.wait_for_file, args=(go,))
+    try:
+        child.start()
+    except KeyboardInterrupt:
+        known = child in ctx.active_children()
+        Path(go).touch()
+        child.join()
+        return known, child.exitcode
+    return False, None

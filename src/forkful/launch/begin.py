@@ -44,4 +44,7 @@ def begin(child: Any) -> None:
         raise
     finally:
         _native.let_go_sigterm()
-        sigterm.catch_up()
+        try:
+            _native.let_signals_in()  # what a handler raises, it raises here
+        finally:
+            sigterm.catch_up()

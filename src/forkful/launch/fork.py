@@ -88,17 +88,14 @@ class Popen(popen_fork.Popen):
     def _launch(self, process_obj: BaseProcess) -> None:
         self.finalizer = _native.Ends()
         report = getattr(process_obj, "_report", None)  # a program's own kind of process has none
-        try:
-            if report is not None:
-                _native.hold_signals()  # in the child until it runs
-            self._fork(process_obj, self.finalizer)
-            self.owner = _native.last_child()
-            if self.owner:
-                _native.set_pid(self.owner, self.pid)
-            if report is not None:
-                report._stow()  # it has its own
-        finally:
-            _native.let_signals_in()
+        if report is not None:
+            _native.hold_signals()  # in the child until it runs, here until `begin` knows of it
+        self._fork(process_obj, self.finalizer)
+        self.owner = _native.last_child()
+        if self.owner:
+            _native.set_pid(self.owner, self.pid)
+        if report is not None:
+            report._stow()  # it has its own
 
     def _fork(self, process_obj: BaseProcess, ends: Any) -> None:
         """Return in the parent; be `process_obj` in the child, to its end."""
