@@ -663,6 +663,7 @@ def test_statistics_tell_what_is_inside_and_who_waits(fork: Any) -> None:
     with several(fork, *calls, (report_error, full.put, answers, 2)) as children:
         for child in children:
             until_blocked(child.pid)
+        until(lambda: (q.statistics()[6], q.statistics()[8], full.statistics()[7]) == (2, 1, 1))
         assert q.statistics() == (0, 0, 2, 2, 2, 0, 2, 0, 1, None)
         assert full.statistics() == (1, 1, 1, 0, 0, 0, 0, 1, 0, None)
         q.shutdown(immediate=True)

@@ -41,6 +41,7 @@ def test_a_lock_tells_its_owner_the_line_and_who_waits(ctx: Any) -> None:
             assert held.wait(LONG)
             with running(ctx, use, lock) as waiter:
                 until_blocked(waiter.pid)
+                until(lambda lock=lock: lock.statistics().waiters)  # the board knew it before
                 seen = lock.statistics()
                 assert seen == LockStatistics(
                     locked=True,
@@ -82,6 +83,7 @@ def test_a_semaphore_tells_its_permits(ctx: Any) -> None:
         assert s.statistics() == SemaphoreStatistics(value=0, held=2)
         with running(ctx, use, s) as waiter:
             until_blocked(waiter.pid)
+            until(lambda: s.statistics().waiters)  # the board knew it before
             assert s.statistics() == SemaphoreStatistics(value=0, held=2, waiters=1)
             kill(child)
     assert s.statistics() == SemaphoreStatistics(value=2, returned=2)
@@ -102,6 +104,8 @@ def test_a_condition_and_an_event_tell_who_waits(fork: Any) -> None:
     with several(fork, *calls) as children:
         for child in children:
             until_blocked(child.pid)
+        until(lambda: condition.statistics().waiters == 2)  # the board knew them before
+        until(lambda: event.statistics().waiters)
         assert condition.statistics() == ConditionStatistics(2, LockStatistics(False))
         assert event.statistics() == EventStatistics(is_set=False, waiters=1)
         with condition:
