@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 import forkful
+import forkful.deadlock
 
 
 def error_of(call: Callable[..., object], *args: object) -> str:
@@ -88,6 +89,12 @@ def lock(ctx: Any) -> object:
     own = ctx.Lock()
     own.acquire()
     return error_of(own.acquire)
+
+
+def lock_seen_awake(ctx: Any) -> object:
+    """The looks for a circle come to nothing, as where a thread is awake at each of them."""
+    forkful.deadlock.examine_circle = lambda: None
+    return lock(ctx)
 
 
 def condition(ctx: Any) -> object:

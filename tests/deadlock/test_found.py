@@ -48,12 +48,14 @@ def test_each_wait_of_a_process_without_others_is_told() -> None:
         "event": "Event.wait",
         "semaphore": "Semaphore.acquire",
         "lock": "Lock.acquire",
+        "lock_seen_awake": "Lock.acquire",
         "condition": "Condition.wait",
     }
     programs = {name: start(stuck, name) for name in operations}
     texts = {name: end(program) for name, program in programs.items()}
     for name, operation in operations.items():
-        why = "a lock that it holds itself" if name == "lock" else "has only this process"
+        its_own = name.startswith("lock")
+        why = "a lock that it holds itself" if its_own else "has only this process"
         assert why in texts[name]
         expected = rf"\n  MainProcess \(pid \d+\): {operation} at stuck.py:\d+"
         assert re.search(expected, texts[name]), texts[name]
