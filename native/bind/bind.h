@@ -38,9 +38,10 @@ extern fk_bind_hooks fk_hooks;
 typedef struct fk_handle {
     PyObject_HEAD uint64_t off, tag;
     uint32_t hold;
-    bool closed;  /* queues */
-    void *data;   /* in the arena; NULL: no shared object yet */
-    pid_t stower; /* the process whose ref is in none's table; 0: there is no such */
+    bool closed;    /* queues */
+    void *data;     /* in the arena; NULL: no shared object yet */
+    pid_t stower;   /* the process whose ref is in none's table; 0: there is no such */
+    fk_owner maker; /* the process that has made the handle: a fork copies it, as it is */
 } fk_handle;
 
 /* handle.c */
@@ -58,6 +59,9 @@ static inline void *fk_handle_data(fk_handle *h)
     return h->data;
 }
 uint32_t fk_handle_kind(PyTypeObject *type);
+/* Whether this process has the handle by a fork, and with it perhaps the end of a `with` block that is not its
+ * own. */
+static inline bool fk_handle_inherited(const fk_handle *h) { return h->maker != fk_family.me; }
 static inline fk_hold *fk_handle_hold(fk_handle *h) { return fk_hold_at(&fk_family, h->hold); }
 
 /* errors.c: the one way out for a status that is not FK_OK. Sets an exception, returns NULL. */

@@ -42,6 +42,7 @@ int fk_handle_create(fk_handle *h, uint64_t size, uint32_t kind)
             h->off = off;
             h->tag = atomic_load(&fk_block_at(&fk_family, off)->tag);
             h->data = data;
+            h->maker = fk_family.me;
             return 0;
         }
         fk_block_unref(&fk_family, off, FK_REF_HOLD);
@@ -81,6 +82,7 @@ static PyObject *attach(PyObject *self, PyObject *args)
     h->off = off;
     h->tag = tag;
     h->data = fk_block_data(&fk_family, off);
+    h->maker = fk_family.me;
     Py_RETURN_NONE;
 }
 

@@ -78,19 +78,28 @@ static PyObject *Lock_release(PyObject *self, PyObject *unused)
     Py_RETURN_NONE;
 }
 
-/* Whether a `with` block ends that does not hold its lock any more: Condition.wait() has raised
- * LockOwnerDied in it. Then the lock is a dead process's, or of whoever has recovered it since. */
-static bool lost(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+/* Whether a `with` block ends that does not hold its lock: Condition.wait() has raised LockOwnerDied in it, and
+ * the lock is a dead process's, or of whoever has recovered it since. Or the block is the parent's, and this
+ * process was forked in it: the lock is the parent's, or somebody else's by now. */
+static bool is_anothers(PyObject *self)
 {
     fk_handle *h = (fk_handle *)self;
-    fk_owner owner = fk_handle_data(h) ? fk_lock_owner(&user(h)->lock) : 0;
-    bool raised = nargs > 0 && args[0] != Py_None;
-    return owner && owner != fk_family.me && (raised || !fk_slot_alive(&fk_family, owner));
+    fk_owner owner = h->data ? fk_lock_owner(&user(h)->lock) : 0;
+    return owner && owner != fk_family.me;
+}
+
+/* The same, and the parent has released the lock already. */
+static bool was_parents(PyObject *self)
+{
+    fk_handle *h = (fk_handle *)self;
+    return h->data && fk_handle_inherited(h) && !fk_lock_owner(&user(h)->lock);
 }
 
 static PyObject *Lock_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
-    if (lost(self, args, nargs))
+    bool raised =
+        nargs > 0 && args[0] != Py_None; /* what says more than that it was free already */
+    if (is_anothers(self) || (raised && was_parents(self)))
         Py_RETURN_NONE;
     return Lock_release(self, NULL);
 }
@@ -171,7 +180,8 @@ static PyObject *RLock_exit(PyObject *self, PyObject *const *args, Py_ssize_t na
     fk_rlock *l = ((fk_handle *)self)->data;
     if (FK_LIKELY(l && fk_rlock_release(&fk_family, l) == FK_OK))
         Py_RETURN_NONE;
-    if (lost(self, args, nargs))
+    (void)args, (void)nargs;
+    if (is_anothers(self) || was_parents(self))
         Py_RETURN_NONE;
     return RLock_release(self, NULL);
 }

@@ -72,7 +72,13 @@ static PyObject *Sema_exit(PyObject *self, PyObject *const *args, Py_ssize_t nar
 {
     (void)args, (void)nargs;
     fk_handle *h = (fk_handle *)self;
-    return fk_handle_data(h) ? release(h, fk_handle_hold(h)) : NULL;
+    if (!fk_handle_data(h))
+        return NULL;
+    fk_hold *hold = fk_handle_hold(h);
+    /* A block that this process was forked in ends: the permit is the parent's. */
+    if (FK_UNLIKELY(fk_handle_inherited(h)) && atomic_load(&hold->taken) == 0)
+        Py_RETURN_NONE;
+    return release(h, hold);
 }
 
 static PyObject *Sema_value(PyObject *self, PyObject *unused)

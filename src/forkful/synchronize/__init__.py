@@ -9,6 +9,8 @@ happens when a process dies:
 * a waiter of a Condition: no notification is spent on it;
 * in a Barrier: a party that had arrived counts as arrived; one that runs the action breaks it.
 
+A process that was forked inside a `with` block leaves what the block holds to its parent, also as it comes out of it.
+
 `statistics()` of each tells what is true at the moment, without slowing anything down.
 """
 
