@@ -166,7 +166,7 @@ extern PyType_Spec fk_lock_spec, fk_rlock_spec, fk_sema_spec, fk_event_spec, fk_
     fk_guarded_spec, fk_items_spec, fk_attribute_spec, fk_ends_spec;
 extern PyTypeObject *fk_lock_type, *fk_rlock_type, *fk_block_type, *fk_guard_type, *fk_guarded_type;
 extern PyMethodDef fk_family_methods[], fk_board_methods[], fk_peek_methods[], fk_stream_methods[],
-    fk_ending_methods[], fk_files_methods[], fk_lastwords_methods[];
+    fk_ending_methods[], fk_files_methods[], fk_lastwords_methods[], fk_disown_methods[];
 
 /* files.c */
 typedef struct fk_identity { /* what tells a file from all others */
@@ -182,6 +182,7 @@ int fk_above_streams(int fd);
  * the parent's that is touched is a page to be copied. */
 void fk_cut_ties(void);             /* ties.c: close what it must not keep */
 void fk_renew_files(void);          /* files.c: its own in the place of the parent's */
+void fk_disown_after_fork(void);    /* disown.c: what is the parent's alone */
 void fk_lastwords_after_fork(void); /* lastwords.c: it has no children that could leave any */
 void fk_sigterm_after_fork(void);   /* ending.c: nor any to be ended before it */
 

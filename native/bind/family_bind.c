@@ -193,6 +193,7 @@ static PyObject *after_fork_child(PyObject *m, PyObject *unused)
     fk_renew_files();
     fk_lastwords_after_fork();
     fk_sigterm_after_fork();
+    fk_disown_after_fork();
     Py_RETURN_NONE;
 }
 

@@ -134,6 +134,7 @@ static int exec(PyObject *m)
         PyModule_AddFunctions(m, fk_peek_methods) < 0 ||
         PyModule_AddFunctions(m, fk_stream_methods) < 0 ||
         PyModule_AddFunctions(m, fk_files_methods) < 0 ||
+        PyModule_AddFunctions(m, fk_disown_methods) < 0 ||
         PyModule_AddFunctions(m, fk_lastwords_methods) < 0 ||
         PyModule_AddFunctions(m, fk_ending_methods) < 0 || fk_add_ending_constants(m) < 0 ||
         add_type(m, &fk_lock_spec, true, &fk_lock_type) < 0 ||

@@ -243,23 +243,29 @@ class Process(BaseProcess):
         bring_bootstrap().forget_parent()
 
     def _run_and_report(self) -> None:
+        here = os.getpid()
         try:
             _native.let_signals_in()  # what was held back before the fork; not earlier: see there
             value = self._run()
         except SystemExit as e:
             from forkful.launch import sigterm
 
-            if sigterm.begun():
-                raise  # it is SIGTERM that ends this process, as its status will say
+            # It is SIGTERM that ends this process, as its status will say; or what it runs has forked this
+            # one, of which nobody has asked for a report.
+            if sigterm.begun() or os.getpid() != here:
+                raise
             code = e.code if isinstance(e.code, int) else 0 if e.code is None else 1
             self._report._put_bytes(str(code).encode(), _EXIT)
             raise
         except BaseException as e:
-            ledger.failed(e)
-            self._report_exception(e)
+            if os.getpid() == here:
+                ledger.failed(e)
+                self._report_exception(e)
             if _is_told_otherwise(e):
                 raise SystemExit(1) from None
             raise  # the stdlib's bootstrap prints it
+        if os.getpid() != here:
+            return
         # Not `signal.getsignal`, which converts to an enumeration: pages to be copied, for each child.
         if value is not None or _signal.getsignal(_signal.SIGCHLD) is _signal.SIG_IGN:
             self._report_result(value)

@@ -4,17 +4,29 @@ there. For pools see `test_pool_inherited`.
 
 from __future__ import annotations
 
+import importlib
 import os
 import pickle
 import signal
+import subprocess
+import sys
+import textwrap
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing import active_children, connection, reduction, resource_tracker, util
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.contract.children import LONG
+import forkful
+from forkful.launch import forkserver
+from tests.contract.children import LONG, is_gone, running, until, until_blocked
+from tests.programs import deeds
+
+pauses: dict[str, tuple[threading.Event, threading.Event]] = {}
+"""By module: what its import sets, and waits for."""
 
 
 def in_fork(what: Callable[[], Any]) -> Any:
@@ -62,6 +74,237 @@ def held_by_a_thread(lock: Any) -> Iterator[None]:
     finally:
         release.set()
         thread.join()
+
+
+def printed(text: str, folder: Path) -> tuple[str, str]:
+    """What a program prints, to either stream."""
+    program = folder / "program.py"
+    program.write_text(textwrap.dedent(text))
+    done = subprocess.run(
+        [sys.executable, str(program)], capture_output=True, text=True, timeout=LONG, check=True
+    )
+    return done.stdout, done.stderr
+
+
+# ---- processes -----------------------------------------------------------------------------------
+
+
+def test_a_forked_process_ends_and_leaves_its_parents_children_alone(
+    start_method: str, tmp_path: Path
+) -> None:
+    """The standard library terminates those that are daemonic: its parent's workers, for example."""
+    text = f"""
+        import os, sys, time, forkful
+        if __name__ == "__main__":
+            ctx = forkful.get_context("{start_method}")
+            with ctx.Pool(1) as pool:
+                worker = pool.apply(os.getpid)
+                other, daemon = (ctx.Process(target=time.sleep, args=(1000,), daemon=d) for d in (False, True))
+                other.start()
+                daemon.start()
+                if (pid := os.fork()) == 0:
+                    sys.exit(7)
+                print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+                print(other.is_alive(), daemon.is_alive(), pool.apply(os.getpid) == worker)
+                other.kill()
+        """
+    assert printed(text, tmp_path) == ("7\nTrue True True\n", "")
+
+
+def test_a_forked_process_has_no_children_of_its_parents(ctx: Any) -> None:
+    event = ctx.Event()
+    with running(ctx, event.wait) as child:
+        assert active_children() == [child]
+        assert in_fork(active_children) == []
+        assert active_children() == [child]
+        event.set()
+
+
+def test_sigterm_to_a_forked_process_spares_its_parents_children(ctx: Any) -> None:
+    event = ctx.Event()
+
+    def be_terminated() -> None:
+        child = ctx.Process(target=event.wait)
+        child.start()
+        os.kill(os.getpid(), signal.SIGTERM)
+        event.wait()
+
+    with running(ctx, event.wait) as child:
+        until_blocked(child.pid)
+        with pytest.raises(SystemExit):
+            in_fork(be_terminated)
+        # A signal to it would have been sent before the forked process ended.
+        event.set()
+        child.join(LONG)
+        assert child.exitcode == 0
+
+
+@pytest.mark.parametrize("way", ["exitcode", "active_children", "start", "close"])
+def test_the_status_of_a_fork_servers_child_is_its_parents(way: str) -> None:
+    """It can be read once."""
+    ctx = forkful.get_context("forkserver")
+    child = ctx.Process(target=deeds.exit_hard, args=(7,))
+    child.start()
+    assert connection.wait([child.sentinel], LONG)
+
+    def look() -> object:
+        if way == "start":
+            other = ctx.Process(target=deeds.square, args=(3,))
+            other.start()
+            return other.result(LONG)
+        if way == "close":
+            with pytest.raises(ValueError, match="still running"):
+                child.close()
+            return None
+        return child.exitcode if way == "exitcode" else len(active_children())
+
+    assert in_fork(look) == {"exitcode": None, "active_children": 0, "start": 9, "close": None}[way]
+    child.join(LONG)
+    assert child.exitcode == 7
+    child.close()
+
+
+@pytest.mark.parametrize("how", ["exit", "raise", "return"])
+def test_a_process_that_a_target_has_forked_reports_nothing(ctx: Any, how: str) -> None:
+    """As with the standard library it ends where it comes out of the target; the result is the child's."""
+    child = ctx.Process(target=deeds.fork_and_come_out, args=(how,))
+    child.start()
+    assert child.result(LONG) == {"exit": 3, "raise": 1, "return": 0}[how]
+    child.close()
+
+
+@pytest.mark.parametrize("which", ["fork server", "resource tracker"])
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_a_child_starts_where_a_thread_of_its_parent_held_a_lock(method: str, which: str) -> None:
+    ctx = forkful.get_context(method)
+    with running(ctx, deeds.square, 2):
+        pass
+    tracker: Any = resource_tracker._resource_tracker  # type: ignore[attr-defined]
+    lock = forkserver.server._lock if which == "fork server" else tracker._lock  # type: ignore[attr-defined]
+
+    def start() -> object:
+        child = ctx.Process(target=deeds.square, args=(3,))
+        child.start()
+        return child.result(LONG)
+
+    with held_by_a_thread(lock):
+        assert in_fork(start) == 9
+
+
+@pytest.mark.parametrize("who", ["fork", "forkserver"])
+def test_where_a_fork_server_has_died_who_has_inherited_it_starts_another(who: str) -> None:
+    ctx = forkful.get_context("forkserver")
+    with running(ctx, deeds.square, 2):
+        pass
+    go, results = ctx.Event(), ctx.Queue()
+    child = forkful.get_context(who).Process(target=deeds.start_after, args=(go, ctx, results))
+    child.start()
+    until_blocked(child.pid)
+    os.kill(forkserver.server._forkserver_pid, signal.SIGKILL)
+    until(forkserver.server._has_ended)
+    go.set()
+    assert results.get(True, LONG) == 9
+    until(lambda: is_gone(child.pid))  # its status may have been lost with its server
+    child.join(LONG)
+    child.close()
+
+
+def test_the_end_of_a_fork_server_shows_though_a_process_was_forked_amid_a_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """That one has none of the descriptors whose ends others wait for."""
+    ctx = forkful.get_context("forkserver")
+    with running(ctx, deeds.square, 2):
+        pass
+    event = ctx.Event()
+    forked: list[Any] = []
+    sendfds = reduction.sendfds
+
+    def fork_first(*args: Any) -> None:
+        if not forked:
+            forked.append(forkful.get_context("fork").Process(target=event.wait))
+            forked[0].start()
+        sendfds(*args)
+
+    monkeypatch.setattr(reduction, "sendfds", fork_first)
+    child = ctx.Process(target=event.wait)
+    child.start()
+    pid = forkserver.server._forkserver_pid
+    os.kill(pid, signal.SIGKILL)
+    child.join(LONG)
+    assert child.exitcode == 255, "its status was lost with its server"
+    event.set()
+    forked[0].join(LONG)
+    assert forked[0].exitcode == 0
+    for process in (child, *forked):
+        process.close()
+
+
+def test_a_child_by_spawn_that_dies_at_once_though_a_process_was_forked_amid_its_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What it is to do cannot be written: nobody else has the other end."""
+    ctx = forkful.get_context("spawn")
+    resource_tracker.ensure_running()
+    event = ctx.Event()
+    forked: list[Any] = []
+    spawnv_passfds = util.spawnv_passfds
+
+    def spawn_and_kill(*args: Any) -> int:
+        forked.append(forkful.get_context("fork").Process(target=event.wait))
+        forked[0].start()
+        pid: int = spawnv_passfds(*args)
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    monkeypatch.setattr(util, "spawnv_passfds", spawn_and_kill)
+    child = ctx.Process(target=deeds.size_of, args=(bytes(1 << 20),))
+    child.start()
+    child.join(LONG)
+    assert child.exitcode == -signal.SIGKILL
+    event.set()
+    forked[0].join(LONG)
+    for process in (child, *forked):
+        process.close()
+
+
+@pytest.mark.parametrize("who", ["Process", "os.fork"])
+def test_what_a_thread_of_the_parent_was_importing_is_imported_anew(
+    fork: Any, who: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go = threading.Event(), threading.Event()
+    name = f"slow_{who.replace('.', '_')}"
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "__init__.py").write_text(f"from {name} import part\n")
+    (tmp_path / name / "part.py").write_text(
+        f"import {__name__} as test\ntest.pauses[{name!r}][0].set()\n"
+        f"test.pauses[{name!r}][1].wait()\nX = 3\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setitem(pauses, name, (begun, go))
+    with running(fork, deeds.square, 2):
+        pass
+    thread = threading.Thread(target=importlib.import_module, args=(name,))
+    thread.start()
+    assert begun.wait(LONG)
+
+    def use() -> object:
+        go.set()
+        return importlib.import_module(name).part.X
+
+    if who == "os.fork":
+        assert in_fork(use) == 3
+    else:
+        child = fork.Process(target=use)
+        child.start()
+        assert child.result(LONG) == 3
+        child.close()
+    assert not go.is_set()
+    go.set()
+    thread.join()
+    assert importlib.import_module(name).part.X == 3
+    for module in (name, f"{name}.part"):
+        del sys.modules[module]
 
 
 # ---- locks ---------------------------------------------------------------------------------------

@@ -283,6 +283,26 @@ def stack_of_a_grandchild(method: str) -> str | None:
     return error.stack
 
 
+def start_after(go: Any, ctx: Any, results: Any) -> None:
+    """Put the result of a child that is started once the event is set."""
+    go.wait()
+    child = ctx.Process(target=square, args=(3,))
+    child.start()
+    results.put(child.result())
+
+
+def fork_and_come_out(how: str) -> int:
+    """Return how a forked process has ended, which comes out of here by sys.exit, an exception or -1."""
+    pid = os.fork()
+    if pid == 0:
+        if how == "exit":
+            sys.exit(3)
+        if how == "raise":
+            raise KeyError("forked")
+        return -1
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
 def exit_hard(code: int) -> NoReturn:
     os._exit(code)
 

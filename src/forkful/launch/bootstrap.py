@@ -18,7 +18,7 @@ from io import TextIOWrapper
 from multiprocessing import context, process, util
 
 from forkful import _native, ledger
-from forkful.launch import lastwords, parent
+from forkful.launch import imports, lastwords, parent
 from forkful.launch.defaults import defaults
 
 TYPE_CHECKING = False
@@ -47,8 +47,9 @@ AT_EXIT = "_exit_function" not in process.BaseProcess._bootstrap.__code__.co_nam
 """Whether a child's end is made by `atexit`, the program's own functions included (Python 3.13), or by its
 bootstrap."""
 
-# The process objects of the parent's children. To drop them would write to each.
-_inherited: list[Any] = []
+# Each forked child has neither its parent's children nor its other threads. The standard library leaves the children
+# to one by plain `os.fork()`, which as it exits terminates those that are daemonic: its parent's workers.
+_native.disown(vars(process), imports.locks, imports.forget_others)
 
 # A stdin that is at its end, made by the parent, whose descriptor the child opens; and that which it is to replace.
 _no_input: Any = None
@@ -57,7 +58,7 @@ _input: Any = None
 _LEAST_FD = 240  # of it: see lastwords.c
 
 _MISSING = object()
-_BECOMES = "_process_counter", "_children", "_current_process", "_parent_process"
+_BECOMES = "_process_counter", "_current_process", "_parent_process"
 
 _BOOTSTRAP = "multiprocessing.process"
 """The module of the stdlib's `BaseProcess._bootstrap`; of another one is what a tool has put in its place."""
@@ -181,8 +182,6 @@ def begin(child: Any, parent_sentinel: int | None, become: bool) -> Any:
         defaults.start_method = child._start_method
         _context._force_start_method(child._start_method)
     _process._process_counter = itertools.count(1)
-    _inherited.append(_process._children)
-    _process._children = set()
     _let_nobody_read()
     before = _process._current_process
     _process._current_process = child
@@ -205,7 +204,6 @@ def restored() -> Callable[[], None]:
         )
         for name in names
     ]
-    inherited = len(_inherited)
 
     def restore() -> None:
         for owner, name, value in as_before:
@@ -213,7 +211,6 @@ def restored() -> Callable[[], None]:
                 setattr(owner, name, value)
             elif hasattr(owner, name):
                 delattr(owner, name)
-        del _inherited[inherited:]
 
     return restore
 

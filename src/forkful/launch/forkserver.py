@@ -7,6 +7,7 @@ preloaded modules made are shared by all its children. It ends when the last pro
 from __future__ import annotations
 
 import os
+import select
 import socket
 import sys
 from multiprocessing import (
@@ -54,20 +55,27 @@ class ForkServer(forkserver.ForkServer):
 
     def _ensure(self) -> None:
         with self._lock:
-            if self._forkserver_pid is not None:
-                try:
-                    pid, _ = os.waitpid(self._forkserver_pid, os.WNOHANG)
-                except ChildProcessError:
-                    return  # the parent's, which this process was forked from
-                if not pid:
+            if self._forkserver_address is not None and self._forkserver_alive_fd is not None:
+                if not self._has_ended():
                     return
-                os.close(self._forkserver_alive_fd)
-                self._forkserver_address = None
-                self._forkserver_alive_fd = None
+                alive_w = self._forkserver_alive_fd
+                # First: another thread may fork now, and its child shall find a server or none.
+                self._forkserver_address = self._forkserver_alive_fd = None
                 self._forkserver_pid = None
-            elif self._forkserver_address is not None and self._forkserver_alive_fd is not None:
-                return  # the one that forked this process
+                os.close(alive_w)
             self._start()
+
+    def _has_ended(self) -> bool:
+        """Return whether the server is dead, whoever has started it."""
+        if self._forkserver_pid is not None:
+            try:
+                return os.waitpid(self._forkserver_pid, os.WNOHANG)[0] != 0
+            except ChildProcessError:
+                pass  # the parent's, which this process was forked from
+        # Its parent's, or the one that forked this process. Nobody else has the other end of this pipe.
+        end = select.poll()
+        end.register(self._forkserver_alive_fd, 0)
+        return any(what & select.POLLERR for _, what in end.poll(0))
 
     def lacks(self, preparation: bytes) -> bytes:
         """Return what a child must be sent of this: nothing if the server was prepared so, and has started."""
@@ -88,6 +96,8 @@ class ForkServer(forkserver.ForkServer):
             raise ValueError(f"too many descriptors for one process: {len(fds)}")
         with socket.socket(socket.AF_UNIX) as client:
             status_r, status_w, data_r, data_w = fork.pipes()
+            # Whoever is forked by another thread meanwhile must not keep them: their ends would never come.
+            childs = _native.Ends(data_r), _native.Ends(status_w)
             try:
                 client.connect(self._forkserver_address)
                 reduction.sendfds(
@@ -98,8 +108,8 @@ class ForkServer(forkserver.ForkServer):
                 os.close(data_w)
                 raise
             finally:
-                os.close(data_r)
-                os.close(status_w)
+                for end in childs:
+                    end()
         return status_r, data_w
 
     def _start(self) -> None:
@@ -112,26 +122,27 @@ class ForkServer(forkserver.ForkServer):
             listener.listen()
             # All that may use the server have the write end of the first; it ends with the last of them.
             alive_r, alive_w, data_r, data_w = fork.pipes()
-            try:
-                family = _native.fd()
-                command = (  # the path first: by it, forkful and what is preloaded are found
-                    f"import sys; sys.path[:] = {sys.path!r}; "
-                    "from forkful.launch.serving import serve; "
-                    f"serve({family}, {listener.fileno()}, {alive_r}, {data_r}, "
-                    f"{[*self._preload_modules, *self._needed]!r})"
-                )
-                exe = spawn.get_executable()
-                args = [exe, *util._args_from_interpreter_flags(), "-c", command]
-                with interrupts_held():
-                    fds = [family, listener.fileno(), alive_r, data_r]
-                    pid = util.spawnv_passfds(exe, args, fds)
-            except BaseException:
-                os.close(alive_w)
-                os.close(data_w)
-                raise
-            finally:
-                os.close(alive_r)
-                os.close(data_r)
+            servers = alive_r, data_r, listener.detach()
+        ends = [_native.Ends(fd) for fd in servers]  # not of who is forked by another thread now
+        try:
+            family = _native.fd()
+            command = (  # the path first: by it, forkful and what is preloaded are found
+                f"import sys; sys.path[:] = {sys.path!r}; "
+                "from forkful.launch.serving import serve; "
+                f"serve({family}, {servers[2]}, {alive_r}, {data_r}, "
+                f"{[*self._preload_modules, *self._needed]!r})"
+            )
+            exe = spawn.get_executable()
+            args = [exe, *util._args_from_interpreter_flags(), "-c", command]
+            with interrupts_held():
+                pid = util.spawnv_passfds(exe, args, [family, *servers])
+        except BaseException:
+            os.close(alive_w)
+            os.close(data_w)
+            raise
+        finally:
+            for end in ends:
+                end()
         self._forkserver_address = address
         self._forkserver_alive_fd = alive_w
         self._forkserver_pid = pid
@@ -145,16 +156,20 @@ class _Nothing:
 
 def _send(fd: int, *messages: bytes) -> None:
     """Send messages and close."""
+    end = _native.Ends(fd)
     try:
         for message in messages:
             _native.stream_put(fd, message)
     except BrokenPipeError:
         pass  # it died while it started: its exit code will say so
     finally:
-        os.close(fd)
+        end()
 
 
 server = ForkServer()
+
+# Another thread may hold the lock when the process is forked.
+os.register_at_fork(after_in_child=server._lock._at_fork_reinit)
 
 
 class _DupFd:
@@ -178,6 +193,7 @@ class Popen(fork.Popen):
 
     def __init__(self, process_obj: BaseProcess) -> None:
         self._fds: list[int] = []
+        self._client = os.getpid()
         super().__init__(process_obj)
 
     def duplicate_for_child(self, fd: int) -> int:
@@ -220,7 +236,13 @@ class Popen(fork.Popen):
         return fork.readable_within(self.sentinel, seconds)
 
     def poll(self, flag: int = os.WNOHANG) -> int | None:
-        """Return the exit code, or None while the child runs; 255 if the server itself died."""
+        """Return the exit code, or None while the child runs; 255 if the server itself died.
+
+        In a process that was forked from the one which has started the child: None, as with any other start
+        method. The status can be read once, and is that one's.
+        """
+        if self._client != os.getpid():
+            return self.returncode
         if self.returncode is None and flag != os.WNOHANG:
             _native.wait_readable(self.sentinel)
         # The status can be read once: of two threads that ask, the other must find what it was told.

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = ["board_for_children", "passenger", "preparation", "releases_interrupts", "tracker_fd"]
 
+# Another thread may hold the tracker's lock when the process is forked: the child could start none by spawn.
+os.register_at_fork(after_in_child=resource_tracker._resource_tracker._lock._at_fork_reinit)
+
 
 class _Boarding:
     """How this process, a fork server, was prepared for its children, so that they need not be."""

@@ -40,7 +40,8 @@ class Popen(fork.Popen):
 
     def _start(self, data: bytes, tracker: int) -> None:
         child_r, parent_w = os.pipe()
-        self.finalizer = _native.Ends(parent_w)
+        # Neither is for who is forked by another thread meanwhile: it would keep the child's end open.
+        self.finalizer, childs = _native.Ends(parent_w), _native.Ends(child_r)
         try:
             command = spawn.get_command_line(tracker_fd=tracker, pipe_handle=child_r)
             self._fds.append(child_r)
@@ -49,7 +50,7 @@ class Popen(fork.Popen):
             self.finalizer()
             raise
         finally:
-            os.close(child_r)
+            childs()
         _native.set_pid(self.owner, self.pid)
         try:
             with open(parent_w, "wb", closefd=False) as f:
