@@ -388,3 +388,38 @@ def test_a_lock_that_a_thread_of_the_parent_holds_is_waited_for(fork: Any) -> No
                 False,
             )
         assert is_free(lock)
+
+
+# ---- managers ------------------------------------------------------------------------------------
+
+
+def test_a_forked_process_asks_a_manager_by_a_connection_of_its_own(fork: Any) -> None:
+    """By its parent's one gets what the other is answered."""
+    with fork.Manager() as manager:
+        queue, barrier = manager.Queue(), manager.Barrier(2)
+        queue.put(3)  # this thread has a connection now
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                barrier.wait(LONG)
+                code = queue.get(True, LONG)
+            finally:
+                os._exit(code)
+        until(lambda: barrier.n_waiting == 1)
+        assert queue.qsize() == 1
+        barrier.wait(LONG)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3
+        assert queue.empty()
+
+
+def test_a_proxy_is_made_where_a_thread_of_the_parent_held_their_lock(fork: Any) -> None:
+    from multiprocessing.managers import BaseProxy
+
+    def make() -> object:
+        queue = manager.Queue()
+        queue.put(3)
+        return queue.get()
+
+    with fork.Manager() as manager, held_by_a_thread(BaseProxy._mutex):  # type: ignore[attr-defined]
+        assert in_fork(make) == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from multiprocessing import managers as _stdlib
 from typing import Any
@@ -61,3 +62,17 @@ class SetProxy(_SetProxy):  # type: ignore[misc]
     __ior__ = _in_place("__ior__")
     __isub__ = _in_place("__isub__")
     __ixor__ = _in_place("__ixor__")
+
+
+def _leave_connections() -> None:
+    """In a forked child, also one by plain `os.fork()`: a connection to a server is the parent's.
+
+    Whoever asks through it as well gets the other's answer.
+    """
+    proxy: Any = _stdlib.BaseProxy
+    proxy._mutex._at_fork_reinit()  # which a thread of the parent may have held
+    for connections, _ in proxy._address_to_local.values():
+        connections.__dict__.clear()
+
+
+os.register_at_fork(after_in_child=_leave_connections)
