@@ -23,10 +23,13 @@ import pytest
 import forkful
 from forkful.launch import forkserver
 from tests.contract.children import LONG, is_gone, running, until, until_blocked
+from tests.contract.serving import serving
 from tests.programs import deeds
 
 pauses: dict[str, tuple[threading.Event, threading.Event]] = {}
 """By module: what its import sets, and waits for."""
+
+BOTH_SERVERS = pytest.mark.parametrize("kind", ["Server", "ProcessServer"])
 
 
 def in_fork(what: Callable[[], Any]) -> Any:
@@ -423,3 +426,25 @@ def test_a_proxy_is_made_where_a_thread_of_the_parent_held_their_lock(fork: Any)
 
     with fork.Manager() as manager, held_by_a_thread(BaseProxy._mutex):  # type: ignore[attr-defined]
         assert in_fork(make) == 3
+
+
+# ---- servers -------------------------------------------------------------------------------------
+
+
+@BOTH_SERVERS
+@pytest.mark.parametrize("how", ["exit", "raise", "return"])
+def test_a_process_that_a_handler_has_forked_serves_nobody(
+    kind: str, how: str, tmp_path: Path
+) -> None:
+    """It ends where it comes out of the handler, and does not end the connection."""
+    options = {"workers": 1} if kind == "Server" else {}
+    with serving(tmp_path, kind, "fork", **options) as server:
+        client = server.client()
+        pid = client.ask("pid")
+        assert client.ask(f"unwind {how}") == {"exit": "3", "raise": "1", "return": "0"}[how]
+        assert client.ask("pid") == pid
+        client.close()
+        until(lambda: len(server.pids()) == len(options))
+        if options:
+            assert server.ask("pid") == pid
+        assert ("KeyError: 'forked'" in server.log()) == (how == "raise")

@@ -20,15 +20,18 @@ from typing import Any
 
 import forkful
 from forkful import server as servers
+from tests.programs import deeds
 
 
 def obey(client: socket.socket, address: Any) -> None:
-    """Do what the lines of a client say, and answer each."""
+    """Do what the lines of a client say, and answer each, up to one whose answer is None."""
     with client.makefile("rw") as lines:
         for line in lines:
             word, _, rest = line.strip().partition(" ")
-            answer = str(WORDS[word](rest))
-            lines.write(answer + "\n")
+            answer = WORDS[word](rest)
+            if answer is None:
+                return
+            lines.write(f"{answer}\n")
             lines.flush()
 
 
@@ -68,6 +71,12 @@ def leave_a_child(path: str) -> int:
     return pid
 
 
+def unwind(how: str) -> int | None:
+    """Fork what comes out of the handler, and tell how it has ended."""
+    ended = deeds.fork_and_come_out(how)
+    return None if ended == -1 else ended
+
+
 def exhaust(path: str) -> str:
     """Let this process open nothing more, until the test makes a file."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -93,6 +102,7 @@ WORDS: dict[str, Any] = {
     "crash": crash,
     "pool": use_a_pool,
     "fork": leave_a_child,
+    "unwind": unwind,
     "exhaust": exhaust,
 }
 

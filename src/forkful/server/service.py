@@ -99,18 +99,27 @@ class Service:
         """Let the handler do its work, and end the connection.
 
         What it raises ends the connection only, be it SystemExit: the log has its traceback.
+
+        A process that the handler has forked ends where it comes out of the handler, with what it raised: it is
+        not to serve other clients, and the connection is not its own.
         """
+        here = os.getpid()
         orders.client = client
         try:
             self._handle(client, address)
         except BaseException as error:
+            if os.getpid() != here:
+                raise
             if orders.quitting:
                 raise SystemExit(0) from None  # and not what it made of it, such as a broken pipe
             ledger.failed(error)
             logger.exception("the handler of client %s has failed", name_of(address))
         finally:
             orders.client = None
-            hang_up(client)
+            if os.getpid() == here:
+                hang_up(client)
+        if os.getpid() != here:
+            raise SystemExit(0)
 
 
 def hang_up(client: socket.socket) -> None:
