@@ -191,6 +191,7 @@ void fk_tied(void); /* ties.c */
 
 /* ending.c */
 int fk_add_ending_constants(PyObject *m);
+int fk_add_disowned(void);
 
 /* board_bind.c */
 /* Call fn(arg), which sleeps in the kernel, without the GIL, on the board, until it gives something else than

@@ -2,13 +2,40 @@
  * nothing to do here. */
 #include "bind.h"
 
-static PyObject *names,
-    *children;              /* where the standard library keeps a process's children, and as what */
+/* Where the standard library keeps a process's children, and as what. */
+static PyObject *names, *children;
 static PyObject *inherited; /* the parents' sets: to drop one would write to each child's object */
 static PyObject *locks, *forget_others;
+static PyObject *sharers_module; /* its name */
+
+/* Descriptors that are sent wait in their process for who takes them, at an address, by number. A child has the
+ * address but not the thread that serves there: who takes what it sends would get one of the parent's, or none.
+ * The standard library itself thinks of children that it has forked only. */
+static void leave_sharer(void)
+{
+    PyObject *module = PyDict_GetItemWithError(PyImport_GetModuleDict(), sharers_module);
+    if (!module) /* few programs send any */
+        return;
+    PyObject *sharer = PyObject_GetAttrString(module, "_resource_sharer");
+    PyObject *done = sharer ? PyObject_CallMethod(sharer, "_afterfork", NULL) : NULL;
+    if (!sharer) /* another thread of the parent was just importing it */
+        PyErr_Clear();
+    else if (!done)
+        PyErr_WriteUnraisable(sharer);
+    Py_XDECREF(done);
+    Py_XDECREF(sharer);
+}
+
+int fk_add_disowned(void)
+{
+    if (!sharers_module)
+        sharers_module = PyUnicode_InternFromString("multiprocessing.resource_sharer");
+    return sharers_module ? 0 : -1;
+}
 
 void fk_disown_after_fork(void)
 {
+    leave_sharer();
     if (!names)
         return;
     PyObject *parents = PyDict_GetItemWithError(names, children), *none = PySet_New(NULL);

@@ -137,7 +137,7 @@ static int exec(PyObject *m)
         PyModule_AddFunctions(m, fk_disown_methods) < 0 ||
         PyModule_AddFunctions(m, fk_lastwords_methods) < 0 ||
         PyModule_AddFunctions(m, fk_ending_methods) < 0 || fk_add_ending_constants(m) < 0 ||
-        add_type(m, &fk_lock_spec, true, &fk_lock_type) < 0 ||
+        fk_add_disowned() < 0 || add_type(m, &fk_lock_spec, true, &fk_lock_type) < 0 ||
         add_type(m, &fk_rlock_spec, true, &fk_rlock_type) < 0 ||
         add_type(m, &fk_sema_spec, true, NULL) < 0 || add_type(m, &fk_event_spec, true, NULL) < 0 ||
         add_type(m, &fk_cond_spec, true, NULL) < 0 || add_type(m, &fk_queue_spec, true, NULL) < 0 ||

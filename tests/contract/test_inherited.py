@@ -14,7 +14,14 @@ import textwrap
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing import active_children, connection, reduction, resource_tracker, util
+from multiprocessing import (
+    active_children,
+    connection,
+    reduction,
+    resource_sharer,
+    resource_tracker,
+    util,
+)
 from pathlib import Path
 from typing import Any
 
@@ -391,6 +398,38 @@ def test_a_lock_that_a_thread_of_the_parent_holds_is_waited_for(fork: Any) -> No
                 False,
             )
         assert is_free(lock)
+
+
+# ---- descriptors ---------------------------------------------------------------------------------
+
+
+def test_a_descriptor_that_a_forked_process_sends_is_its_own(fork: Any) -> None:
+    """They are taken at an address, by number. A process that has its parent's would be asked there for others."""
+    queue, theirs = fork.Queue(), fork.Queue()
+    ours, sent = fork.Pipe()
+    queue.put(sent)
+    first = queue.get()  # since then there is an address
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            near, far = fork.Pipe()
+            theirs.put(far)
+            near.send("from the forked process")
+            code = int(near.poll(LONG) and near.recv() != "from its parent")
+        finally:
+            os._exit(code)
+    queue.put(ours)  # of the number that the forked process's has
+    got = theirs.get(True, LONG)
+    assert got.recv() == "from the forked process"
+    got.send("from its parent")
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    second = queue.get(True, LONG)
+    second.send("here")
+    assert first.recv() == "here"
+    resource_sharer.stop()
+    for end in (ours, sent, first, second, got):
+        end.close()
 
 
 # ---- managers ------------------------------------------------------------------------------------
