@@ -162,6 +162,22 @@ def test_callbacks_are_called_in_the_parent(fork: Any) -> None:
             raise ValueError(line)
 
 
+@pytest.mark.parametrize(("how", "code"), [("return", 0), ("exit", 3), ("raise", 1)])
+@pytest.mark.parametrize("way", ["apply", "map", "outcomes"])
+def test_a_process_that_a_task_forks_does_not_answer(
+    ctx: Any, way: str, how: str, code: int
+) -> None:
+    with ctx.Pool(1) as pool:
+        calls: dict[str, Callable[[], Any]] = {
+            "apply": lambda: pool.apply(deeds.fork_and_come_out, (how,)),
+            "map": lambda: pool.map(deeds.fork_and_come_out, [how])[0],
+            "outcomes": lambda: next(pool.outcomes(deeds.fork_and_come_out, [how])).value,
+        }
+        assert calls[way]() == code
+        assert pool.map(deeds.square, range(10), 1) == [x * x for x in range(10)]
+        assert pool.statistics().died == 0
+
+
 def test_terminated_amid_a_callback(fork: Any) -> None:
     """The value is there when its callback has returned, as it was before the pool was terminated."""
     entered, release = threading.Event(), threading.Event()

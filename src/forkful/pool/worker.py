@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from multiprocessing.pool import MaybeEncodingError  # type: ignore[attr-defined]
 from multiprocessing.process import current_process
 from types import BuiltinFunctionType, FunctionType
-from typing import Any
+from typing import Any, NoReturn
 
 from forkful import _native, ledger, remote, wire
 from forkful._native import dumps_plain, rebuild
@@ -58,6 +58,10 @@ def _nothing() -> None:
     """Stands for no function."""
 
 
+def _end(*_: object) -> NoReturn:
+    raise SystemExit(0)
+
+
 class _Worker:
     def __init__(self, config: WorkerConfig) -> None:
         self._config = config
@@ -68,10 +72,15 @@ class _Worker:
         self._behind = 0  # its length
         self._making = 0.0  # seconds that it took to make this task's function
         self._remaking = 0.0  # and that it will take for each further one: 0 if it is kept
-        self._answer = config.answers._put_bytes
+        self._answer: Callable[..., object] = config.answers._put_bytes
+        self._left = False  # this process was forked by a task
         self._set = config.claims.store
         self._since = config.place + m.CLAIM_SINCE
         self._item = config.place + m.CLAIM_ITEM
+
+    def leave(self) -> None:
+        """In a process that a task has forked: it ends where it comes out of the task. The worker answers."""
+        self._left, self._answer = True, _end
 
     def start(self) -> bool:
         """Run the initializer; False: it raised, and the pool has been told."""
@@ -132,6 +141,8 @@ class _Worker:
                 return
 
     def _failure(self, error: BaseException) -> bytes:
+        if self._left:
+            raise error
         ledger.failed(error)
         return remote.pack(error, self._where)
 
@@ -267,6 +278,7 @@ def work(config: WorkerConfig) -> None:
     signal.signal(signal.SIGINT, _ignore_interrupt)
     interrupts.release()
     worker = _Worker(config)
+    os.register_at_fork(after_in_child=worker.leave)
     if not worker.start():
         sys.exit(1)
     gc.freeze()  # what was there at the start stays: let no collection walk (and copy) it
