@@ -14,6 +14,7 @@ from multiprocessing.process import BaseProcess
 
 from forkful import _native, ledger
 from forkful.launch import bootstrap, lastwords
+from forkful.launch.forking import fork
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class Popen(popen_fork.Popen):
         code = 1
         childs_end = ends.for_fork()
         try:
-            self.pid = os.fork()
+            self.pid = fork()
         except BaseException:
             _native.abandon(_native.last_child())
             ends()
