@@ -20,9 +20,15 @@ typedef struct place_file {
     int pid; /* of the process that has it, 0: there is none */
     int fd;
     fk_identity id;
+    char path[40]; /* of fd, for a child */
 } place_file;
 
 static place_file mine, parents;
+
+static void name_path(place_file *file)
+{
+    snprintf(file->path, sizeof file->path, "/proc/%d/fd/%d", file->pid, file->fd);
+}
 static uint64_t *used; /* a bit for each stretch of mine */
 static size_t words;
 static size_t children; /* that have one */
@@ -33,6 +39,7 @@ static bool make_file(void)
     if (fd < 0)
         return false;
     mine = (place_file){.pid = getpid(), .fd = fd};
+    name_path(&mine);
     if (words)
         memset(used, 0, words * sizeof *used);
     children = 0;
@@ -157,12 +164,12 @@ static PyObject *open_words(PyObject *m, PyObject *place)
     else if (!PyArg_ParseTuple(place, "iiKKl", &file.pid, &file.fd, &file.id.dev, &file.id.ino,
                                &number))
         return NULL;
+    else
+        name_path(&file);
     int fd = -1;
     if (file.pid && number >= 0) {
-        char path[64];
-        snprintf(path, sizeof path, "/proc/%d/fd/%d", file.pid, file.fd);
         /* Should it be another file by now, a FIFO or a terminal for example, this does not hang. */
-        int low = open(path, O_WRONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+        int low = open(file.path, O_WRONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
         if (low >= 0) {
             off_t at = number * STRETCH;
             if (fk_is_still(low, file.id) && lseek(low, at, SEEK_SET) == at)

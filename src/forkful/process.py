@@ -120,7 +120,6 @@ class Process(BaseProcess):
     _sentinel: Any
     _parent_pid: int
     _outcome: tuple[int, Any] | None = None
-    _run: Callable[[], Any]
     _last_words: int | tuple[int, ...] | None = None  # where this process writes them
     ends_last = False
     """Whether this process's parent, ended by SIGTERM, needs it until all else is done."""
@@ -232,21 +231,20 @@ class Process(BaseProcess):
     # -- the report --------------------------------------------------------------------------
 
     def _bootstrap(self, parent_sentinel: int | None = None) -> int:
-        """In the child: be this process, with a report round `run`."""
-        self._run, self.run = self.run, self._run_and_report  # type: ignore[method-assign]
-        code: int = bring_bootstrap().live(self, parent_sentinel)
+        """In the child: be this process, with a report of `run`."""
+        code: int = (_bootstrap or bring_bootstrap()).live(self, parent_sentinel)
         return code
 
     @staticmethod
     def _after_fork() -> None:
         """In a forked child: forget the parent's finalizers, call what was registered for this."""
-        bring_bootstrap().forget_parent()
+        (_bootstrap or bring_bootstrap()).forget_parent()
 
-    def _run_and_report(self) -> None:
+    def _run_and_report(self, run: Callable[[], Any]) -> None:
         here = os.getpid()
         try:
             _native.let_signals_in()  # what was held back before the fork; not earlier: see there
-            value = self._run()
+            value = run()
         except SystemExit as e:
             from forkful.launch import sigterm
 

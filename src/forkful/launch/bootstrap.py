@@ -3,23 +3,30 @@
 Written anew, as a start is paid for in pages: each object of the parent's that a newborn touches is on a page
 that must be copied, and the stdlib's touches many in order to find that there is nothing to do. The order of
 steps is the stdlib's.
+
+So what a child takes from another module is a name of this one, or a member of that one's `vars()`. An attribute of a
+module is looked up in the class of modules first; that it is not there the interpreter notes, with its name, in a table
+of its own: two pages more each.
 """
 
 from __future__ import annotations
 
 import atexit
 import fcntl
-import itertools
 import os
-import signal
 import sys
 import threading
-from io import TextIOWrapper
+from functools import partial
+from io import BytesIO, TextIOWrapper
+from itertools import count
 from multiprocessing import context, process, util
+from signal import set_wakeup_fd
 
 from forkful import _native, ledger
-from forkful.launch import imports, lastwords, parent
+from forkful._native import open_null_at, set_name, settle
+from forkful.launch import imports, parent
 from forkful.launch.defaults import defaults
+from forkful.launch.lastwords import listen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,9 +46,14 @@ __all__ = [
 ]
 
 _process: Any = process
-_context: Any = context
 _util: Any = util
 _threading: Any = threading
+_ParentProcess: Any = _process._ParentProcess
+_of_process: dict[str, Any] = vars(process)
+_of_context: dict[str, Any] = vars(context)
+_of_util: dict[str, Any] = vars(util)
+_of_sys: dict[str, Any] = vars(sys)
+_KEPT = ledger.KEPT
 
 AT_EXIT = "_exit_function" not in process.BaseProcess._bootstrap.__code__.co_names
 """Whether a child's end is made by `atexit`, the program's own functions included (Python 3.13), or by its
@@ -55,13 +67,16 @@ _native.disown(vars(process), imports.locks, imports.forget_others)
 _no_input: Any = None
 _no_input_fd = -1
 _input: Any = None
+_rehearsed = False
 _LEAST_FD = 240  # of it: see lastwords.c
 
 _MISSING = object()
 _BECOMES = "_process_counter", "_current_process", "_parent_process"
 
-_BOOTSTRAP = "multiprocessing.process"
-"""The module of the stdlib's `BaseProcess._bootstrap`; of another one is what a tool has put in its place."""
+_of_base = vars(process.BaseProcess)
+_bootstrap: Any = process.BaseProcess._bootstrap
+_OF_STDLIB = _bootstrap if _bootstrap.__module__ == "multiprocessing.process" else None
+"""The stdlib's `BaseProcess._bootstrap`. Another one is what a tool has put in its place."""
 
 
 def clear_exit_functions() -> None:
@@ -78,7 +93,10 @@ def call_exit_functions() -> None:
 
 def prepare() -> None:
     """Make what children will need; before a fork."""
-    global _no_input, _no_input_fd, _input
+    global _no_input, _no_input_fd, _input, _rehearsed
+    if not _rehearsed:
+        _rehearsed = True
+        _rehearse()
     stdin = sys.stdin
     if stdin is _input or stdin is _no_input:
         return
@@ -98,6 +116,12 @@ def prepare() -> None:
             os.close(null)
 
 
+def _rehearse() -> None:
+    """Do what a child does and its parent does not, where that leaves no trace: the names are in the table then."""
+    _print_by_lines(TextIOWrapper(BytesIO()))
+    _ParentProcess("", 0, None)
+
+
 def read_nothing() -> None:
     """In a process whose children shall be spared what `prepare` prepares: have no input either."""
     global _no_input
@@ -112,9 +136,10 @@ def live(child: Any, parent_sentinel: int | None) -> int:
         child: The process object.
         parent_sentinel: This process's end of the tie between it and its parent.
     """
-    _native.settle()
-    if process.BaseProcess._bootstrap.__module__ != _BOOTSTRAP:
+    settle()
+    if _of_base["_bootstrap"] is not _OF_STDLIB:
         begin(child, parent_sentinel, False)
+        child.run = partial(child._run_and_report, child.run)
         code: int = process.BaseProcess._bootstrap(child, parent_sentinel)
         return code
     code = 1
@@ -124,14 +149,21 @@ def live(child: Any, parent_sentinel: int | None) -> int:
             child._after_fork()
         finally:
             del before  # not earlier: what registered itself for a fork may belong to it
-        if _util._logger is not None:
+        if _of_util["_logger"] is not None:
             util.info("child process calling self.run()")
         try:
-            child.run()
+            child._run_and_report(child.run)
             code = 0
         finally:
             if not AT_EXIT:
-                _end()
+                if (
+                    _of_util["_finalizer_registry"]
+                    or _of_process["_children"]
+                    or _of_util["_logger"] is not None
+                ):
+                    _util._exit_function()
+                else:
+                    _of_util["_exiting"] = True
     except SystemExit as e:
         if e.code is None:
             code = 0
@@ -148,10 +180,10 @@ def live(child: Any, parent_sentinel: int | None) -> int:
         traceback.print_exc()
     finally:
         _threading._shutdown()
-        if _util._logger is not None:
+        if _of_util["_logger"] is not None:
             util.info("process exiting with exitcode %d" % code)  # noqa: UP031 (as the stdlib has it)
         _util._flush_std_streams()
-    if ledger.KEPT:
+    if _KEPT:
         ledger.ended()
     return code
 
@@ -167,25 +199,26 @@ def begin(child: Any, parent_sentinel: int | None, become: bool) -> Any:
     Returns:
         The one that was there.
     """
-    _native.set_name(child._name)
-    signal.set_wakeup_fd(-1)  # the parent's event loop's: it would take our signals for its own
-    if ledger.KEPT:
+    set_name(child._name)
+    set_wakeup_fd(-1)  # the parent's event loop's: it would take our signals for its own
+    if _KEPT:
         ledger.began(child.name, child._parent_pid, child._start_method)
-    _print_by_lines(sys.stdout)
-    _print_by_lines(sys.stderr)
-    lastwords.listen(child._last_words)
+    _print_by_lines(_of_sys["stdout"])
+    _print_by_lines(_of_sys["stderr"])
+    listen(child._last_words)
     if parent_sentinel is not None and child._config.get("daemon"):
         parent.die_with_parent(parent_sentinel, child._parent_pid)
     if not become:
         return None
-    if child._start_method is not None:
-        defaults.start_method = child._start_method
-        _context._force_start_method(child._start_method)
-    _process._process_counter = itertools.count(1)
+    method = child._start_method
+    if method is not None:
+        defaults.start_method = method
+        _of_context["_default_context"]._actual_context = _of_context["_concrete_contexts"][method]
+    _of_process["_process_counter"] = count(1)
     _let_nobody_read()
-    before = _process._current_process
-    _process._current_process = child
-    _process._parent_process = _process._ParentProcess(
+    before = _of_process["_current_process"]
+    _of_process["_current_process"] = child
+    _of_process["_parent_process"] = _ParentProcess(
         child._parent_name, child._parent_pid, parent_sentinel
     )
     if _threading._HAVE_THREAD_NATIVE_ID:
@@ -199,7 +232,10 @@ def restored() -> Callable[[], None]:
         (owner, name, getattr(owner, name, _MISSING))
         for owner, names in (
             (defaults, ("start_method",)),
-            (_context._default_context, ("_actual_context",)),  # which a context of forkful's lacks
+            (
+                _of_context["_default_context"],
+                ("_actual_context",),
+            ),  # which a context of forkful's lacks
             (_process, _BECOMES),
         )
         for name in names
@@ -217,19 +253,20 @@ def restored() -> Callable[[], None]:
 
 def forget_parent() -> None:
     """What a child calls as `_after_fork`: drop the parent's finalizers, call what was registered for this."""
-    if _util._finalizer_registry:
+    if _of_util["_finalizer_registry"]:
         _util._finalizer_registry.clear()
-    if _util._afterfork_registry.data:
+    if _of_util["_afterfork_registry"].data:
         _util._run_after_forkers()
 
 
 def _let_nobody_read() -> None:
     """Input is the parent's."""
     global _input
-    if sys.stdin is None or sys.stdin is _no_input:
+    stdin = _of_sys["stdin"]
+    if stdin is None or stdin is _no_input:
         return
-    if sys.stdin is _input and _native.open_null_at(_no_input_fd):
-        sys.stdin = _no_input
+    if stdin is _input and open_null_at(_no_input_fd):
+        _of_sys["stdin"] = _no_input
         _input = None
     else:
         _util._close_stdin()
@@ -246,10 +283,3 @@ def _print_by_lines(stream: Any) -> None:
             stream.reconfigure(line_buffering=True)
         except (OSError, ValueError):
             pass  # closed, or nobody reads it
-
-
-def _end() -> None:
-    if _util._finalizer_registry or _process._children or _util._logger is not None:
-        _util._exit_function()
-    else:
-        _util._exiting = True

@@ -11,11 +11,12 @@ enabled it) writes where the program wants it.
 
 from __future__ import annotations
 
-import faulthandler
 import re
 import signal
+from faulthandler import disable, enable, is_enabled
 
 from forkful import _native
+from forkful._native import open_words
 from forkful.launch.defaults import defaults
 
 __all__ = ["NOWHERE", "listen", "take"]
@@ -55,11 +56,11 @@ def listen(place: int | tuple[int, ...] | None) -> None:
     Where there is none, let it be written nowhere, also where its parent's is.
     """
     global _mine
-    if faulthandler.is_enabled():
+    if is_enabled():
         if _mine == NOWHERE:
             return  # the program's own
-        faulthandler.disable()
+        disable()
         _native.close_words()
-    _mine = NOWHERE if place is None else _native.open_words(place)
+    _mine = NOWHERE if place is None else open_words(place)
     if _mine != NOWHERE:
-        faulthandler.enable(_mine)
+        enable(_mine)
