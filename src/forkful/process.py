@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from multiprocessing import TimeoutError, process
+from multiprocessing.context import get_spawning_popen
 from multiprocessing.process import BaseProcess, active_children, current_process, parent_process
 
 from forkful import _native, errors, ledger, wire
@@ -116,6 +117,7 @@ class Process(BaseProcess):
 
     _start_method: str | None = None
     _report: SimpleQueue[Any]
+    _report_at: tuple[int, int, int] | None = None  # in a child that has unpickled itself
     _popen: Any  # the stdlib's field, as are those that follow
     _sentinel: Any
     _parent_pid: int
@@ -253,7 +255,7 @@ class Process(BaseProcess):
             if sigterm.begun() or os.getpid() != here:
                 raise
             code = e.code if isinstance(e.code, int) else 0 if e.code is None else 1
-            self._report._put_bytes(str(code).encode(), _EXIT)
+            self._leave(str(code).encode(), _EXIT)
             raise
         except BaseException as e:
             if os.getpid() == here:
@@ -271,15 +273,34 @@ class Process(BaseProcess):
     def _report_exception(self, error: BaseException) -> None:
         from forkful import remote  # on first use: few processes fail
 
-        self._report._put_bytes(remote.pack(error, f"{self.name} (pid {os.getpid()})"), _EXCEPTION)
+        self._leave(remote.pack(error, f"{self.name} (pid {os.getpid()})"), _EXCEPTION)
 
     def _report_result(self, value: Any) -> None:
         try:
             data, buffers = wire.dumps_oob(value)
-            self._report._put_bytes((data, buffers) if buffers else data, _RESULT)
+            self._leave((data, buffers) if buffers else data, _RESULT)
         except Exception as e:
             # Who never asks for the result is not bothered with that it cannot be sent.
             self._report_exception(e)
+
+    def _leave(self, data: Any, kind: int) -> None:
+        if self._report_at is not None:
+            self._report = _new_queue(SimpleQueue)
+            try:
+                self._report._attach(*self._report_at)
+            except LookupError:
+                return  # it went with the parent: nobody will ask
+        self._report._put_bytes(data, kind)
+
+    def __getstate__(self) -> object:
+        """Tell a child where its report goes to: most leave none, and need no handle of that."""
+        state = super().__getstate__()
+        keeps = hasattr(get_spawning_popen(), "keep")  # the report, until the child has ended
+        if keeps and isinstance(state, dict) and "_report" in state:
+            _, (_, _, place, _) = state["_report"].__reduce__()
+            state = state | {"_report_at": place}
+            del state["_report"]
+        return state
 
     def _read_report(self, timeout: float | None) -> tuple[int, Any]:
         """Return (kind, content), once the process has ended."""

@@ -179,3 +179,30 @@ def test_ctrl_c_at_the_birth_of_a_worker_is_the_parents_affair(start_method: str
         timeout=LONG,
     )
     assert (done.stdout, done.stderr) == ("[0, 1, 4] [False, False, False] False\n[5]\n", "")
+
+
+ORPHAN = """
+import os, signal, sys
+import forkful
+
+def outlive():
+    forkful.parent_process().join()
+    raise ValueError("mine")
+
+if __name__ == "__main__":
+    forkful.get_context(sys.argv[1]).Process(target=outlive).start()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_who_fails_when_its_parent_is_gone_tells_its_own_error_alone(
+    start_method: str, tmp_path: Path
+) -> None:
+    """Its report was the parent's to read, and is gone with it."""
+    program = tmp_path / "orphan.py"
+    program.write_text(ORPHAN)
+    command = [sys.executable, str(program), start_method]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LONG)  # to its end, too
+    assert done.returncode == -signal.SIGKILL
+    assert done.stderr.rstrip().endswith("ValueError: mine")
+    assert done.stderr.count("Traceback") == 1
