@@ -8,8 +8,12 @@ ignores it.
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]
 import signal
+from _signal import (  # type: ignore[import-not-found]
+    SIG_UNBLOCK,
+    SIGINT,
+    pthread_sigmask,
+)
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -34,4 +38,4 @@ def are_held() -> bool:
 def release() -> None:
     """Let what has waited come, and what comes from now on."""
     # Not `signal`, which converts to enumerations: a newborn would have to copy them.
-    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (_signal.SIGINT,))
+    pthread_sigmask(SIG_UNBLOCK, (SIGINT,))

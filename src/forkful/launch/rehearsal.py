@@ -59,7 +59,9 @@ def _rehearse(make: _Make) -> None:
     # What threading has registered for each child: with one thread it changes nothing.
     after_fork: Callable[[], Any] = getattr(threading, "_after_fork", int)
     here: Any = process.current_process()
-    name, tracker_fd, client = here._name, _tracker._fd, server.__dict__.copy()
+    name, tracker_fd = here._name, _tracker._fd
+    # Each by itself: an object that was asked for its `__dict__` is slower, and larger, from then on.
+    client = server._forkserver_alive_fd, server._inherited_fds
     restore = bootstrap.restored()
     bring_bootstrap()
     popen = _Popen()
@@ -72,7 +74,7 @@ def _rehearse(make: _Make) -> None:
     finally:
         restore()
         here._name, _tracker._fd = name, tracker_fd
-        server.__dict__.update(client)
+        server._forkserver_alive_fd, server._inherited_fds = client
 
 
 class _Popen:

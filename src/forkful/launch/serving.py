@@ -21,11 +21,14 @@ import sys
 import time
 from importlib import import_module
 from multiprocessing import process, resource_tracker, spawn, util
+from signal import set_wakeup_fd
 from struct import calcsize, pack, unpack
 
 from forkful import _native, wire
 from forkful.launch import begin as begin  # here once: children may have children
 from forkful.launch import bootstrap, inherit, interrupts, lean
+from forkful.launch.bootstrap import AT_EXIT
+from forkful.launch.forking import fork
 from forkful.launch.forkserver import server
 from forkful.launch.marks import Marks
 from forkful.launch.rehearsal import rehearse
@@ -59,7 +62,7 @@ def serve(family: int, listener: int, alive_r: int, data_r: int, preload: list[s
     _native.set_name("forkserver")
     _serve_once_forked()
     data = inherit.board_for_children(_native.stream_take(data_r) or b"")
-    own = {name: list(data[name]) for name in ("sys_path", "sys_argv")} | {"dir": data["dir"]}
+    path, argv, directory = list(data["sys_path"]), list(data["sys_argv"]), data["dir"]
     left = _prepare(data, "__main__" in preload)
     os.close(data_r)
     # What the stdlib's server hands to its children is its own client object; ours must be it.
@@ -69,6 +72,7 @@ def serve(family: int, listener: int, alive_r: int, data_r: int, preload: list[s
             import_module(name)
         except ImportError:
             pass  # as the stdlib has it: a child that needs it will tell
+    sys.path, sys.argv = path, argv  # which these modules may have changed
     bootstrap.read_nothing()
     util._flush_std_streams()
     # A child's garbage collector shall not write to what the server has made, and so copy its pages.
@@ -79,7 +83,7 @@ def serve(family: int, listener: int, alive_r: int, data_r: int, preload: list[s
     clients = _socket.socket(fileno=listener)
     clients.settimeout(None)  # whatever socket.setdefaulttimeout() a prepared module has called
     try:
-        _Server(clients, alive_r, left, own, inherit.releases_interrupts()).loop()
+        _Server(clients, alive_r, left, directory, inherit.releases_interrupts()).loop()
     finally:
         clients.close()
 
@@ -87,9 +91,9 @@ def serve(family: int, listener: int, alive_r: int, data_r: int, preload: list[s
 def _as_now() -> Callable[[_socket.socket, int], Callable[..., Any]]:
     """Return what makes of a socket and a descriptor, in the place of the server's, how a child reads whom to be.
 
-    The child is to have the directory and the paths that are set here.
+    The child is to have the directory that is set here.
     """
-    now = {"sys_path": sys.path, "sys_argv": sys.argv, "dir": os.getcwd()}
+    now = os.getcwd()
     return lambda clients, alive_r: _Server(clients, alive_r, {}, now, False).read
 
 
@@ -136,7 +140,7 @@ class _Server:
         clients: Where they connect.
         alive_r: At its end when none is left.
         left: What of the preparation is left to the children.
-        data: And what of it they do again.
+        directory: Theirs, whatever the server's is by then.
         releases_interrupts: Whether Ctrl-C, which is held back here, may come to the children.
     """
 
@@ -145,12 +149,12 @@ class _Server:
         clients: _socket.socket,
         alive_r: int,
         left: dict[str, Any],
-        data: dict[str, Any],
+        directory: str,
         releases_interrupts: bool,
     ) -> None:
         self.clients = clients
         self.alive_r = alive_r
-        self.left, self.data = left, data
+        self.left, self.directory = left, directory
         self.releases_interrupts = releases_interrupts
         self.handlers: tuple[tuple[int, Any], ...] = ()
         self.status_fds: dict[int, int] = {}  # by the child's pid
@@ -214,13 +218,13 @@ class _Server:
                 os.close(fd)
             return
         try:
-            pid = os.fork()
+            pid = fork()
         except OSError as e:
             if e.errno not in _REFUSED:
                 raise
             pid = None
         if pid == 0:
-            self.be_child(fds)
+            _be_child(self, fds)
         child_r, status_w, *rest = fds
         if pid is None:
             os.close(status_w)
@@ -254,25 +258,11 @@ class _Server:
         else:
             self.own.add(self.spare)
 
-    def be_child(self, fds: tuple[int, ...]) -> None:
-        """Does not return."""
-        code = 1
-        try:
-            if bootstrap.AT_EXIT:
-                bootstrap.clear_exit_functions()
-            code = self.read(*fds)._bootstrap(fds[4])
-        except Exception:
-            sys.excepthook(*sys.exc_info())
-            sys.stderr.flush()
-        finally:
-            bootstrap.call_exit_functions()
-            os._exit(code)
-
     def read(
         self, data_r: int, status_w: int, alive_w: int, tracker_w: int, tie: int, *rest: int
     ) -> Any:
         """In a child: leave the server behind, read whom to be; return the process object."""
-        signal.set_wakeup_fd(-1)
+        set_wakeup_fd(-1)
         # Not `signal`, which converts to enumerations and so touches many pages.
         for signum, handler in self.handlers:
             if handler is not None:
@@ -295,15 +285,28 @@ class _Server:
             else:
                 if self.releases_interrupts:
                     interrupts.release()
-                # What preloaded modules may have changed in the server.
-                sys.path, sys.argv = self.data["sys_path"], self.data["sys_argv"]
-                os.chdir(self.data["dir"])
+                os.chdir(self.directory)  # preloaded modules may have left it
                 if self.left:
                     spawn.prepare(self.left)
             return wire.loads(_native.stream_take(data_r) or b"")
         finally:
             del here._inheriting
             os.close(data_r)
+
+
+def _be_child(serving: _Server, fds: tuple[int, ...]) -> None:
+    """In a child; does not return. No method, to look one up for the first time would be pages to be copied."""
+    code = 1
+    try:
+        if AT_EXIT:
+            bootstrap.clear_exit_functions()
+        code = serving.read(*fds)._bootstrap(fds[4])
+    except Exception:
+        sys.excepthook(*sys.exc_info())
+        sys.stderr.flush()
+    finally:
+        bootstrap.call_exit_functions()
+        os._exit(code)
 
 
 def _come_by_descriptor(*_: object) -> None:
