@@ -68,6 +68,10 @@ class Known:
         self._next = next(rows, None)
         self._db: sqlite3.Connection | None = None
 
+    def __del__(self) -> None:
+        if self._db is not None:
+            self._db.close()  # from Python 3.13 on it is to be said
+
     def take(self, key: bytes, seq: int) -> Record | None:
         """Take the record of an item out of the set.
 
