@@ -81,11 +81,12 @@ static PyObject *Lock_release(PyObject *self, PyObject *unused)
 /* Whether a `with` block ends that does not hold its lock: Condition.wait() has raised LockOwnerDied in it, and
  * the lock is a dead process's, or of whoever has recovered it since. Or the block is the parent's, and this
  * process was forked in it: the lock is the parent's, or somebody else's by now. */
-static bool is_anothers(PyObject *self)
+static bool is_anothers(PyObject *self, bool raised)
 {
     fk_handle *h = (fk_handle *)self;
     fk_owner owner = h->data ? fk_lock_owner(&user(h)->lock) : 0;
-    return owner && owner != fk_family.me;
+    return owner && owner != fk_family.me &&
+           (raised || fk_handle_inherited(h) || !fk_slot_alive(&fk_family, owner));
 }
 
 /* The same, and the parent has released the lock already. */
@@ -95,11 +96,15 @@ static bool was_parents(PyObject *self)
     return h->data && fk_handle_inherited(h) && !fk_lock_owner(&user(h)->lock);
 }
 
+static bool has_raised(PyObject *const *args, Py_ssize_t nargs)
+{
+    return nargs > 0 && args[0] != Py_None;
+}
+
 static PyObject *Lock_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
-    bool raised =
-        nargs > 0 && args[0] != Py_None; /* what says more than that it was free already */
-    if (is_anothers(self) || (raised && was_parents(self)))
+    bool raised = has_raised(args, nargs); /* what says more than that it was free already */
+    if (is_anothers(self, raised) || (raised && was_parents(self)))
         Py_RETURN_NONE;
     return Lock_release(self, NULL);
 }
@@ -180,8 +185,7 @@ static PyObject *RLock_exit(PyObject *self, PyObject *const *args, Py_ssize_t na
     fk_rlock *l = ((fk_handle *)self)->data;
     if (FK_LIKELY(l && fk_rlock_release(&fk_family, l) == FK_OK))
         Py_RETURN_NONE;
-    (void)args, (void)nargs;
-    if (is_anothers(self) || was_parents(self))
+    if (is_anothers(self, has_raised(args, nargs)) || was_parents(self))
         Py_RETURN_NONE;
     return RLock_release(self, NULL);
 }
