@@ -213,8 +213,13 @@ static PyObject *sigterm_held(PyObject *m, PyObject *unused)
  * registered for a fork, and what is raised there is printed and forgotten: the child would live on. So
  * signals that Python handles wait from before the fork until the child runs, where an exception ends it,
  * and in the parent until it knows the child.
- * What the program has for them in C comes at once, and so does death by default. */
-static _Thread_local sigset_t before_fork;
+ * What the program has for them in C comes at once, and so does death by default.
+ *
+ * So do all that programs have handlers for: one that runs meanwhile may start a process, be it another
+ * program, which would have SIGTERM and Ctrl-C blocked for ever. */
+static const int in_python[] = {SIGTERM, SIGINT,  SIGHUP,  SIGQUIT, SIGCHLD,
+                                SIGALRM, SIGUSR1, SIGUSR2, SIGWINCH};
+static _Thread_local sigset_t held_back; /* and were not blocked before */
 static _Thread_local bool waiting;
 
 static bool python_handles(int signum)
@@ -227,14 +232,17 @@ static bool python_handles(int signum)
 static PyObject *hold_signals(PyObject *m, PyObject *unused)
 {
     (void)m, (void)unused;
-    sigset_t set;
-    sigemptyset(&set);
-    if (python_handles(SIGTERM))
-        sigaddset(&set, SIGTERM);
-    if (python_handles(SIGINT))
-        sigaddset(&set, SIGINT);
-    if (!waiting)
-        waiting = pthread_sigmask(SIG_BLOCK, &set, &before_fork) == 0;
+    if (waiting)
+        Py_RETURN_NONE;
+    sigset_t before;
+    sigemptyset(&held_back);
+    for (size_t i = 0; i < sizeof in_python / sizeof *in_python; i++)
+        if (python_handles(in_python[i]))
+            sigaddset(&held_back, in_python[i]);
+    waiting = pthread_sigmask(SIG_BLOCK, &held_back, &before) == 0;
+    for (size_t i = 0; i < sizeof in_python / sizeof *in_python; i++)
+        if (sigismember(&before, in_python[i]) == 1)
+            sigdelset(&held_back, in_python[i]);
     Py_RETURN_NONE;
 }
 
@@ -243,7 +251,8 @@ static PyObject *let_signals_in(PyObject *m, PyObject *unused)
     (void)m, (void)unused;
     if (waiting) {
         waiting = false;
-        pthread_sigmask(SIG_SETMASK, &before_fork, NULL);
+        /* Not the mask of before: what was registered for a fork may have blocked others in the child. */
+        pthread_sigmask(SIG_UNBLOCK, &held_back, NULL);
     }
     Py_RETURN_NONE;
 }
@@ -382,9 +391,9 @@ PyMethodDef fk_ending_methods[] = {
      "sigterm_held($module, /)\n--\n\nReturn whether a start of a child is under way in the main "
      "thread."},
     {"hold_signals", hold_signals, METH_NOARGS,
-     "hold_signals($module, /)\n--\n\nLet SIGTERM and SIGINT wait, for this thread and what it "
-     "forks, "
-     "if Python has a handler for them."},
+     "hold_signals($module, /)\n--\n\nLet signals wait, for this thread and what it forks, if "
+     "Python "
+     "has a handler for them."},
     {"let_signals_in", let_signals_in, METH_NOARGS,
      "let_signals_in($module, /)\n--\n\nLet come what hold_signals holds back, in this thread or "
      "the "

@@ -130,6 +130,14 @@ def test_ctrl_c_amid_a_start_comes_when_the_child_is_known(tmp_path: Path) -> No
     parent.join()
 
 
+def test_no_signal_is_blocked_in_what_a_handler_starts_amid_a_start() -> None:
+    """Another program, which would never hear SIGTERM. What the program itself blocks in its children stays so."""
+    parent = forkful.get_context("fork").Process(target=ended.handle_amid_a_start)
+    parent.start()
+    assert parent.result(LONG) == ([[]], [signal.SIGUSR2])
+    parent.join()
+
+
 def test_children_do_not_act_for_the_parent(tmp_path: Path) -> None:
     """By the parent's handler (a pool's workers), or through its event loop (any child)."""
     seen = []

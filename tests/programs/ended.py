@@ -230,3 +230,23 @@ def interrupt_a_start(go: str) -> tuple[bool, int | None]:
         child.join()
         return known, child.exitcode
     return False, None
+
+
+def blocked() -> list[int]:
+    """Signals, in this thread."""
+    return sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+
+
+def handle_amid_a_start() -> tuple[list[list[int]], list[int]]:
+    """What is blocked where a handler runs that was called amid a start; and in the child, which has blocked one."""
+    seen: list[list[int]] = []
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
+    signal.signal(signal.SIGCHLD, lambda *_: seen.append(blocked()))
+    os.register_at_fork(
+        before=lambda: signal.raise_signal(signal.SIGCHLD),
+        after_in_child=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGUSR2,)),
+    )
+    child = forkful.get_context("fork").Process(target=blocked)
+    child.start()
+    of_the_start = list(seen)
+    return of_the_start, child.result()
