@@ -317,6 +317,37 @@ def test_what_a_thread_of_the_parent_was_importing_is_imported_anew(
         del sys.modules[module]
 
 
+def have_it_imported(name: str) -> None:
+    """By a process that another thread than the importing one forks."""
+    child = forkful.get_context("fork").Process(target=lambda: importlib.import_module(name).X)
+    child.start()
+    assert child.result(LONG) == 3
+    child.close()
+
+
+def test_a_module_that_forks_in_its_body_is_made_anew_once(
+    fork: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not in each process that it forks then: there would be no end of them."""
+    name, bodies = "forking_module", tmp_path / "bodies"
+    (tmp_path / f"{name}.py").write_text(
+        textwrap.dedent(f"""
+        import pathlib, threading, {__name__} as test
+        X, bodies = 3, pathlib.Path({str(bodies)!r})
+        with bodies.open("a") as file:
+            file.write("x")
+        if bodies.stat().st_size < 5:
+            thread = threading.Thread(target=test.have_it_imported, args=(__name__,))
+            thread.start()
+            thread.join()
+        """)
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.import_module(name)
+    del sys.modules[name]
+    assert bodies.read_text() == "xx"
+
+
 # ---- locks ---------------------------------------------------------------------------------------
 
 
@@ -387,6 +418,32 @@ def test_what_passes_through_an_inherited_with_block_is_what_was_raised(
     assert child.result(LONG) == "out"
     child.close()
     assert is_free(held)
+
+
+@pytest.mark.parametrize("noun", ["Lock", "RLock"])
+def test_a_with_block_of_ones_own_that_has_lost_its_lock_ends_as_ever(fork: Any, noun: str) -> None:
+    """It was released too early, and is another process's: no inherited block, but a mistake."""
+    lock, taken, go = getattr(fork, noun)(), fork.Event(), fork.Event()
+
+    def take() -> None:
+        lock.acquire()
+        taken.set()
+        go.wait()
+
+    lock.acquire()
+    lock.release()
+    other = fork.Process(target=take)
+    other.start()
+    assert taken.wait(LONG)
+    if noun == "RLock":
+        with pytest.raises(AssertionError):
+            lock.__exit__(None, None, None)
+    else:
+        lock.__exit__(None, None, None)
+        assert is_free(lock)
+    go.set()
+    other.join()
+    other.close()
 
 
 def test_a_lock_that_a_thread_of_the_parent_holds_is_waited_for(fork: Any) -> None:
