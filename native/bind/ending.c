@@ -215,18 +215,22 @@ static PyObject *sigterm_held(PyObject *m, PyObject *unused)
  * and in the parent until it knows the child.
  * What the program has for them in C comes at once, and so does death by default.
  *
- * So do all that programs have handlers for: one that runs meanwhile may start a process, be it another
- * program, which would have SIGTERM and Ctrl-C blocked for ever. */
-static const int in_python[] = {SIGTERM, SIGINT,  SIGHUP,  SIGQUIT, SIGCHLD,
-                                SIGALRM, SIGUSR1, SIGUSR2, SIGWINCH};
+ * With them wait the others that programs have handlers for: one that runs meanwhile may start a process, be
+ * it another program, which would have SIGTERM and Ctrl-C blocked for ever. */
+static const int ending[] = {SIGTERM, SIGINT},
+                 others[] = {SIGHUP, SIGQUIT, SIGCHLD, SIGALRM, SIGUSR1, SIGUSR2, SIGWINCH};
 static _Thread_local sigset_t held_back; /* and were not blocked before */
 static _Thread_local bool waiting;
 
-static bool python_handles(int signum)
+/* Add those signals that Python handles. It does not ask for any of these flags; faulthandler.register() does,
+ * which is to show where a hook of a fork hangs. */
+static void add_handled(sigset_t *set, const int *signums, size_t n, int flags_of_c)
 {
     struct sigaction now;
-    return sigaction(signum, NULL, &now) == 0 && !(now.sa_flags & SA_SIGINFO) &&
-           now.sa_handler != SIG_DFL && now.sa_handler != SIG_IGN;
+    for (size_t i = 0; i < n; i++)
+        if (sigaction(signums[i], NULL, &now) == 0 && !(now.sa_flags & flags_of_c) &&
+            now.sa_handler != SIG_DFL && now.sa_handler != SIG_IGN)
+            sigaddset(set, signums[i]);
 }
 
 static PyObject *hold_signals(PyObject *m, PyObject *unused)
@@ -236,13 +240,13 @@ static PyObject *hold_signals(PyObject *m, PyObject *unused)
         Py_RETURN_NONE;
     sigset_t before;
     sigemptyset(&held_back);
-    for (size_t i = 0; i < sizeof in_python / sizeof *in_python; i++)
-        if (python_handles(in_python[i]))
-            sigaddset(&held_back, in_python[i]);
+    add_handled(&held_back, ending, sizeof ending / sizeof *ending, SA_SIGINFO);
+    add_handled(&held_back, others, sizeof others / sizeof *others,
+                SA_SIGINFO | SA_RESTART | SA_NODEFER);
     waiting = pthread_sigmask(SIG_BLOCK, &held_back, &before) == 0;
-    for (size_t i = 0; i < sizeof in_python / sizeof *in_python; i++)
-        if (sigismember(&before, in_python[i]) == 1)
-            sigdelset(&held_back, in_python[i]);
+    for (int signum = 1; signum < NSIG; signum++)
+        if (sigismember(&before, signum) == 1)
+            sigdelset(&held_back, signum);
     Py_RETURN_NONE;
 }
 
