@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import functools
 import gc
@@ -498,6 +499,23 @@ def test_terminate_does_not_wait_for_a_callback_that_hangs(fork: Any) -> None:
     pool._collector._thread.join(LONG)
     assert hung.get(0) == 9
     pool.join()
+
+
+def test_ctrl_c_amid_the_begin_of_a_callback_lets_who_waits_for_it_go(fork: Any) -> None:
+    """None is taken to be under way for ever."""
+
+    class Interrupted(collections.deque[Any]):
+        def popleft(self) -> Any:
+            super().popleft()
+            raise KeyboardInterrupt
+
+    with fork.Pool(1) as pool:
+        result, engine = pool.apply_async(deeds.square, (3,)), pool._engine
+        assert result.get(LONG) == 9
+        engine._calls = Interrupted([result._call_back])
+        with pytest.raises(KeyboardInterrupt):
+            engine._run_calls()
+        assert not engine.is_calling(result._call_back)
 
 
 def test_terminate_wakes_who_waits(own_pool: Any, tmp_path: Path) -> None:

@@ -266,16 +266,18 @@ class Engine:
     def _run_calls(self) -> None:
         """Callbacks of the user: not under the lock."""
         while self._calls:
-            with self.lock:
-                if not self._calls:
-                    return
-                call = self._calls[0]
-                self._called[call] = threading.get_ident()  # first: it is always in one of them
-                self._calls.popleft()
+            call = None
             try:
+                with self.lock:
+                    if not self._calls:
+                        return
+                    call = self._calls[0]
+                    self._called[call] = threading.get_ident()  # first: it is always in one of them
+                    self._calls.popleft()
                 call()
-            finally:
-                self._called.pop(call, None)
+            finally:  # also of Ctrl-C before the call
+                if call is not None:
+                    self._called.pop(call, None)
 
     def is_calling(self, call: Callable[[], None]) -> bool:
         """Whether this is due, or under way."""
