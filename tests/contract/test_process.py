@@ -358,6 +358,29 @@ def test_a_child_for_which_somebody_else_has_waited_has_ended(fork: Any) -> None
     assert (child.exitcode, child.result(), child.is_alive()) == (0, 25, False)
 
 
+@pytest.mark.parametrize("first", ["the handler", "who is interrupted"])
+def test_a_handler_that_asks_for_the_status_amid_the_same_question_spoils_none(
+    fork: Any, first: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one of SIGCHLD does that starts the next child: a start joins those that have ended."""
+    child = fork.Process(target=os._exit, args=(3,))
+    child.start()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+
+    def interrupted(pid: int, flags: int) -> tuple[int, int]:
+        monkeypatch.undo()
+        if first == "the handler":
+            child._popen.poll()
+            return os.waitpid(pid, flags)
+        status = os.waitpid(pid, flags)
+        child._popen.poll()
+        return status
+
+    monkeypatch.setattr(os, "waitpid", interrupted)
+    assert child._popen.poll() == child.exitcode == 3
+    assert not child._popen.status_lost
+
+
 def test_close(ctx: Any, tmp_path: Path) -> None:
     process = started(ctx, deeds.wait_for_file, str(tmp_path / "go"))
     with pytest.raises(ValueError, match="still running"):

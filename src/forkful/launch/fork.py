@@ -191,9 +191,13 @@ class Popen(popen_fork.Popen):
             else:
                 pid, status = os.waitpid(self.pid, os.WNOHANG)
         except OSError:
-            self._guess_status()
+            if (
+                self.returncode is None
+            ):  # a handler of a signal that came just now may have asked, too
+                self._guess_status()
             return
         if pid == self.pid:
+            self.status_lost = False  # as such a handler may have thought
             self.returncode = os.waitstatus_to_exitcode(status)
             if ledger.KEPT:
                 ledger.reaped(pid, self.returncode, used)
