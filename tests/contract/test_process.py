@@ -379,6 +379,7 @@ def test_a_handler_that_asks_for_the_status_amid_the_same_question_spoils_none(
     monkeypatch.setattr(os, "waitpid", interrupted)
     assert child._popen.poll() == child.exitcode == 3
     assert not child._popen.status_lost
+    child.close()
 
 
 def test_close(ctx: Any, tmp_path: Path) -> None:
