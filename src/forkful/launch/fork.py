@@ -191,9 +191,7 @@ class Popen(popen_fork.Popen):
             else:
                 pid, status = os.waitpid(self.pid, os.WNOHANG)
         except OSError:
-            if (
-                self.returncode is None
-            ):  # a handler of a signal that came just now may have asked, too
+            if self.returncode is None:  # a signal's handler may have asked just now, too
                 self._guess_status()
             return
         if pid == self.pid:
