@@ -191,6 +191,8 @@ void fk_tied(void); /* ties.c */
 
 /* ending.c */
 int fk_add_ending_constants(PyObject *m);
+
+/* disown.c */
 int fk_add_disowned(void);
 
 /* board_bind.c */

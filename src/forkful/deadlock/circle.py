@@ -168,9 +168,14 @@ def of_this_thread() -> DeadlockError | None:
 
     For who knows that the waits do not end, having looked at the whole family.
     """
-    stuck, here = _look(), _here()
+    circle = _told(_look(), _here())
+    return _error(circle) if circle else None
+
+
+def _told(stuck: _Stuck, here: _Thread) -> list[_Wait]:
+    """Return the circle in which this thread is told; empty: there is none."""
     circle = stuck.circle(here) if here in stuck.waits else []
-    return _error(circle) if circle and _raiser(circle) == here else None
+    return circle if circle and _raiser(circle) == here else []
 
 
 _Finding = frozenset[tuple[int, ...]]
@@ -204,8 +209,8 @@ def examine() -> DeadlockError | None:
 def _find(here: _Thread) -> tuple[list[_Wait], _Finding] | None:
     """Look at the board, at the kernel, and whether the board still shows the same."""
     stuck = _look()
-    circle = stuck.circle(here) if here in stuck.waits else []
-    if not circle or _raiser(circle) != here:
+    circle = _told(stuck, here)
+    if not circle:
         return None
     behind = stuck.all_behind(here)
     try:
