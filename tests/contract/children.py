@@ -9,6 +9,7 @@ import pickle
 import signal
 import struct
 import termios
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -95,6 +96,17 @@ def unread(conn: Any) -> int:
     """Bytes that wait to be read."""
     (n,) = struct.unpack("i", fcntl.ioctl(conn.fileno(), termios.FIONREAD, bytes(4)))
     return int(n)
+
+
+class Hang:
+    """A callback of a pool that hangs, from when it is `entered` until `release` is set."""
+
+    def __init__(self) -> None:
+        self.entered, self.release = threading.Event(), threading.Event()
+
+    def __call__(self, value: object) -> None:
+        self.entered.set()
+        self.release.wait()
 
 
 def kill(child: Any) -> None:

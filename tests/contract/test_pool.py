@@ -27,7 +27,7 @@ import pytest
 
 import forkful
 import forkful.pool
-from tests.contract.children import LONG, is_gone, two_workers, until
+from tests.contract.children import LONG, Hang, is_gone, two_workers, until
 from tests.contract.oracle import ORACLE
 from tests.kit import procs
 from tests.programs import deeds
@@ -482,20 +482,15 @@ def test_terminate_in_a_callback(own_pool: Any) -> None:
 
 
 def test_terminate_does_not_wait_for_a_callback_that_hangs(fork: Any) -> None:
-    release, entered = threading.Event(), threading.Event()
-
-    def hang(value: int) -> None:
-        entered.set()
-        release.wait()
-
+    hang = Hang()
     pool = fork.Pool(2)
     pids = [p.pid for p in pool._pool]
     hung = pool.apply_async(deeds.square, (3,), callback=hang)
-    assert entered.wait(LONG)
+    assert hang.entered.wait(LONG)
     pool.terminate()
     assert all(map(is_gone, pids))
     assert not hung.ready()
-    release.set()
+    hang.release.set()
     pool._collector._thread.join(LONG)
     assert hung.get(0) == 9
     pool.join()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -11,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from tests.contract.children import LONG, until
+from tests.contract.children import LONG, Hang, until
 from tests.programs import deeds
 
 NOT_OURS = r"in the process that made it \(pid \d+\), and this is another one \(pid \d+\)"
 
 
-def refused(what: Callable[[], object]) -> str | None:
+def refused(what: Callable[[], object]) -> str:
     """What a ValueError says."""
     try:
         return f"returned {what()!r}"
@@ -39,7 +40,7 @@ def test_an_answer_is_its_parents(fork: Any, tmp_path: Path) -> None:
     with fork.Pool(1) as pool:
         result = pool.apply_async(deeds.wait_for_file, (str(tmp_path / "go"),))
 
-        def child() -> list[str | None]:
+        def child() -> list[str]:
             (tmp_path / "go").touch()
             return [
                 refused(lambda: result.get(LONG)),
@@ -54,9 +55,7 @@ def test_an_answer_is_its_parents(fork: Any, tmp_path: Path) -> None:
         said = in_child(fork, child)
         assert result.get(LONG) == str(tmp_path / "go")
         assert pool.apply(deeds.square, (3,)) == 9
-    for line in said:
-        with pytest.raises(ValueError, match=NOT_OURS):
-            raise ValueError(line)
+    assert all(re.search(NOT_OURS, line) for line in said), said
 
 
 def test_what_is_there_can_be_read(fork: Any) -> None:
@@ -90,7 +89,7 @@ def test_an_iteration_goes_on_in_the_parent_alone(fork: Any, way: str) -> None:
         iterator = getattr(pool, way)(deeds.square, range(1000))
         first = [next(iterator) for _ in range(10)]
 
-        def child() -> str | None:
+        def child() -> str:
             return refused(lambda: sum(1 for _ in iterator))
 
         said = in_child(fork, child)
@@ -100,8 +99,7 @@ def test_an_iteration_goes_on_in_the_parent_alone(fork: Any, way: str) -> None:
         # Nor has the child sent inputs of its own.
         assert pool.apply(deeds.square, (3,)) == 9
         assert pool.statistics().waiting == 0
-    with pytest.raises(ValueError, match=NOT_OURS):
-        raise ValueError(said)
+    assert re.search(NOT_OURS, said), said
 
 
 def test_a_lock_that_a_thread_held_at_the_fork(fork: Any) -> None:
@@ -120,7 +118,7 @@ def test_a_lock_that_a_thread_held_at_the_fork(fork: Any) -> None:
         thread.start()
         assert held.wait(LONG)
 
-        def child() -> str | None:
+        def child() -> str:
             iterators.clear()
             gc.collect()
             pool.terminate()
@@ -132,34 +130,25 @@ def test_a_lock_that_a_thread_held_at_the_fork(fork: Any) -> None:
             release.set()
             thread.join()
         assert len(list(iterators[0])) == 99
-    with pytest.raises(ValueError, match=NOT_OURS):
-        raise ValueError(said)
+    assert re.search(NOT_OURS, said), said
 
 
 def test_callbacks_are_called_in_the_parent(fork: Any) -> None:
-    entered, release = threading.Event(), threading.Event()
-    called: list[int] = []
-
-    def hang(value: int) -> None:
-        entered.set()
-        release.wait()
-
+    hang, called = Hang(), list[int]()
     with fork.Pool(1) as pool:
         hung = pool.apply_async(deeds.square, (3,), callback=hang)
-        assert entered.wait(LONG)
+        assert hang.entered.wait(LONG)
         due = pool.apply_async(deeds.square, (4,), callback=lambda _: called.append(os.getpid()))
 
-        def child() -> list[str | None]:
+        def child() -> list[str]:
             return [*(refused(lambda r=r: r.get(LONG)) for r in (hung, due)), *map(str, called)]
 
         said = in_child(fork, child)
-        release.set()
+        hang.release.set()
         assert (hung.get(LONG), due.get(LONG)) == (9, 16)
         assert called == [os.getpid()]
     assert len(said) == 2
-    for line in said:
-        with pytest.raises(ValueError, match=NOT_OURS):
-            raise ValueError(line)
+    assert all(re.search(NOT_OURS, line) for line in said), said
 
 
 @pytest.mark.parametrize(("how", "code"), [("return", 0), ("exit", 3), ("raise", 1)])
@@ -180,21 +169,15 @@ def test_a_process_that_a_task_forks_does_not_answer(
 
 def test_terminated_amid_a_callback(fork: Any) -> None:
     """The value is there when its callback has returned, as it was before the pool was terminated."""
-    entered, release = threading.Event(), threading.Event()
-    got: list[int] = []
-
-    def hang(value: int) -> None:
-        entered.set()
-        release.wait()
-
+    hang, got = Hang(), list[int]()
     pool = fork.Pool(1)
     result = pool.apply_async(deeds.square, (3,), callback=hang)
-    assert entered.wait(LONG)
+    assert hang.entered.wait(LONG)
     pool.terminate()
     waiter = threading.Thread(target=lambda: got.append(result.get()))
     waiter.start()
     until(lambda: pool._engine.bells)  # it waits
-    release.set()
+    hang.release.set()
     waiter.join(LONG)
     pool.join()
     assert got == [9]

@@ -199,7 +199,7 @@ def signal_a_newborn(signum: int, born: str) -> tuple[int | None, list[int]]:
     def wait_for_it() -> None:
         Path(born).touch()
         while signum not in signal.sigpending():
-            time.sleep(0.002)  # sleep: the handler of older times ran here
+            time.sleep(0.002)  # sleep: for a signal that is held back is polled
 
     ctx, blocked = forkful.get_context("fork"), (signal.pthread_sigmask, (signal.SIG_BLOCK, ()))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
